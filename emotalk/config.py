@@ -1,0 +1,81 @@
+"""Checking of a configuration against its schema: sentences instead of validator output, defaults filled in."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator, ValidationError
+
+from emotalk.errors import ConfigError
+
+
+def read_schema(path: str | Path) -> dict[str, Any]:
+    """Schema of the configuration, the only home of types, units, ranges and meanings."""
+    return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+
+
+def checked_config(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Configuration with all defaults filled in.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is unknown, of the wrong type or out of its range; all faults are listed.
+    """
+    complete = deepcopy(dict(config))
+    _fill_defaults(complete, schema, schema)
+    faults = sorted({_sentence(error) for error in Draft202012Validator(schema).iter_errors(complete)})
+    faults = faults or list(_contradictions(complete))
+    if faults:
+        raise ConfigError("The configuration cannot be used:\n  " + "\n  ".join(faults))
+    return complete
+
+
+def _resolved(schema: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:
+    """A property's schema with its reference followed."""
+    reference = schema.get("$ref")
+    return {**root["$defs"][reference.rpartition("/")[2]], **schema} if reference else dict(schema)
+
+
+def _fill_defaults(section: dict[str, Any], schema: Mapping[str, Any], root: Mapping[str, Any]) -> None:
+    for name, described in schema.get("properties", {}).items():
+        described = _resolved(described, root)
+        if name not in section and "default" in described:
+            section[name] = deepcopy(described["default"])
+        if isinstance(section.get(name), dict):
+            _fill_defaults(section[name], described, root)
+
+
+def _sentence(error: ValidationError) -> str:
+    """One sentence about one fault."""
+    where = ".".join(str(part) for part in error.absolute_path)
+    if error.validator == "additionalProperties":
+        known = list(error.schema["properties"])
+        unknown = [name for name in error.instance if name not in known]
+        return "; ".join(_unknown(f"{where}.{name}" if where else name, name, known) for name in unknown)
+    meaning = f" ({error.schema['description']})" if "description" in error.schema else ""
+    return f"{where or 'the file'}: {error.message}{meaning}"
+
+
+def _unknown(path: str, name: str, known: list[str]) -> str:
+    nearest = difflib.get_close_matches(name, known, n=1)
+    return f"{path}: there is no such setting; " + (
+        f"did you mean {nearest[0]}?" if nearest else f"known here are {', '.join(known)}"
+    )
+
+
+def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
+    """Faults between settings that a schema cannot express."""
+    smooth = config["smooth"]
+    if smooth["window"] % 2 == 0:
+        yield f"smooth.window: {smooth['window']} is even; a fit has a frame in its middle, so the window is odd"
+    if smooth["order"] >= smooth["window"]:
+        yield f"smooth.order: {smooth['order']} must be below smooth.window, which is {smooth['window']}"
+    for corpus, split in config["split"].items():
+        named = [{str(name) for name in split[part]} for part in split if isinstance(split[part], list)]
+        both = set.intersection(*named) if len(named) == 2 else set()
+        if both:
+            yield f"split.{corpus}: {', '.join(sorted(both))} cannot both validate and test"

@@ -1,0 +1,133 @@
+"""The clip store: what training reads, memory-mapped and without copies."""
+
+import bisect
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from emotalk.blendshapes import NUM_CHANNELS
+from emotalk.errors import CorpusError
+
+CLIPS = pa.schema(
+    [
+        pa.field("clip_id", pa.string(), nullable=False),
+        pa.field("corpus", pa.string(), nullable=False),
+        pa.field("recording_id", pa.string(), nullable=False),
+        pa.field("start_frame", pa.int32(), nullable=False),
+        pa.field("stop_frame", pa.int32(), nullable=False),
+        pa.field("is_whole", pa.bool_(), nullable=False),
+        pa.field("subject", pa.string()),
+        pa.field("emotion", pa.string()),
+        pa.field("intensity", pa.int8()),
+        pa.field("statement", pa.int8()),
+        pa.field("repetition", pa.int8()),
+        pa.field("digest", pa.string(), nullable=False),
+        pa.field("waveform", pa.list_(pa.int16()), nullable=False),
+        pa.field("track", pa.list_(pa.float32()), nullable=False),
+    ]
+)
+"""Frames count within the recording; `is_whole` tells a recording left in one piece; `digest` is of the waveform's and
+the track's bytes; `waveform` is 16 kHz mono, `track` a (T, 52) array, row after row."""
+
+LABELS = [name for name in CLIPS.names if name not in ("waveform", "track")]
+_CLIPS_A_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What training sees of one clip.
+
+    Attributes
+    ----------
+    clip_id
+        Its name in manifests and file names.
+    waveform : (N,) int16
+        16 kHz mono.
+    track : (T, 52) float32
+        30 fps; both arrays are views of the memory map.
+    """
+
+    clip_id: str
+    waveform: np.ndarray
+    track: np.ndarray
+
+
+class ClipWriter:
+    """Writes clips as they come, so that memory does not grow with the corpus."""
+
+    def __init__(self, path: str | Path) -> None:
+        self._writer = pa.ipc.new_file(str(path), CLIPS)
+        self._pending: list[dict[str, Any]] = []
+
+    def __enter__(self) -> "ClipWriter":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._flush()
+        self._writer.close()
+
+    def write(self, labels: Mapping[str, Any], waveform: np.ndarray, track: np.ndarray) -> None:
+        """Add a clip: its labels, (N,) int16 waveform and (T, 52) float32 track."""
+        digest = hashlib.sha256(waveform.tobytes() + track.tobytes()).hexdigest()[:16]
+        self._pending.append({**labels, "digest": digest, "waveform": waveform, "track": track.ravel()})
+        if len(self._pending) == _CLIPS_A_BATCH:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._pending:
+            columns = {name: [row[name] for row in self._pending] for name in CLIPS.names}
+            self._writer.write_batch(pa.RecordBatch.from_pydict(columns, schema=CLIPS))
+            self._pending = []
+
+
+class ClipStore:
+    """Random access by clip id to one or more clip files; the operating system's page cache holds what is used.
+
+    Raises
+    ------
+    CorpusError
+        If a file is no clip store.
+    """
+
+    def __init__(self, paths: Sequence[str | Path]) -> None:
+        self._batches: list[pa.RecordBatch] = []
+        for path in paths:
+            try:
+                file = pa.ipc.open_file(pa.memory_map(str(path)))
+            except (pa.ArrowInvalid, OSError) as error:
+                raise CorpusError(f"{path} is no clip store ({error}). Make it again with --forcerun slice.") from None
+            if not file.schema.equals(CLIPS):
+                raise CorpusError(f"{path} has other columns than a clip store. Make it again with --forcerun slice.")
+            self._batches += [file.get_batch(i) for i in range(file.num_record_batches)]
+        self._starts = [0]
+        for batch in self._batches:
+            self._starts.append(self._starts[-1] + batch.num_rows)
+        self._rows = {clip_id: row for row, clip_id in enumerate(self._column("clip_id"))}
+
+    def _column(self, name: str) -> Iterator[str]:
+        return (value for batch in self._batches for value in batch.column(name).to_pylist())
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
+    def __getitem__(self, clip_id: str) -> Clip:
+        row = self._rows[clip_id]
+        number = bisect.bisect_right(self._starts, row) - 1
+        batch, row = self._batches[number], row - self._starts[number]
+        waveform = batch.column("waveform")[row].values.to_numpy()
+        track = batch.column("track")[row].values.to_numpy().reshape(-1, NUM_CHANNELS)
+        return Clip(clip_id, waveform, track)
+
+    def labels(self) -> pa.Table:
+        """Everything but waveforms and tracks, one row a clip."""
+        return pa.Table.from_batches([batch.select(LABELS) for batch in self._batches], pa.schema(map(CLIPS.field, LABELS)))
+
+    def digest(self) -> str:
+        """Digest of all clips: their ids and contents, in any order of files."""
+        pairs = sorted(zip(self._column("clip_id"), self._column("digest"), strict=True))
+        return hashlib.sha256(repr(pairs).encode()).hexdigest()[:16]

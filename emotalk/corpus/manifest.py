@@ -1,0 +1,171 @@
+"""The manifest: the whole training schedule, one row an example, decided before training starts."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from emotalk.corpus.clips import ClipStore
+from emotalk.corpus.pairing import NO_CLIP, Examples, PseudoPairs, RandomPairs
+from emotalk.corpus.splits import SPLITS, split_subjects
+from emotalk.emotions import UNLABELLED, emotion_class
+from emotalk.errors import CorpusError
+from emotalk.progress import progress
+
+_LOG = logging.getLogger(__name__)
+
+MANIFEST = pa.schema(
+    [
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("epoch", pa.int32(), nullable=False),
+        pa.field("position", pa.int32(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("audio_c1e2", pa.string(), nullable=False),
+        pa.field("audio_c2e1", pa.string()),
+        pa.field("track_c1e1", pa.string()),
+        pa.field("track_c2e2", pa.string()),
+        pa.field("subject", pa.int8(), nullable=False),
+        pa.field("intensity", pa.int8(), nullable=False),
+        pa.field("emotion_e1", pa.int8(), nullable=False),
+        pa.field("emotion_e2", pa.int8(), nullable=False),
+        pa.field("num_frames", pa.int32(), nullable=False),
+    ]
+)
+"""Training epochs count from 1; validation and test are drawn once, as epoch 0. Clips stand by their ids. `subject` and
+`intensity` are the indices that the network sees, the emotions are classes of its head (-1: none). `num_frames` is the
+length of all tracks that the example reconstructs."""
+
+REPORT_LEVEL, REPORT_PERSON = 1, 0
+"""The training report gives every example these indices of intensity and subject."""
+
+
+def write_manifest(
+    clips: Sequence[str | Path],
+    out: str | Path,
+    *,
+    recipe: str,
+    epochs: int,
+    seed: int,
+    split: Mapping[str, Mapping[str, Any]],
+    calm: str,
+    unlabelled_level: int,
+    unlabelled_person: int,
+) -> None:
+    """Write the schedule of all epochs.
+
+    Validation and test rows come first, then the training epochs in turn, each drawn from its own seed: raising
+    `epochs` leaves all earlier rows as they are.
+
+    Parameters
+    ----------
+    recipe
+        "paper" (pseudo-pairs) or "report" (random pairs).
+    split
+        For each corpus the subjects, or the fraction of subjects, held out for `validation` and `test`.
+    calm
+        What RAVDESS's calm counts as: "neutral" or "ignored".
+    unlabelled_level, unlabelled_person
+        Indices of intensity and subject for corpora that have none (HDTF). [unknown in paper and released code]
+
+    Raises
+    ------
+    CorpusError
+        If no training example can be made.
+    """
+    table = _with_indices(
+        ClipStore(clips).labels().to_pandas(), calm=calm, level=unlabelled_level, person=unlabelled_person
+    )
+    table["split"] = _assign(table, split, seed)
+    if recipe == "report":
+        table = table.assign(level_index=REPORT_LEVEL, person_index=REPORT_PERSON)
+    pairs = {
+        name: _pairs(recipe, table, name, members)
+        for name in SPLITS
+        if len(members := np.flatnonzero(table["split"] == name))
+    }
+    _tell(table, pairs)
+    if "train" not in pairs:
+        raise CorpusError("No clip is left for training: every subject is held out for validation or test by 'split'.")
+    schedule = [(name, 0) for name in SPLITS[1:] if name in pairs] + [("train", 1 + i) for i in range(epochs)]
+    with pq.ParquetWriter(out, MANIFEST) as writer:
+        for name, epoch in progress(schedule, total=len(schedule), what="Pairing", unit="epochs"):
+            examples = pairs[name].draw(np.random.default_rng([seed, SPLITS.index(name), epoch]))
+            if len(examples.kind):
+                writer.write_table(_rows(table, examples, name, epoch))
+            elif name == "train":
+                raise CorpusError("One training clip makes no random pair; recipe 'report' needs two.")
+
+
+def _with_indices(table: pd.DataFrame, *, calm: str, level: int, person: int) -> pd.DataFrame:
+    """Add what the network is told of each clip: indices of intensity, subject and emotion, and its length."""
+    number = pd.to_numeric(table["subject"], errors="coerce").where(table["intensity"].notna())
+    classes = {label: emotion_class(label, calm=calm) for label in table["emotion"].dropna().unique()}
+    return table.assign(
+        level_index=(table["intensity"] - 1).fillna(level).astype("int8"),
+        person_index=(number - 1).fillna(person).astype("int8"),
+        emotion_index=table["emotion"].map(classes).fillna(UNLABELLED).astype("int8"),
+        num_frames=table["stop_frame"] - table["start_frame"],
+    )
+
+
+def _assign(table: pd.DataFrame, split: Mapping[str, Mapping[str, Any]], seed: int) -> pd.Series:
+    """Split of each clip, by its subject."""
+    assigned = pd.Series("train", index=table.index)
+    for corpus, rows in table.groupby("corpus"):
+        of_subject = split_subjects(rows["subject"], **split[str(corpus)], seed=seed)
+        assigned[rows.index] = rows["subject"].map(of_subject)
+    return assigned
+
+
+def _pairs(recipe: str, table: pd.DataFrame, split: str, members: np.ndarray) -> PseudoPairs | RandomPairs:
+    """How examples are drawn. Tests hold every clip once, as pseudo-pairs, whatever the recipe trained on."""
+    return RandomPairs(members) if recipe == "report" and split != "test" else PseudoPairs(table, members)
+
+
+def _rows(table: pd.DataFrame, examples: Examples, split: str, epoch: int) -> pa.Table:
+    """Manifest rows of one epoch."""
+    ids = pa.array(table["clip_id"])
+    emotion = table["emotion_index"].to_numpy()
+    frames = table["num_frames"].to_numpy()
+    main, donor = examples.audio_c1e2, examples.audio_c2e1
+    is_self = donor == NO_CLIP
+
+    def named(part: np.ndarray) -> pa.Array:
+        return ids.take(pa.array(part, mask=part == NO_CLIP))
+
+    def length(part: np.ndarray) -> np.ndarray:
+        return np.where(part == NO_CLIP, 0, frames[part])
+
+    columns = {
+        "split": np.full(len(main), split),
+        "epoch": np.full(len(main), epoch),
+        "position": np.arange(len(main)),
+        "kind": examples.kind,
+        "audio_c1e2": named(main),
+        "audio_c2e1": named(donor),
+        "track_c1e1": named(examples.track_c1e1),
+        "track_c2e2": named(examples.track_c2e2),
+        "subject": table["person_index"].to_numpy()[main],
+        "intensity": table["level_index"].to_numpy()[main],
+        "emotion_e1": np.where(is_self, UNLABELLED, emotion[donor]),
+        "emotion_e2": emotion[main],
+        "num_frames": length(main) + length(examples.track_c1e1) + length(examples.track_c2e2),
+    }
+    return pa.table(columns).cast(MANIFEST)
+
+
+def _tell(table: pd.DataFrame, pairs: Mapping[str, PseudoPairs | RandomPairs]) -> None:
+    """Log how many clips each split holds, and name what a split lacks."""
+    for name in SPLITS:
+        if name not in pairs:
+            _LOG.warning("The %s split holds no clip: none of its subjects is here. See 'split' in the config.", name)
+            continue
+        counts = table.loc[table["split"] == name, "corpus"].value_counts().sort_index()
+        drawn = pairs[name]
+        extra = f"; {drawn.num_combinations} pseudo-pair combinations" if isinstance(drawn, PseudoPairs) else ""
+        _LOG.info("%s: %s%s", name, ", ".join(f"{count} clips of {corpus}" for corpus, count in counts.items()), extra)

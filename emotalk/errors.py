@@ -1,0 +1,25 @@
+"""Errors of the package: each says what is wrong, what the rule is and what to do."""
+
+
+class EmoTalkError(Exception):
+    """Root of all errors that the package raises for a user's input."""
+
+
+class ConfigError(EmoTalkError):
+    """A setting is unknown, of the wrong type or out of its range."""
+
+
+class CorpusError(EmoTalkError):
+    """Recordings, clips or manifests cannot be used."""
+
+
+class WeightsError(EmoTalkError):
+    """Weights are missing, damaged or do not fit the network."""
+
+
+class TrainingError(EmoTalkError):
+    """Training cannot start or must not go on."""
+
+
+class EvaluationError(EmoTalkError):
+    """Predictions cannot be scored, or a model falls short of what the configuration asks."""

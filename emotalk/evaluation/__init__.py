@@ -1,0 +1,1 @@
+"""How good the trained network is, beside baselines, and the page that shows it."""

@@ -1,0 +1,60 @@
+"""Figures of the report, as SVG."""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+
+matplotlib.use("svg")
+from matplotlib import pyplot as plt  # noqa: E402  (the backend must be chosen first)
+from matplotlib.figure import Figure  # noqa: E402
+
+_STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "emotalk",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+}
+_COLOURS = {"model": "#2f6fde", "mean_face": "#e08a2c", "still_face": "#9aa0a6"}
+_NAMES = {"model": "model", "mean_face": "mean face", "still_face": "still face"}
+
+
+def losses_figure(losses: pd.DataFrame, path: str | Path) -> None:
+    """Loss and its terms by epoch; training as a line, validation dashed."""
+    terms = [name for name in losses.columns if name not in ("epoch", "split") and losses[name].any()]
+    with plt.rc_context(_STYLE):
+        figure, axes = plt.subplots(1, len(terms), figsize=(2.6 * len(terms), 2.6), layout="constrained")
+        for axis, term in zip(np.atleast_1d(axes), terms, strict=True):
+            for (split, rows), line in zip(losses.groupby("split"), ("-", "--"), strict=False):
+                axis.plot(rows["epoch"], rows[term], line, marker=".", label=split, color="#2f6fde")
+            axis.set(title=term, xlabel="epoch", ylim=(0, None))
+        np.atleast_1d(axes)[0].legend(frameon=False)
+        _save(figure, path)
+
+
+def errors_figure(metrics: pd.DataFrame, path: str | Path) -> None:
+    """Mean absolute error by region, the model beside its baselines, with 95 % intervals."""
+    table = metrics[metrics["metric"] == "mae"]
+    regions, predictors = table["region"].unique(), list(_COLOURS)
+    width = 0.8 / len(predictors)
+    with plt.rc_context(_STYLE):
+        figure, axis = plt.subplots(figsize=(7, 2.9), layout="constrained")
+        for i, predictor in enumerate(predictors):
+            rows = table[table["predictor"] == predictor].set_index("region").loc[regions]
+            whiskers = np.abs(rows[["low", "high"]].to_numpy().T - rows["value"].to_numpy())
+            places = np.arange(len(regions)) + (i - 1) * width
+            axis.bar(places, rows["value"], width, yerr=whiskers, color=_COLOURS[predictor], label=_NAMES[predictor])
+        axis.set_xticks(np.arange(len(regions)), regions)
+        axis.set_ylabel("mean absolute error\n(blendshape units)")
+        axis.legend(frameon=False, ncols=len(predictors))
+        _save(figure, path)
+
+
+def _save(figure: Figure, path: str | Path) -> None:
+    figure.savefig(path, format="svg", transparent=True, metadata={"Date": None})
+    plt.close(figure)

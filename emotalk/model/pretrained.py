@@ -1,0 +1,122 @@
+"""Where the two encoders come from: a model hub, a local folder, or small random ones."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from transformers import PreTrainedModel, Wav2Vec2Config
+
+from emotalk.errors import WeightsError
+from emotalk.model.encoders import EmotionEncoder, SpeechEncoder
+from emotalk.model.network import EmoTalk
+
+Encoder = TypeVar("Encoder", bound=PreTrainedModel)
+
+RANDOM = "random"
+"""Source of encoders without pretrained weights."""
+
+RELEASED_ENCODER: dict[str, Any] = {
+    "hidden_size": 1024,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 16,
+    "intermediate_size": 4096,
+    "feat_extract_norm": "layer",
+    "do_stable_layer_norm": True,
+    "conv_bias": True,
+    "hidden_dropout": 0.05,
+    "activation_dropout": 0.05,
+    "feat_proj_dropout": 0.05,
+    "attention_dropout": 0.1,
+    "layerdrop": 0.1,
+}
+"""Configuration of both encoders of the released network (DOMAIN.md, section 4)."""
+
+_UNUSED = ("lm_head", "masked_spec_embed")
+
+
+@dataclass(frozen=True)
+class EncoderSource:
+    """Where an encoder comes from.
+
+    Attributes
+    ----------
+    source
+        "random", a local folder with `config.json` and weights, or the id of a repository on the model hub.
+    revision
+        Branch, tag or commit on the hub; None for its default branch.
+    sizes
+        wav2vec2 configuration values of a random encoder.
+    """
+
+    source: str
+    revision: str | None = None
+    sizes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def build_network(content: EncoderSource, emotion: EncoderSource) -> tuple[EmoTalk, dict[str, str]]:
+    """Network with the given encoders; the rest is random, from torch's global generator.
+
+    Returns
+    -------
+    network
+        The network.
+    resolved
+        What each source turned out to be: a commit of the hub, a folder, or "random".
+
+    Raises
+    ------
+    WeightsError
+        If an encoder cannot be found or read, or lacks a parameter.
+    """
+    network = EmoTalk(load_encoder(SpeechEncoder, content), load_encoder(EmotionEncoder, emotion))
+    return network, {name: _resolved(config) for name, config in network.encoder_configs.items()}
+
+
+def load_encoder(kind: type[Encoder], wanted: EncoderSource) -> Encoder:
+    """Encoder of a kind from its source; only an id of the hub may touch the network.
+
+    Raises
+    ------
+    WeightsError
+        If it cannot be found or read, or lacks a parameter.
+    """
+    if wanted.source == RANDOM:
+        return kind(Wav2Vec2Config(**wanted.sizes))
+    is_local = Path(wanted.source).is_dir()
+    try:
+        encoder, info = kind.from_pretrained(
+            wanted.source,
+            revision=wanted.revision or "main",
+            local_files_only=is_local,
+            dtype=torch.float32,
+            attn_implementation="sdpa",
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise WeightsError(_cannot_load(wanted, is_local, error)) from None
+    absent = [*info["missing_keys"], *(mismatch[0] for mismatch in info["mismatched_keys"])]
+    absent = sorted(name for name in absent if not any(part in name for part in _UNUSED))
+    if absent:
+        raise WeightsError(
+            f"{wanted.source} lacks {len(absent)} parameters of the {kind.__name__}, or has them in another shape, "
+            f"{absent[0]} first. It would start them at random, so it is refused; give a matching encoder."
+        )
+    return encoder
+
+
+def _cannot_load(wanted: EncoderSource, is_local: bool, error: Exception) -> str:
+    first_line = str(error).strip().partition("\n")[0]
+    if is_local:
+        return f"The folder {wanted.source} is no wav2vec2 encoder: {first_line}"
+    return (
+        f"There is no folder {wanted.source}, and the model hub did not give it either: {first_line} "
+        "Without hub access, download the encoder elsewhere and set 'source' to its folder (see resources/README.md)."
+    )
+
+
+def _resolved(config: Wav2Vec2Config) -> str:
+    """Commit that a hub answered with, else the folder, else "random"."""
+    return getattr(config, "_commit_hash", None) or config._name_or_path or RANDOM

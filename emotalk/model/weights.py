@@ -1,0 +1,126 @@
+"""Weights in the released form: names, files, strict loading."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import Wav2Vec2Config
+
+from emotalk.errors import WeightsError
+from emotalk.model.card import read_card
+from emotalk.model.network import EmoTalk
+from emotalk.model.pretrained import RELEASED_ENCODER
+
+_WEIGHT_NORM = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
+"""Today's torch names of the weight-normed convolution, and the released ones."""
+
+
+def released_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The network's state under the names of the released checkpoint."""
+    return {_renamed(name, _WEIGHT_NORM): value for name, value in state.items()}
+
+
+def current_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A released state under the names of today's torch."""
+    back = {old: new for new, old in _WEIGHT_NORM.items()}
+    return {_renamed(name, back): value for name, value in state.items()}
+
+
+def _renamed(name: str, suffixes: Mapping[str, str]) -> str:
+    for old, new in suffixes.items():
+        if name.endswith(f"pos_conv_embed.conv.{old}"):
+            return name.removesuffix(old) + new
+    return name
+
+
+def load_weights(
+    path: str | Path, device: str | torch.device = "cpu", encoder: Mapping[str, Any] | None = None
+) -> EmoTalk:
+    """Load an EmoTalk network for use.
+
+    Parameters
+    ----------
+    path
+        A released `.pth`, a `.safetensors` file, or one of our `.json` cards (its weights lie beside it).
+    device
+        Where the network goes.
+    encoder
+        wav2vec2 configuration values of both encoders. By default those of the card beside the file, else the released
+        sizes (wav2vec2-large).
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing or damaged, lacks a parameter, or holds one of another shape.
+    """
+    path = Path(path)
+    card = read_card(path)
+    if path.suffix == ".json":
+        path = path.with_suffix(".safetensors")
+    if encoder is not None:
+        configs = {"content": encoder, "emotion": encoder}
+    else:
+        configs = card["encoders"] if card else {"content": RELEASED_ENCODER, "emotion": RELEASED_ENCODER}
+    network = EmoTalk.from_configs(Wav2Vec2Config(**configs["content"]), Wav2Vec2Config(**configs["emotion"]))
+    fit_state(network, read_state(path), str(path))
+    return network.to(device).eval()
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Tensors of a weights file by name. The file is data, never code.
+
+    Raises
+    ------
+    WeightsError
+        If there is no such file, or it is no file of tensors.
+    """
+    if not path.is_file():
+        raise WeightsError(f"There is no file {path}. Give a .pth, a .safetensors or a card (.json) beside its weights.")
+    try:
+        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+    except (SafetensorError, OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
+        raise WeightsError(f"{path} is no readable weights file: {error}") from None
+    except Exception as error:  # UnpicklingError is what weights_only raises for anything but tensors.
+        raise WeightsError(f"{path} holds more than tensors and is not loaded: {error}") from None
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise WeightsError(f"{path} is no table of tensors. A training checkpoint becomes weights by rule 'extract'.")
+    return state
+
+
+def fit_state(network: EmoTalk, state: Mapping[str, Tensor], source: str) -> list[str]:
+    """Put a released state into a network, every parameter of it.
+
+    Returns
+    -------
+    list of str
+        Names in `state` that the network does not have; they are left out.
+
+    Raises
+    ------
+    WeightsError
+        If a parameter is missing or has another shape.
+    """
+    wanted = released_names(network.state_dict())
+    given = released_names(state)
+    missing = [name for name in wanted if name not in given]
+    unlike = [name for name in wanted if name in given and given[name].shape != wanted[name].shape]
+    if missing or unlike:
+        found = [f"{len(names)} parameters {what}, {names[0]} first" for names, what in
+                 ((missing, "are missing"), (unlike, "have another shape")) if names]
+        raise WeightsError(
+            f"{source} does not fit the network: {'; '.join(found)}. Encoder sizes come from the card beside the "
+            "weights; for weights without a card pass them as 'encoder'."
+        )
+    network.load_state_dict(current_names({name: given[name] for name in wanted}))
+    return [name for name in given if name not in wanted]
+
+
+def save_weights(network: EmoTalk, folder: Path, name: str) -> None:
+    """Write `<name>.pth` and `<name>.safetensors` under the released names."""
+    state = {key: value.detach().cpu().contiguous() for key, value in released_names(network.state_dict()).items()}
+    torch.save(state, folder / f"{name}.pth")
+    save_file(state, folder / f"{name}.safetensors")

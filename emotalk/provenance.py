@@ -1,0 +1,120 @@
+"""What a result was made from: digests of code, files and settings, and the versions of the libraries."""
+
+import ast
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+_PACKAGE = __name__.partition(".")[0]
+_ROOT = Path(__file__).parent
+_LIBRARIES = ("torch", "transformers", "numpy", "scipy", "pyarrow", "safetensors")
+
+
+def code_digest(*modules: str) -> str:
+    """Digest of the named modules of this package and of every package module that they import.
+
+    Comments, docstrings and formatting do not count, so that only a change of behaviour makes a stage stale.
+    Nothing is imported: a workflow engine may call this in every job.
+
+    Parameters
+    ----------
+    *modules
+        Dotted names, `emotalk.corpus.slicing` for example.
+    """
+    files = sorted({path for module in modules for path in _closure(module)})
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(str(path.relative_to(_ROOT)).encode())
+        digest.update(ast.dump(_behaviour(path)).encode())
+    return digest.hexdigest()[:16]
+
+
+def _closure(module: str) -> set[Path]:
+    """Source files of a module and of all package modules that it reaches by imports."""
+    found: set[Path] = set()
+    pending = [module]
+    while pending:
+        path = _source(pending.pop())
+        if path is None or path in found:
+            continue
+        found.add(path)
+        pending.extend(_imports(_behaviour(path)))
+    return found
+
+
+def _source(module: str) -> Path | None:
+    """Source file of a dotted name, or None where the name is no module (an imported function, say)."""
+    base = _ROOT.joinpath(*module.split(".")[1:])
+    return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
+
+
+def _imports(tree: ast.Module) -> Iterator[str]:
+    """Dotted names of this package that a module imports, at its top or inside its functions."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] == _PACKAGE:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.partition(".")[0] == _PACKAGE)
+
+
+@cache
+def _behaviour(path: Path) -> ast.Module:
+    """Syntax tree of a source file without its docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [statement for statement in node.body if not _is_text(statement)]
+    return tree
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
+
+
+def file_digest(path: str | Path) -> str:
+    """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def folder_listing(*folders: str | Path) -> str:
+    """Digest of the names, sizes and times of the files in some folders; changes when a file comes, goes or changes."""
+    entries = [
+        (entry.path, entry.stat().st_size, entry.stat().st_mtime_ns)
+        for folder in folders
+        if Path(folder).is_dir()
+        for entry in os.scandir(folder)
+    ]
+    return hashlib.sha256(repr(sorted(entries)).encode()).hexdigest()[:16]
+
+
+def canonical(settings: Mapping[str, Any]) -> str:
+    """Settings as one JSON line that does not depend on the order of the keys."""
+    return json.dumps(settings, sort_keys=True, separators=(",", ":"))
+
+
+def fingerprint(settings: Mapping[str, Any]) -> str:
+    """Short digest of settings, the same for any order of the keys."""
+    return hashlib.sha256(canonical(settings).encode()).hexdigest()[:12]
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of this package and of the libraries that decide a result."""
+    return {name: _version(name) for name in (_PACKAGE, *_LIBRARIES)}
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,45 @@
+"""Settings of a training run."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from emotalk.model.pretrained import EncoderSource
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Factors of the four terms of the objective (paper, equation 6)."""
+
+    cross: float
+    self: float
+    velocity: float
+    classification: float
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """What decides a run besides its data; units and meanings stand in the configuration's schema."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    loss_weights: LossWeights
+    content_encoder: EncoderSource
+    emotion_encoder: EncoderSource
+    seed: int
+
+    @classmethod
+    def from_config(cls, train: Mapping[str, Any], model: Mapping[str, Any], seed: int) -> "TrainingSettings":
+        """Read the sections `train` and `model` of a checked configuration."""
+        return cls(
+            **{**train, "loss_weights": LossWeights(**train["loss_weights"])},
+            **{name: EncoderSource(**source) for name, source in model.items()},
+            seed=seed,
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """What must not change when a run is continued: everything but the number of epochs."""
+        settings = asdict(self)
+        del settings["epochs"]
+        return settings

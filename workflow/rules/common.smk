@@ -1,0 +1,34 @@
+import sys
+
+from emotalk.config import checked_config, read_schema
+from emotalk.errors import ConfigError
+from emotalk.provenance import canonical, code_digest, folder_listing
+
+ROOT = workflow.basedir
+
+
+def usable_config(given: dict) -> dict:
+    """The configuration with its defaults; a fault ends the run with its sentence, not with a traceback."""
+    try:
+        return checked_config(given, read_schema(f"{ROOT}/workflow/schemas/config.schema.yaml"))
+    except ConfigError as error:
+        sys.exit(f"Error: {error}")
+
+
+def data_listing(wildcards) -> str:
+    """Digest of the delivered files: a recording that comes, goes or changes makes the index stale."""
+    return folder_listing(*(f"{DATA}/{corpus}/{part}" for corpus in CORPORA for part in ("audio", "blendshape")))
+
+
+config = usable_config(config)
+
+RESULTS = config["results"]
+LOGS = f"{RESULTS}/logs"
+CORPORA = config["corpora"]
+IS_DEMO = config["data"] == "demo"
+DATA = f"{RESULTS}/demo_corpus" if IS_DEMO else config["data"]
+CLIPS = expand(f"{RESULTS}/clips/{{corpus}}.arrow", corpus=CORPORA)
+
+
+# Used only with `--software-deployment-method apptainer`; see container/emotalk.def for how to build it.
+container: f"{ROOT}/container/emotalk.sif"

@@ -1,0 +1,73 @@
+rule evaluate:
+    input:
+        card=rules.extract.output.card,
+        weights=rules.extract.output.safetensors,
+        clips=rules.slice.output.clips,
+        manifest=rules.pair.output.manifest,
+    output:
+        predictions=directory(f"{RESULTS}/predictions"),
+        metrics=report(
+            f"{RESULTS}/evaluation/metrics.csv",
+            caption="../report/metrics.rst",
+            category="Evaluation",
+        ),
+    log:
+        f"{LOGS}/evaluate.log",
+    params:
+        code=code_digest("emotalk.evaluation.evaluate"),
+        person=config["evaluate"]["person"],
+        bootstrap_draws=config["evaluate"]["bootstrap_draws"],
+        seed=config["seed"],
+    threads: 8
+    resources:
+        gpu=1,
+    message:
+        "Predicting and scoring the test split"
+    script:
+        "../scripts/evaluate.py"
+
+
+rule check:
+    input:
+        metrics=rules.evaluate.output.metrics,
+    output:
+        verdict=f"{RESULTS}/evaluation/check.txt",
+    log:
+        f"{LOGS}/check.log",
+    params:
+        code=code_digest("emotalk.evaluation.check"),
+        required=config["evaluate"]["required_improvement"],
+    message:
+        "Checking that the network beats the mean face"
+    script:
+        "../scripts/check.py"
+
+
+rule report:
+    input:
+        recordings=rules.index.output.recordings,
+        manifest=rules.pair.output.manifest,
+        losses=rules.train.output.metrics,
+        metrics=rules.evaluate.output.metrics,
+        card=rules.extract.output.card,
+        template=f"{ROOT}/emotalk/evaluation/report.html.j2",
+    output:
+        page=f"{RESULTS}/report/index.html",
+        losses=report(
+            f"{RESULTS}/report/losses.svg",
+            caption="../report/losses.rst",
+            category="Training",
+        ),
+        errors=report(
+            f"{RESULTS}/report/errors.svg",
+            caption="../report/errors.rst",
+            category="Evaluation",
+        ),
+    log:
+        f"{LOGS}/report.log",
+    params:
+        code=code_digest("emotalk.evaluation.report"),
+    message:
+        "Writing the page {output.page}"
+    script:
+        "../scripts/report.py"

@@ -1,0 +1,41 @@
+rule train:
+    input:
+        clips=rules.slice.output.clips,
+        manifest=rules.pair.output.manifest,
+    output:
+        checkpoint=f"{RESULTS}/training/checkpoint.pth",
+        metrics=f"{RESULTS}/training/metrics.parquet",
+    log:
+        f"{LOGS}/train.log",
+    params:
+        code=code_digest("emotalk.training.loop"),
+        folder=f"{RESULTS}/training",
+        train=canonical(config["train"]),
+        model=canonical(config["model"]),
+        seed=config["seed"],
+    threads: 8
+    resources:
+        gpu=1,
+    message:
+        "Training the network"
+    script:
+        "../scripts/train.py"
+
+
+rule extract:
+    input:
+        checkpoint=rules.train.output.checkpoint,
+        clips=rules.slice.output.clips,
+    output:
+        pth=f"{RESULTS}/weights/emotalk.pth",
+        safetensors=f"{RESULTS}/weights/emotalk.safetensors",
+        card=f"{RESULTS}/weights/emotalk.json",
+    log:
+        f"{LOGS}/extract.log",
+    params:
+        code=code_digest("emotalk.training.extraction"),
+        recipe=canonical({name: config[name] for name in ("corpora", "smooth", "slice", "split", "pair", "train")}),
+    message:
+        "Extracting weights that the released code loads"
+    script:
+        "../scripts/extract.py"

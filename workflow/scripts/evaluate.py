@@ -1,0 +1,18 @@
+"""Adapter of rule evaluate."""
+
+from emotalk.evaluation.evaluate import evaluate
+from emotalk.logs import job_log
+from emotalk.training.device import choose_device
+
+with job_log(snakemake.log[0]):
+    evaluate(
+        snakemake.input.card,
+        snakemake.input.clips,
+        snakemake.input.manifest,
+        predictions=snakemake.output.predictions,
+        metrics=snakemake.output.metrics,
+        person=snakemake.params.person,
+        bootstrap_draws=snakemake.params.bootstrap_draws,
+        seed=snakemake.params.seed,
+        device=choose_device(snakemake.resources.gpu, snakemake.threads),
+    )

@@ -1,0 +1,15 @@
+"""Adapter of rule extract."""
+
+import json
+from pathlib import Path
+
+from emotalk.logs import job_log
+from emotalk.training.extraction import extract_weights
+
+with job_log(snakemake.log[0]):
+    extract_weights(
+        snakemake.input.checkpoint,
+        snakemake.input.clips,
+        Path(snakemake.output.card).parent,
+        recipe=json.loads(snakemake.params.recipe),
+    )

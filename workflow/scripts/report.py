@@ -1,0 +1,17 @@
+"""Adapter of rule report."""
+
+from emotalk.evaluation.report import write_report
+from emotalk.logs import job_log
+
+with job_log(snakemake.log[0]):
+    write_report(
+        recordings=snakemake.input.recordings,
+        manifest=snakemake.input.manifest,
+        losses=snakemake.input.losses,
+        metrics=snakemake.input.metrics,
+        card=snakemake.input.card,
+        template=snakemake.input.template,
+        page=snakemake.output.page,
+        losses_figure_path=snakemake.output.losses,
+        errors_figure_path=snakemake.output.errors,
+    )
