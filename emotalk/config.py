@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
@@ -34,7 +34,7 @@ def checked_config(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict
     return complete
 
 
-def _resolved(schema: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:
+def resolved(schema: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:
     """A property's schema with its reference followed."""
     reference = schema.get("$ref")
     return {**root["$defs"][reference.rpartition("/")[2]], **schema} if reference else dict(schema)
@@ -42,21 +42,22 @@ def _resolved(schema: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, A
 
 def _fill_defaults(section: dict[str, Any], schema: Mapping[str, Any], root: Mapping[str, Any]) -> None:
     for name, described in schema.get("properties", {}).items():
-        described = _resolved(described, root)
-        if name not in section and "default" in described:
-            section[name] = deepcopy(described["default"])
+        told = resolved(described, root)
+        if name not in section and "default" in told:
+            section[name] = deepcopy(told["default"])
         if isinstance(section.get(name), dict):
-            _fill_defaults(section[name], described, root)
+            _fill_defaults(section[name], told, root)
 
 
 def _sentence(error: ValidationError) -> str:
     """One sentence about one fault."""
     where = ".".join(str(part) for part in error.absolute_path)
+    schema = cast(dict[str, Any], error.schema)
     if error.validator == "additionalProperties":
-        known = list(error.schema["properties"])
-        unknown = [name for name in error.instance if name not in known]
+        known = list(schema["properties"])
+        unknown = [name for name in cast(dict[str, Any], error.instance) if name not in known]
         return "; ".join(_unknown(f"{where}.{name}" if where else name, name, known) for name in unknown)
-    meaning = f" ({error.schema['description']})" if "description" in error.schema else ""
+    meaning = f" ({schema['description']})" if "description" in schema else ""
     return f"{where or 'the file'}: {error.message}{meaning}"
 
 

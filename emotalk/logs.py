@@ -17,8 +17,11 @@ def job_log(path: str | Path) -> Iterator[None]:
     program and keeps its traceback, which goes to the file too.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    handlers = [logging.FileHandler(path, mode="w", encoding="utf-8"), logging.StreamHandler(sys.stderr)]
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=handlers)
+    file = logging.FileHandler(path, mode="w", encoding="utf-8")
+    terminal = logging.StreamHandler(sys.stderr)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=[file, terminal]
+    )
     logging.captureWarnings(True)
     try:
         yield

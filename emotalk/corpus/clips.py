@@ -125,7 +125,9 @@ class ClipStore:
 
     def labels(self) -> pa.Table:
         """Everything but waveforms and tracks, one row a clip."""
-        return pa.Table.from_batches([batch.select(LABELS) for batch in self._batches], pa.schema(map(CLIPS.field, LABELS)))
+        return pa.Table.from_batches(
+            [batch.select(LABELS) for batch in self._batches], pa.schema(map(CLIPS.field, LABELS))
+        )
 
     def digest(self) -> str:
         """Digest of all clips: their ids and contents, in any order of files."""

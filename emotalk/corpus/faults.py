@@ -11,7 +11,7 @@ from emotalk.corpus.audio import AudioHeader, read_header
 
 
 @dataclass(eq=False)
-class Fault(Exception):
+class Fault(Exception):  # noqa: N818  (an entry of the catalogue, not an error of the program)
     """A fault of one recording.
 
     Attributes
@@ -60,7 +60,8 @@ def read_track(path: Path) -> np.ndarray:
         track = np.load(path, allow_pickle=False)
         if not isinstance(track, np.ndarray):
             raise ValueError("an npz archive, not an npy array")
-        values = track.astype(np.float32, casting="same_kind" if track.dtype.kind == "f" else "safe")
+        with np.errstate(over="ignore"):  # What overflows is reported as not finite.
+            values = track.astype(np.float32, casting="same_kind" if track.dtype.kind == "f" else "safe")
     except (ValueError, TypeError, OSError, EOFError, MemoryError, SyntaxError) as error:
         raise Fault("unreadable_track", f"{path.name} is no npy array of numbers ({error})") from None
     if values.ndim != 2:
@@ -70,6 +71,8 @@ def read_track(path: Path) -> np.ndarray:
     if not np.isfinite(values).all():
         frame, channel = np.argwhere(~np.isfinite(values))[0]
         count = np.count_nonzero(~np.isfinite(values))
-        found = f"{path.name} holds {count} values that are NaN or infinite, the first at frame {frame}, channel {channel}"
+        found = (
+            f"{path.name} holds {count} values that are NaN or infinite, the first at frame {frame}, channel {channel}"
+        )
         raise Fault("non_finite", found)
     return values

@@ -183,7 +183,9 @@ def _refuse(rows: list[dict[str, Any]], data: Path, strict: bool) -> None:
     excluded = [row for row in rows if row["status"] == "excluded"]
     first = "; ".join(f"{row['recording_id']}: {', '.join(row['reasons'])}" for row in excluded[:5])
     if len(excluded) == len(rows):
-        said = f"all {len(rows)} are excluded, the first for these reasons: {first}" if rows else "no wav and no npy file"
+        said = (
+            f"all {len(rows)} are excluded, the first for these reasons: {first}" if rows else "no wav and no npy file"
+        )
         raise CorpusError(f"Nothing below {data} can be used: {said}.")
     if strict and excluded:
         raise CorpusError(f"{len(excluded)} of {len(rows)} recordings are excluded and 'strict' is set: {first}.")

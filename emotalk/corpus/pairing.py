@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 NO_CLIP = -1
-_PARTS = ("audio_c1e2", "audio_c2e1", "track_c1e1", "track_c2e2")
 
 
 @dataclass(frozen=True)
@@ -78,14 +77,18 @@ class PseudoPairs:
         """Every member once as `audio_c1e2`, in random order, with partners drawn anew; `self` where none exists."""
         audio_c1e2 = rng.permutation(self._members)
         cell = self._cell[audio_c1e2]
-        choices = np.where(cell == NO_CLIP, 0, self._num_squares[cell]) if len(self._num_squares) else np.zeros_like(cell)
+        choices = (
+            np.where(cell == NO_CLIP, 0, self._num_squares[cell]) if len(self._num_squares) else np.zeros_like(cell)
+        )
         is_paired = choices > 0
         square = self._first_square[cell[is_paired]] + rng.integers(choices[is_paired])
-        parts = {part: np.full(len(audio_c1e2), NO_CLIP) for part in _PARTS[1:]}
-        for part in parts:
-            corner = self._squares[f"cell_{part.partition('_')[2]}"].to_numpy()[square]
-            parts[part][is_paired] = self._grouped[self._cell_start[corner] + rng.integers(self._cell_size[corner])]
-        return Examples(np.where(is_paired, "cross", "self"), audio_c1e2, **parts)
+        partners = []
+        for corner in ("c2e1", "c1e1", "c2e2"):
+            cells = self._squares[f"cell_{corner}"].to_numpy()[square]
+            clips = np.full(len(audio_c1e2), NO_CLIP)
+            clips[is_paired] = self._grouped[self._cell_start[cells] + rng.integers(self._cell_size[cells])]
+            partners.append(clips)
+        return Examples(np.where(is_paired, "cross", "self"), audio_c1e2, *partners)
 
 
 def _squares(cells: pd.DataFrame) -> pd.DataFrame:

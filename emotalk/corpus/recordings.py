@@ -45,5 +45,7 @@ def usable_recordings(path: str | Path, corpus: str) -> list[dict]:
     keep = [("corpus", "=", corpus), ("status", "in", ["ok", "repaired"])]
     rows = pq.read_table(path, filters=keep).to_pylist()
     if not rows:
-        raise CorpusError(f"{path} holds no usable recording of {corpus}. Its column 'reasons' says why each is excluded.")
+        raise CorpusError(
+            f"{path} holds no usable recording of {corpus}. Its column 'reasons' says why each is excluded."
+        )
     return rows

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def _clips_of(
             "Restore or remove it, then run again with --forcerun index."
         ) from None
     cuts = cut_points(row["num_frames"], max_frames)
-    for start, stop in zip(cuts, cuts[1:], strict=False):
+    for start, stop in pairwise(cuts):
         labels = {name: row[name] for name in _COPIED} | {
             "clip_id": f"{row['corpus']}_{row['recording_id']}_{start:06d}",
             "start_frame": start,

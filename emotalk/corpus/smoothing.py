@@ -40,7 +40,14 @@ def smooth_track(track: np.ndarray, *, window: int, order: int, clip_negatives: 
 
 
 def smooth_corpus(
-    recordings: str | Path, out: str | Path, *, corpus: str, enabled: bool, window: int, order: int, clip_negatives: bool
+    recordings: str | Path,
+    out: str | Path,
+    *,
+    corpus: str,
+    enabled: bool,
+    window: int,
+    order: int,
+    clip_negatives: bool,
 ) -> None:
     """Write the tracks of one corpus's usable recordings, smoothed if `enabled`, else as delivered."""
     rows = usable_recordings(recordings, corpus)

@@ -17,7 +17,7 @@ from emotalk.progress import progress
 from emotalk.timing import SAMPLING_RATE, frames_in
 
 _LOG = logging.getLogger(__name__)
-_STRONG = 1.6
+_STRONG = 1.4
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -70,11 +70,11 @@ def _counts(found: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
-def _with_reasons(found: pd.DataFrame, status: str) -> list[dict[str, Any]]:
+def _with_reasons(found: pd.DataFrame, status: str) -> list[dict[Hashable, Any]]:
     return found.loc[found["status"] == status, ["corpus", "recording_id", "reasons"]].to_dict("records")
 
 
-def _examples(manifest: str | Path) -> list[dict[str, Any]]:
+def _examples(manifest: str | Path) -> list[dict[Hashable, Any]]:
     """Examples by split and kind, of one epoch."""
     rows = pq.read_table(manifest, columns=["split", "epoch", "kind", "num_frames"]).to_pandas()
     one = rows[rows["epoch"] <= 1]
@@ -82,7 +82,7 @@ def _examples(manifest: str | Path) -> list[dict[str, Any]]:
     return counted.reset_index().to_dict("records")
 
 
-def _metrics(table: pd.DataFrame) -> list[Mapping[str, Any]]:
+def _metrics(table: pd.DataFrame) -> list[dict[str, Any]]:
     """One row a metric and region, with a cell for each predictor."""
     rows = []
     for (metric, region), group in table.groupby(["metric", "region"], sort=False):

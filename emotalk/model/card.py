@@ -29,5 +29,7 @@ def read_card(weights: Path) -> dict[str, Any] | None:
         if not {"content", "emotion"} <= card["encoders"].keys():
             raise KeyError("content, emotion")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise WeightsError(f"{path} is no card of EmoTalk weights ({error}). Make it again by rule 'extract'.") from None
+        raise WeightsError(
+            f"{path} is no card of EmoTalk weights ({error}). Make it again by rule 'extract'."
+        ) from None
     return card

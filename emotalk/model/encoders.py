@@ -17,7 +17,7 @@ _VOCABULARY = 32
 
 
 class SpeechEncoder(Wav2Vec2Model):
-    """wav2vec2 in two halves: a frozen convolutional stack at 50 Hz, and a transformer at any other frame rate.
+    """wav2vec2 in two halves: a convolutional stack at 50 Hz, and a transformer at any other frame rate.
 
     SpecAugment is never applied; `lm_head` and `masked_spec_embed` exist for the released parameter names only.
 
@@ -36,11 +36,10 @@ class SpeechEncoder(Wav2Vec2Model):
         super().__init__(config)
         self.masked_spec_embed = nn.Parameter(torch.empty(config.hidden_size).uniform_())
         self.lm_head = nn.Linear(config.hidden_size, _VOCABULARY)
-        self.feature_extractor._freeze_parameters()
         self.post_init()
 
     def conv_features(self, waveforms: Tensor, num_samples: Sequence[int]) -> list[Tensor]:
-        """Features (L_i, C) of each clip, at 50 Hz, without gradient.
+        """Features (L_i, C) of each clip, at 50 Hz, without gradient: the convolutional stack never trains.
 
         Parameters
         ----------

@@ -92,5 +92,7 @@ def person_input(subject: int | Sequence[float], device: torch.device) -> Tensor
     if isinstance(subject, int | np.integer):
         return torch.tensor([check_index(int(subject), NUM_PERSONS, "subject")], device=device)
     if len(subject) != NUM_PERSONS:
-        raise EmoTalkError(f"The mixture of subjects has {len(subject)} weights; the network knows {NUM_PERSONS} subjects.")
+        raise EmoTalkError(
+            f"The mixture of subjects has {len(subject)} weights; the network knows {NUM_PERSONS} subjects."
+        )
     return torch.tensor([list(subject)], dtype=torch.float32, device=device)

@@ -37,6 +37,9 @@ class EmoTalk(nn.Module):
 
     def __init__(self, content_encoder: SpeechEncoder, emotion_encoder: EmotionEncoder) -> None:
         super().__init__()
+        # Here and not in the encoders: loading pretrained weights makes every parameter trainable again.
+        content_encoder.freeze_feature_encoder()
+        emotion_encoder.wav2vec2.freeze_feature_encoder()
         self.audio_encoder_cont = content_encoder
         self.audio_encoder_emo = emotion_encoder
         self.audio_feature_map_cont = nn.Linear(content_encoder.config.hidden_size, _CONTENT_DIM)
@@ -85,7 +88,7 @@ class EmoTalk(nn.Module):
         return [hidden[view] for view in of_request]
 
     def _encode_emotion(self, speech: Speech, request: Request) -> list[Tensor]:
-        """Emotion states (T_r, hidden size): contextualised at 30 fps, then resampled to each reconstruction's frames."""
+        """Emotion states (T_r, hidden size) of each reconstruction: contextualised at 30 fps, then resampled."""
         encoder = self.audio_encoder_emo.wav2vec2
         clips, indices = _unique(request.emotion)
         features = encoder.conv_features(*_select(speech, clips))

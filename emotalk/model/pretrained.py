@@ -86,7 +86,7 @@ def load_encoder(kind: type[Encoder], wanted: EncoderSource) -> Encoder:
         return kind(Wav2Vec2Config(**wanted.sizes))
     is_local = Path(wanted.source).is_dir()
     try:
-        encoder, info = kind.from_pretrained(
+        loaded: Any = kind.from_pretrained(
             wanted.source,
             revision=wanted.revision or "main",
             local_files_only=is_local,
@@ -97,6 +97,7 @@ def load_encoder(kind: type[Encoder], wanted: EncoderSource) -> Encoder:
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise WeightsError(_cannot_load(wanted, is_local, error)) from None
+    encoder, info = loaded
     absent = [*info["missing_keys"], *(mismatch[0] for mismatch in info["mismatched_keys"])]
     absent = sorted(name for name in absent if not any(part in name for part in _UNUSED))
     if absent:

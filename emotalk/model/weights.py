@@ -79,7 +79,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
         If there is no such file, or it is no file of tensors.
     """
     if not path.is_file():
-        raise WeightsError(f"There is no file {path}. Give a .pth, a .safetensors or a card (.json) beside its weights.")
+        raise WeightsError(
+            f"There is no file {path}. Give a .pth, a .safetensors or a card (.json) beside its weights."
+        )
     try:
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except (SafetensorError, OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
@@ -109,8 +111,11 @@ def fit_state(network: EmoTalk, state: Mapping[str, Tensor], source: str) -> lis
     missing = [name for name in wanted if name not in given]
     unlike = [name for name in wanted if name in given and given[name].shape != wanted[name].shape]
     if missing or unlike:
-        found = [f"{len(names)} parameters {what}, {names[0]} first" for names, what in
-                 ((missing, "are missing"), (unlike, "have another shape")) if names]
+        found = [
+            f"{len(names)} parameters {what}, {names[0]} first"
+            for names, what in ((missing, "are missing"), (unlike, "have another shape"))
+            if names
+        ]
         raise WeightsError(
             f"{source} does not fit the network: {'; '.join(found)}. Encoder sizes come from the card beside the "
             "weights; for weights without a card pass them as 'encoder'."

@@ -35,7 +35,9 @@ class History:
             _LOG.info("TensorBoard is not installed; losses go to the metrics table and the log only.")
             self._writer = None
         else:
-            self._writer = SummaryWriter(str(tensorboard), purge_step=1 + max((row["epoch"] for row in rows), default=0))
+            self._writer = SummaryWriter(
+                str(tensorboard), purge_step=1 + max((row["epoch"] for row in rows), default=0)
+            )
 
     def add(self, epoch: int, split: str, losses: dict[str, float]) -> None:
         """Record the losses of an epoch's split."""

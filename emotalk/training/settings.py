@@ -32,11 +32,9 @@ class TrainingSettings:
     @classmethod
     def from_config(cls, train: Mapping[str, Any], model: Mapping[str, Any], seed: int) -> "TrainingSettings":
         """Read the sections `train` and `model` of a checked configuration."""
-        return cls(
-            **{**train, "loss_weights": LossWeights(**train["loss_weights"])},
-            **{name: EncoderSource(**source) for name, source in model.items()},
-            seed=seed,
-        )
+        weights = LossWeights(**train["loss_weights"])
+        encoders = {name: EncoderSource(**source) for name, source in model.items()}
+        return cls(**{**train, **encoders, "loss_weights": weights, "seed": seed})
 
     def identity(self) -> dict[str, Any]:
         """What must not change when a run is continued: everything but the number of epochs."""

@@ -22,6 +22,7 @@ rule index:
         recordings=f"{RESULTS}/recordings.parquet",
     log:
         f"{LOGS}/index.log",
+    threads: 8
     params:
         code=code_digest("emotalk.corpus.index"),
         data=DATA,
@@ -30,7 +31,6 @@ rule index:
         max_frame_difference=config["index"]["max_frame_difference"],
         min_frames=config["index"]["min_frames"],
         strict=config["strict"],
-    threads: 8
     message:
         "Indexing the recordings below {params.data}"
     script:

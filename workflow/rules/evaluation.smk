@@ -13,14 +13,14 @@ rule evaluate:
         ),
     log:
         f"{LOGS}/evaluate.log",
+    threads: 8
+    resources:
+        gpu=1,
     params:
         code=code_digest("emotalk.evaluation.evaluate"),
         person=config["evaluate"]["person"],
         bootstrap_draws=config["evaluate"]["bootstrap_draws"],
         seed=config["seed"],
-    threads: 8
-    resources:
-        gpu=1,
     message:
         "Predicting and scoring the test split"
     script:

@@ -7,15 +7,15 @@ rule train:
         metrics=f"{RESULTS}/training/metrics.parquet",
     log:
         f"{LOGS}/train.log",
+    threads: 8
+    resources:
+        gpu=1,
     params:
         code=code_digest("emotalk.training.loop"),
         folder=f"{RESULTS}/training",
         train=canonical(config["train"]),
         model=canonical(config["model"]),
         seed=config["seed"],
-    threads: 8
-    resources:
-        gpu=1,
     message:
         "Training the network"
     script:

@@ -4,6 +4,4 @@ from emotalk.evaluation.check import check_improvement
 from emotalk.logs import job_log
 
 with job_log(snakemake.log[0]):
-    check_improvement(
-        snakemake.input.metrics, snakemake.output.verdict, required=snakemake.params.required
-    )
+    check_improvement(snakemake.input.metrics, snakemake.output.verdict, required=snakemake.params.required)

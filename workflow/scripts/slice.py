@@ -7,6 +7,4 @@ with job_log(snakemake.log[0]):
     for corpus, tracks, clips in zip(
         snakemake.params.corpora, snakemake.input.tracks, snakemake.output.clips, strict=True
     ):
-        slice_corpus(
-            snakemake.input.recordings, tracks, clips, corpus=corpus, max_frames=snakemake.params.max_frames
-        )
+        slice_corpus(snakemake.input.recordings, tracks, clips, corpus=corpus, max_frames=snakemake.params.max_frames)

@@ -1,0 +1,80 @@
+"""The parts of a run that its epochs share: network, optimizer and clips."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from emotalk.corpus.clips import ClipStore
+from emotalk.model.pretrained import build_network
+from emotalk.progress import Progress
+from emotalk.training.batches import make_batch
+from emotalk.training.checkpoint import random_states, restore_random_states
+from emotalk.training.schedule import Example, in_batches
+from emotalk.training.settings import TrainingSettings
+from emotalk.training.step import Means, batch_losses, training_step
+
+
+class Trainer:
+    """Trains and validates a network, and gives and takes the state that a run continues from.
+
+    Parameters
+    ----------
+    store
+        The clips.
+    settings
+        What decides the run; the network starts from its seed.
+    device
+        Where it is computed.
+    """
+
+    def __init__(self, store: ClipStore, settings: TrainingSettings, device: torch.device) -> None:
+        self._store, self._settings, self._device = store, settings, device
+        torch.manual_seed(settings.seed)
+        self.network, self._resolved = build_network(settings.content_encoder, settings.emotion_encoder)
+        self.network.to(device)
+        self._trainable = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        self._optimizer = torch.optim.Adam(self._trainable, lr=settings.learning_rate, fused=True)
+
+    def train_epoch(self, examples: Sequence[Example], shown: Progress) -> dict[str, float]:
+        """One pass over an epoch's examples; returns the means of the loss and of each term."""
+        self.network.train()
+        means = Means()
+        for group in in_batches(examples, self._settings.batch_size):
+            batch = make_batch(group, self._store, self._device)
+            losses = training_step(self.network, self._optimizer, batch, self._settings.loss_weights)
+            means.add(losses, batch.num_examples)
+            shown.advance()
+        return means.read()
+
+    @torch.no_grad()
+    def validate(self, examples: Sequence[Example]) -> dict[str, float]:
+        """Means of the loss and of each term over held-out examples, in evaluation mode; draws nothing at random."""
+        self.network.eval()
+        means = Means()
+        for group in in_batches(examples, self._settings.batch_size):
+            batch = make_batch(group, self._store, self._device)
+            means.add(batch_losses(self.network, batch, self._settings.loss_weights), batch.num_examples)
+        return means.read()
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps of the trainer."""
+        return {
+            "model": self.network.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "random_states": random_states(),
+            "encoders": {name: config.to_diff_dict() for name, config in self.network.encoder_configs.items()},
+            "resolved_encoders": self._resolved,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from a checkpoint's state."""
+        self.network.load_state_dict(state["model"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        restore_random_states(state["random_states"])
+
+    def describe(self) -> str:
+        """Sizes and device, for the log."""
+        total = sum(parameter.numel() for parameter in self.network.parameters())
+        trainable = sum(parameter.numel() for parameter in self._trainable)
+        return f"{total:,} parameters, {trainable:,} of them trainable, on {self._device}"

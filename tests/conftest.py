@@ -1,0 +1,54 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.conformance import weights
+
+CONFORMANCE = Path(__file__).parent / "conformance"
+
+TINY = {
+    "hidden_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "conv_dim": [8, 8, 8],
+    "conv_kernel": [10, 16, 20],
+    "conv_stride": [4, 8, 10],
+    "conv_bias": True,
+    "feat_extract_norm": "layer",
+    "do_stable_layer_norm": True,
+    "num_conv_pos_embeddings": 4,
+    "num_conv_pos_embedding_groups": 2,
+}
+"""wav2vec2 configuration values of encoders that take milliseconds."""
+
+
+@pytest.fixture(scope="session")
+def reference() -> dict[str, np.ndarray]:
+    """What the released code answers."""
+    with np.load(CONFORMANCE / "reference.npz") as file:
+        return dict(file)
+
+
+@pytest.fixture(scope="session")
+def released_state() -> dict[str, torch.Tensor]:
+    """The recomputable state dict under its released names."""
+    import json
+
+    shapes = json.loads((CONFORMANCE / "state_dict_small.json").read_text())
+    return {name: torch.from_numpy(weights.parameter(name, tuple(shape))) for name, shape in shapes.items()}
+
+
+@pytest.fixture
+def released(released_state, tmp_path) -> Callable:
+    """A fresh network with these weights, loaded as a user loads them."""
+    from emotalk.model import load_weights
+
+    def load():
+        torch.save(released_state, tmp_path / "released.pth")
+        return load_weights(tmp_path / "released.pth", encoder=weights.ENCODER)
+
+    return load

@@ -1,0 +1,145 @@
+import numpy as np
+import pytest
+import torch
+from transformers import Wav2Vec2Config
+
+from emotalk.errors import EmoTalkError, WeightsError
+from emotalk.model import EmoTalk
+from emotalk.model.decoder import causal_bias
+from emotalk.model.encoders import num_emotion_frames
+from emotalk.model.inputs import Request, Speech
+from emotalk.model.sequences import normalise, resample_frames
+from tests.conftest import TINY
+
+
+@pytest.fixture
+def network() -> EmoTalk:
+    torch.manual_seed(0)
+    network = EmoTalk.from_configs(Wav2Vec2Config(**TINY), Wav2Vec2Config(**TINY)).eval()
+    torch.nn.init.normal_(network.bs_map_r.weight, std=0.1)
+    return network
+
+
+def waveform(num_samples: int, seed: int = 0) -> np.ndarray:
+    return 0.1 * np.random.default_rng(seed).standard_normal(num_samples).astype(np.float32)
+
+
+def request(content, emotion, num_frames) -> Request:
+    zeros = torch.zeros(len(content), dtype=torch.int64)
+    return Request(content, emotion, num_frames, zeros, zeros)
+
+
+def test_batch_mates_and_padding_change_nothing(network):
+    """DOMAIN.md, section 2: outputs, logits and gradients of a padded batch are those of single clips."""
+    clips = [torch.from_numpy(waveform(n, n)) for n in (16_000, 25_000, 9000, 31_234)]
+    frames = [30, 44, 17, 58]
+    tracks, logits = network(Speech.of(clips), request([0, 1, 2, 3], [1, 0, 3, 2], frames))
+    sum(track[:n].square().mean() for track, n in zip(tracks, frames, strict=True)).backward()
+    together = {name: p.grad.clone() for name, p in network.named_parameters() if p.grad is not None}
+    network.zero_grad()
+    for i, (own, donor) in enumerate(zip((0, 1, 2, 3), (1, 0, 3, 2), strict=True)):
+        track, logit = network(Speech.of([clips[own], clips[donor]]), request([0], [1], [frames[i]]))
+        torch.testing.assert_close(tracks[i, : frames[i]], track[0], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(logits[i], logit[0], atol=1e-5, rtol=1e-4)
+        track[0].square().mean().backward()
+    for name, parameter in network.named_parameters():
+        if name in together:
+            torch.testing.assert_close(together[name], parameter.grad, atol=1e-5, rtol=1e-3, msg=name)
+
+
+def test_each_distinct_clip_and_length_is_encoded_once(network, monkeypatch):
+    counts = {"conv": [], "transformer": []}
+    kind = type(network.audio_encoder_cont)
+    conv, contextualise = kind.conv_features, kind.contextualise
+    monkeypatch.setattr(kind, "conv_features", lambda self, w, n: counts["conv"].append(len(n)) or conv(self, w, n))
+    monkeypatch.setattr(
+        kind, "contextualise", lambda self, f: counts["transformer"].append(len(f)) or contextualise(self, f)
+    )
+    clips = Speech.of([torch.from_numpy(waveform(16_000, i)) for i in range(2)])
+    network(clips, request([0, 1, 0], [1, 0, 0], [30, 31, 29]))  # the paper's pair: 3 content views, 2 emotion passes
+    assert counts == {"conv": [2, 2], "transformer": [3, 2]}
+    network(clips, request([0, 1, 0], [1, 0, 0], [30, 31, 30]))  # the report's: A twice at its own length
+    assert counts["transformer"][2:] == [2, 2]
+
+
+def test_the_convolutional_stacks_are_frozen_and_everything_else_trains(network):
+    frozen = {name for name, p in network.named_parameters() if not p.requires_grad}
+    assert frozen
+    assert all(".feature_extractor." in name for name in frozen)
+    assert not any(".feature_extractor." in name for name, p in network.named_parameters() if p.requires_grad)
+
+
+def test_a_new_network_shows_the_neutral_face():
+    network = EmoTalk.from_configs(Wav2Vec2Config(**TINY), Wav2Vec2Config(**TINY))
+    assert not network.predict(waveform(16_000), intensity=0, subject=0).any()
+
+
+def test_prediction_leaves_the_mode_as_it_was(network):
+    network.train()
+    first, second = (network.predict(waveform(8000), intensity=0, subject=0) for _ in range(2))
+    assert network.training
+    assert (first == second).all()
+
+
+def test_the_subject_may_be_a_mixture(network):
+    own = network.predict(waveform(8000), intensity=0, subject=3)
+    one_hot = np.eye(24)[3].tolist()
+    np.testing.assert_allclose(network.predict(waveform(8000), intensity=0, subject=one_hot), own, atol=1e-6)
+    assert not np.allclose(network.predict(waveform(8000), intensity=0, subject=[1 / 24] * 24), own)
+
+
+def test_another_clips_emotion_changes_the_face_but_not_the_length(network):
+    own = network.predict(waveform(8000), intensity=0, subject=0)
+    other = network.predict(waveform(8000), intensity=0, subject=0, emotion_from=waveform(12_000, 1))
+    assert other.shape == own.shape == (15, 52)
+    assert not np.allclose(own, other)
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        (dict(waveform=np.zeros(719, np.float32)), "719 samples; at least 720"),
+        (dict(waveform=np.zeros((1, 8000), np.float32)), r"shape \(1, 8000\)"),
+        (dict(waveform=np.full(8000, np.nan, np.float32)), "NaN"),
+        (dict(intensity=2), "intensity is 2; the network knows the indices 0 to 1"),
+        (dict(subject=24), "subject is 24; the network knows the indices 0 to 23"),
+        (dict(subject=-1), "subject is -1"),
+        (dict(subject=[0.5, 0.5]), "2 weights; the network knows 24"),
+        (dict(emotion_from=np.zeros(10, np.float32)), "10 samples"),
+    ],
+)
+def test_bad_inputs_of_a_prediction_are_refused_with_the_rule(network, bad, said):
+    with pytest.raises(EmoTalkError, match=said):
+        network.predict(**{"waveform": waveform(8000), "intensity": 0, "subject": 0, **bad})
+
+
+def test_an_encoder_with_group_norm_is_refused_with_the_reason():
+    with pytest.raises(WeightsError, match="feat_extract_norm='group', which mixes"):
+        EmoTalk.from_configs(Wav2Vec2Config(**{**TINY, "feat_extract_norm": "group"}), Wav2Vec2Config(**TINY))
+
+
+def test_the_decoders_bias_is_causal_and_falls_by_whole_periods_of_30_frames():
+    bias = causal_bias(95, torch.device("cpu"))
+    assert bias.shape == (4, 95, 95)
+    assert torch.isinf(bias[:, 3, 4:]).all()
+    expected = [-slope * 3 for slope in (1 / 4, 1 / 16, 1 / 64, 1 / 256)]
+    assert bias[:, 94, 0].tolist() == pytest.approx(expected)
+    assert not bias[:, 29, 0].any()
+    assert bias[0, 30, 0] == -0.25
+
+
+@pytest.mark.parametrize(("conv", "frames"), [(205, 122), (410, 245), (50, 30), (2, 1), (1, 0)])
+def test_emotion_frames_follow_the_released_float_formula(conv, frames):
+    assert num_emotion_frames(conv) == frames
+
+
+def test_resampling_keeps_both_ends_and_straight_lines():
+    line = torch.linspace(0, 1, 50)[:, None].expand(50, 3)
+    torch.testing.assert_close(resample_frames(line, 30), torch.linspace(0, 1, 30)[:, None].expand(30, 3))
+
+
+def test_normalising_gives_mean_0_and_variance_1_and_keeps_silence_finite():
+    normal = normalise(torch.from_numpy(waveform(16_000)) + 3)
+    assert normal.mean().abs() < 1e-5
+    assert normal.var(correction=0) == pytest.approx(1, abs=1e-4)
+    assert not normalise(torch.zeros(100)).any()

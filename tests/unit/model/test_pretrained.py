@@ -1,0 +1,126 @@
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from transformers import Wav2Vec2Config
+
+from emotalk.errors import WeightsError
+from emotalk.model.encoders import EmotionEncoder, SpeechEncoder
+from emotalk.model.pretrained import EncoderSource, build_network, load_encoder
+from emotalk.model.weights import released_names
+from tests.conftest import TINY
+
+CONFIG = Wav2Vec2Config(**TINY)
+
+
+def published(encoder, *, prefix: str, drop=("lm_head", "masked_spec_embed")) -> dict[str, torch.Tensor]:
+    """State dict as the hub has it: a prefix, old weight-norm names, a vocabulary of another size."""
+    state = {
+        f"{prefix}{name}" if not name.startswith(("wav2vec2", "classifier")) else name: value.clone()
+        for name, value in released_names(encoder.state_dict()).items()
+        if not any(d in name for d in drop)
+    }
+    return state | {"lm_head.weight": torch.zeros(33, TINY["hidden_size"]), "lm_head.bias": torch.zeros(33)}
+
+
+def write(folder, state, form) -> str:
+    (folder / "config.json").write_text(json.dumps({**CONFIG.to_dict(), "architectures": ["Wav2Vec2ForCTC"]}))
+    if form == "old":
+        torch.save(state, folder / "pytorch_model.bin")
+    else:
+        names = {
+            name.replace("conv.weight_g", "conv.parametrizations.weight.original0").replace(
+                "conv.weight_v", "conv.parametrizations.weight.original1"
+            ): v
+            for name, v in state.items()
+        }
+        save_file(names, folder / "model.safetensors", metadata={"format": "pt"})
+    return str(folder)
+
+
+def trained(state: dict) -> dict:
+    return {name: value for name, value in state.items() if "lm_head" not in name and "masked_spec" not in name}
+
+
+@pytest.fixture(params=["old", "new"])
+def form(request, monkeypatch):
+    """Old: pytorch_model.bin with weight_g; new: safetensors with parametrizations. The hub is out of reach."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    return request.param
+
+
+@pytest.mark.parametrize("kind", [SpeechEncoder, EmotionEncoder])
+def test_a_local_folder_of_either_form_is_loaded_in_full(tmp_path, form, kind):
+    torch.manual_seed(1)
+    source = kind(CONFIG)
+    folder = write(tmp_path, published(source, prefix="wav2vec2."), form)
+    torch.manual_seed(2)
+    loaded = load_encoder(kind, EncoderSource(folder))
+    expected = trained(source.state_dict())
+    found = trained(loaded.state_dict())
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert torch.equal(found[name], value), name
+
+
+@pytest.mark.parametrize("kind", [SpeechEncoder, EmotionEncoder])
+def test_what_save_pretrained_writes_is_loaded(tmp_path, kind):
+    source = kind(CONFIG)
+    source.save_pretrained(tmp_path)
+    loaded = load_encoder(kind, EncoderSource(str(tmp_path)))
+    assert all(
+        torch.equal(a, b) for a, b in zip(source.state_dict().values(), loaded.state_dict().values(), strict=True)
+    )
+
+
+def test_the_convolutional_stacks_of_loaded_encoders_are_frozen_too(tmp_path):
+    folders = {}
+    for kind in (SpeechEncoder, EmotionEncoder):
+        kind(CONFIG).save_pretrained(tmp_path / kind.__name__)
+        folders[kind] = EncoderSource(str(tmp_path / kind.__name__))
+    network, resolved = build_network(folders[SpeechEncoder], folders[EmotionEncoder])
+    trainable = {name for name, p in network.named_parameters() if p.requires_grad}
+    assert not any("feature_extractor" in name for name in trainable)
+    assert any("feature_projection" in name for name in trainable)
+    assert resolved == {"content": str(tmp_path / "SpeechEncoder"), "emotion": str(tmp_path / "EmotionEncoder")}
+
+
+def test_half_precision_files_become_float32(tmp_path):
+    state = {name: value.half() for name, value in published(SpeechEncoder(CONFIG), prefix="wav2vec2.").items()}
+    loaded = load_encoder(SpeechEncoder, EncoderSource(write(tmp_path, state, "new")))
+    assert {value.dtype for value in loaded.state_dict().values()} == {torch.float32}
+
+
+@pytest.mark.parametrize("lost", ["classifier.out_proj.weight", "wav2vec2.encoder.layers.0.attention.k_proj.weight"])
+def test_a_folder_that_lacks_a_parameter_is_refused_by_name(tmp_path, form, lost):
+    state = published(EmotionEncoder(CONFIG), prefix="")
+    del state[lost]
+    with pytest.raises(WeightsError, match=rf"lacks 1 parameters of the EmotionEncoder.*{lost}"):
+        load_encoder(EmotionEncoder, EncoderSource(write(tmp_path, state, form)))
+
+
+def test_a_stock_classifier_is_no_emotion_encoder(tmp_path, form):
+    """Its head is called projector and classifier; a random head would be taken in silence."""
+    state = published(SpeechEncoder(CONFIG), prefix="wav2vec2.") | {"projector.weight": torch.zeros(8, 32)}
+    with pytest.raises(WeightsError, match="lacks 4 parameters"):
+        load_encoder(EmotionEncoder, EncoderSource(write(tmp_path, state, form)))
+
+
+def test_a_parameter_of_another_shape_is_refused(tmp_path, form):
+    state = published(SpeechEncoder(CONFIG), prefix="wav2vec2.")
+    state["wav2vec2.feature_projection.projection.weight"] = torch.zeros(3, 3)
+    with pytest.raises(WeightsError, match=r"feature_projection\.projection\.weight"):
+        load_encoder(SpeechEncoder, EncoderSource(write(tmp_path, state, form)))
+
+
+def test_a_folder_that_is_no_encoder_is_named(tmp_path):
+    with pytest.raises(WeightsError, match=f"The folder {tmp_path} is no wav2vec2 encoder"):
+        load_encoder(SpeechEncoder, EncoderSource(str(tmp_path)))
+
+
+def test_an_unreachable_hub_is_told_with_the_way_out(form):
+    with pytest.raises(
+        WeightsError, match=r"There is no folder nobody/nothing, and the model hub .* set 'source' to its folder"
+    ):
+        load_encoder(SpeechEncoder, EncoderSource("nobody/nothing"))

@@ -1,0 +1,78 @@
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from emotalk.corpus.clips import ClipWriter
+from emotalk.corpus.manifest import MANIFEST
+from emotalk.model.pretrained import EncoderSource
+from emotalk.training.settings import LossWeights, TrainingSettings
+from tests.conftest import TINY
+
+
+@pytest.fixture
+def clips(tmp_path):
+    """Eight clips of unlike length, noise and random tracks."""
+    path = tmp_path / "clips.arrow"
+    rng = np.random.default_rng(0)
+    with ClipWriter(path) as writer:
+        for i in range(8):
+            frames = 20 + 3 * i
+            labels = dict(
+                clip_id=f"c{i}", corpus="C", recording_id=f"c{i}", start_frame=0, stop_frame=frames, is_whole=True
+            )
+            labels |= dict.fromkeys(("subject", "emotion", "intensity", "statement", "repetition"))
+            waveform = rng.integers(-3000, 3000, frames * 1600 // 3).astype(np.int16)
+            writer.write(labels, waveform, rng.random((frames, 52)).astype(np.float32))
+    return [path]
+
+
+def example(kind: str, position: int = 0, split: str = "train", epoch: int = 1) -> dict:
+    """A manifest row over these clips."""
+    parts = {"audio_c1e2": "c0", "audio_c2e1": "c1", "track_c1e1": "c2", "track_c2e2": "c3"}
+    if kind == "self":
+        parts |= {"audio_c1e2": "c4", "audio_c2e1": None, "track_c1e1": None, "track_c2e2": None}
+    if kind == "random":
+        parts |= {"audio_c1e2": "c5", "audio_c2e1": "c6", "track_c1e1": "c5", "track_c2e2": "c6"}
+    labels = {"emotion_e1": 3, "emotion_e2": 0} if kind == "cross" else {"emotion_e1": -1, "emotion_e2": -1}
+    return {
+        "split": split,
+        "epoch": epoch,
+        "position": position,
+        "kind": kind,
+        "subject": 4,
+        "intensity": 1,
+        "num_frames": 100,
+        **parts,
+        **labels,
+    }
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    """Four epochs of three examples, and two for validation."""
+    kinds = ("cross", "self", "random")
+    rows = [example("cross", 0, "validation", 0), example("self", 1, "validation", 0)]
+    rows += [example(kinds[(i + e) % 3], i, "train", e) for e in range(1, 5) for i in range(3)]
+    pq.write_table(pa.Table.from_pylist(rows, schema=MANIFEST), tmp_path / "manifest.parquet")
+    return tmp_path / "manifest.parquet"
+
+
+@pytest.fixture
+def settings():
+    """Settings of a run that takes a second."""
+    encoder = EncoderSource("random", sizes=TINY)
+
+    def make(**changes):
+        common = dict(
+            epochs=4,
+            batch_size=2,
+            learning_rate=1e-3,
+            loss_weights=LossWeights(1.0, 1.0, 0.5, 0.1),
+            content_encoder=encoder,
+            emotion_encoder=encoder,
+            seed=7,
+        )
+        return TrainingSettings(**(common | changes))
+
+    return make

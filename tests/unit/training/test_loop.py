@@ -1,0 +1,185 @@
+import logging
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from emotalk.corpus.clips import ClipStore
+from emotalk.errors import TrainingError
+from emotalk.training import trainer
+from emotalk.training.checkpoint import CheckpointFolder, read_checkpoint
+from emotalk.training.history import METRICS
+from emotalk.training.loop import train
+from emotalk.training.schedule import Schedule
+from emotalk.training.trainer import Trainer
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def run(clips, manifest, settings, tmp_path):
+    def start(folder="run", **changes):
+        train(clips, manifest, folder=tmp_path / folder, settings=settings(**changes), device=CPU)
+        return read_checkpoint(tmp_path / folder / "checkpoint.pth"), tmp_path / folder
+
+    return start
+
+
+def same_weights(one, other) -> bool:
+    return all(torch.equal(one["model"][name], other["model"][name]) for name in one["model"])
+
+
+def interrupt_in_epoch(monkeypatch, epoch: int):
+    """Stop the run as a kill does, inside an epoch."""
+    original = Trainer.train_epoch
+
+    def stopping(self, examples, shown):
+        if examples[0]["epoch"] == epoch:
+            original(self, examples[:1], shown)
+            raise KeyboardInterrupt
+        return original(self, examples, shown)
+
+    monkeypatch.setattr(Trainer, "train_epoch", stopping)
+    return lambda: monkeypatch.setattr(Trainer, "train_epoch", original)
+
+
+def test_two_runs_with_one_seed_end_with_equal_weights(run):
+    first, _ = run("a")
+    second, _ = run("b")
+    other, _ = run("c", seed=8)
+    assert same_weights(first, second)
+    assert not same_weights(first, other)
+
+
+def test_training_lowers_the_loss_and_writes_one_row_an_epoch_and_split(run):
+    _, folder = run(epochs=4)
+    table = pq.read_table(folder / "metrics.parquet")
+    assert table.schema.equals(METRICS)
+    rows = table.to_pandas()
+    assert rows[["epoch", "split"]].values.tolist() == [[e, s] for e in (1, 2, 3, 4) for s in ("train", "validation")]
+    validation = rows.loc[rows["split"] == "validation", "loss"].to_numpy()
+    assert validation[-1] < validation[0]
+
+
+def test_an_interrupted_run_ends_with_the_bits_of_an_uninterrupted_one(run, tmp_path, monkeypatch, caplog):
+    whole, whole_folder = run("whole")
+    restore = interrupt_in_epoch(monkeypatch, 3)
+    with pytest.raises(KeyboardInterrupt):
+        run("cut")
+    restore()
+    caplog.set_level(logging.INFO)
+    continued, folder = run("cut")
+    assert "Continuing emotalk_model_epoch2_" in caplog.text
+    assert ": epoch 2, loss " in caplog.text
+    assert same_weights(whole, continued)
+    assert pq.read_table(folder / "metrics.parquet").equals(pq.read_table(whole_folder / "metrics.parquet"))
+
+
+def test_raising_the_epochs_continues_and_equals_the_longer_run(run, caplog):
+    longer, _ = run("longer", epochs=4)
+    run("raised", epochs=2)
+    caplog.set_level(logging.INFO)
+    raised, _ = run("raised", epochs=4)
+    assert "Continuing emotalk_model_epoch2_" in caplog.text
+    assert same_weights(longer, raised)
+
+
+def test_a_finished_run_asked_for_again_begins_anew(run, caplog):
+    first, _ = run(epochs=2)
+    caplog.set_level(logging.INFO)
+    again, _ = run(epochs=2)
+    assert "Continuing" not in caplog.text
+    assert "epoch 1 of 2" in caplog.text
+    assert same_weights(first, again)
+
+
+def test_other_settings_never_meet_a_runs_checkpoints(run, caplog):
+    run(epochs=2)
+    caplog.set_level(logging.INFO)
+    _, folder = run(epochs=2, learning_rate=2e-3)
+    assert "Continuing" not in caplog.text
+    assert len(list((folder / "checkpoints").iterdir())) == 2
+
+
+def test_one_checkpoint_is_kept_under_its_name_and_shared_with_the_output(run):
+    _, folder = run()
+    (kept,) = (folder / "checkpoints").glob("*/*.pth")
+    assert kept.name.startswith("emotalk_model_epoch4_")
+    assert kept.samefile(folder / "checkpoint.pth")
+    assert not list(folder.rglob("*.partial"))
+
+
+def test_a_checkpoint_holds_what_a_run_needs(run):
+    checkpoint, _ = run(epochs=1)
+    assert {"epoch", "model", "optimizer", "loss", "random_states", "history"} <= checkpoint.keys()
+
+
+def test_frozen_parameters_are_not_optimised(run):
+    checkpoint, _ = run(epochs=1)
+    frozen = [name for name in checkpoint["model"] if "feature_extractor" in name]
+    assert len(checkpoint["optimizer"]["param_groups"][0]["params"]) == len(checkpoint["model"]) - len(frozen)
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_update_and_names_the_clips(clips, manifest, run, monkeypatch):
+    original = trainer.make_batch
+
+    def poisoned(*arguments):
+        batch = original(*arguments)
+        batch.targets[0, 0, 0] = float("nan")
+        return batch
+
+    monkeypatch.setattr(trainer, "make_batch", poisoned)
+    with pytest.raises(TrainingError, match=r"not finite \(loss nan, cross .*clips .*c5, c6.*Nothing was updated"):
+        run()
+
+
+def test_a_manifest_with_too_few_epochs_is_refused(run):
+    with pytest.raises(TrainingError, match="holds 4 epochs, 9 are asked for"):
+        run(epochs=9)
+
+
+def test_a_manifest_of_other_clips_is_refused(run, manifest, tmp_path):
+    table = pq.read_table(manifest).to_pandas().replace("c0", "gone")
+    table.to_parquet(manifest)
+    with pytest.raises(TrainingError, match="Clip 'gone' of the manifest is not in the clip store"):
+        run()
+
+
+def test_the_newest_checkpoint_is_the_one_of_the_highest_epoch(tmp_path):
+    for name in ("epoch9_20260101T000000", "epoch10_20250101T000000", "epoch2_20270101T000000"):
+        (tmp_path / f"emotalk_model_{name}.pth").touch()
+    (tmp_path / "notes.pth").touch()
+    assert CheckpointFolder(tmp_path).newest().name == "emotalk_model_epoch10_20250101T000000.pth"
+
+
+def test_a_failed_save_leaves_the_older_checkpoint(tmp_path, monkeypatch):
+    folder = CheckpointFolder(tmp_path)
+    good = folder.save(1, {"epoch": 1})
+
+    def full_disk(content, file):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        folder.save(2, {"epoch": 2})
+    assert folder.newest() == good
+    assert read_checkpoint(good)["epoch"] == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"noise" * 50])
+def test_a_damaged_checkpoint_is_named_with_what_to_do(tmp_path, content):
+    (tmp_path / "c.pth").write_bytes(content)
+    with pytest.raises(TrainingError, match=r"c.pth is no readable checkpoint.*Remove it"):
+        read_checkpoint(tmp_path / "c.pth")
+
+
+def test_validation_draws_nothing_at_random(clips, manifest, settings):
+    """Else the number of validation clips would change the training that follows."""
+    validating = Trainer(ClipStore(clips), settings(), CPU)
+    state = torch.get_rng_state()
+    losses = [validating.validate(Schedule(manifest).examples("validation")) for _ in range(2)]
+    assert losses[0] == losses[1]
+    assert torch.equal(state, torch.get_rng_state())
+    assert np.isfinite(list(losses[0].values())).all()

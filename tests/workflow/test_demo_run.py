@@ -1,0 +1,147 @@
+"""The whole workflow on a tiny demo corpus, as a user runs it."""
+
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from emotalk.model import load_weights
+from tests.workflow.conftest import TINY_RUN
+
+EVERYTHING = {"demo_corpus", "index", "smooth", "slice", "pair", "train", "extract", "evaluate", "check", "report"}
+CORPUS_STAGES = ("demo_corpus", "index", "smooth", "slice", "pair")
+
+
+def following(stage: str) -> set[str]:
+    """The stages from one on, as the engine must rerun them."""
+    order = ["demo_corpus", "index", "smooth", "slice", "pair", "train", "extract", "evaluate"]
+    return set(order[order.index(stage) :]) | {"check", "report"}
+
+
+def test_every_contracted_file_is_written(finished_folder):
+    results = finished_folder / "results"
+    for path in (
+        "recordings.parquet tracks/RAVDESS.parquet tracks/HDTF.parquet clips/RAVDESS.arrow clips/HDTF.arrow "
+        "manifest.parquet training/checkpoint.pth training/metrics.parquet weights/emotalk.pth "
+        "weights/emotalk.safetensors weights/emotalk.json evaluation/metrics.csv report/index.html"
+    ).split():
+        assert (results / path).stat().st_size > 0, path
+
+
+def test_a_finished_run_has_nothing_to_do(finished):
+    assert "Nothing to be done" in finished.run("-n", "all").stdout
+
+
+@pytest.mark.parametrize("stage", sorted(EVERYTHING))
+def test_every_stage_can_be_asked_for_by_name(project, stage):
+    jobs = project(TINY_RUN).jobs(stage)
+    assert stage in jobs
+    assert len(jobs) <= len(EVERYTHING)
+
+
+def test_train_is_asked_for_exactly_as_the_readme_says(project):
+    assert {"train", *CORPUS_STAGES} == project(TINY_RUN).jobs("train", "--resources", "gpu=1")
+
+
+@pytest.mark.parametrize("stage", ["index", "slice", "train", "report"])
+def test_a_forced_stage_reruns_itself_and_what_follows_and_nothing_before(finished, stage):
+    expected = following(stage) if stage != "report" else {"report"}
+    assert finished.jobs("--cores", "8", "--forcerun", stage) == expected
+
+
+@pytest.mark.parametrize(
+    ("module", "stage"),
+    [
+        ("corpus/slicing.py", "slice"),
+        ("corpus/pairing.py", "pair"),
+        ("training/objectives.py", "train"),
+        ("demo/speech.py", "demo_corpus"),
+    ],
+)
+def test_a_change_in_a_module_reruns_exactly_its_stages(finished, module, stage):
+    path = finished.folder / "emotalk" / module
+    path.write_text(path.read_text() + "\n# A comment changes nothing.\n")
+    assert "Nothing to be done" in finished.run("-n", "all").stdout
+    path.write_text(path.read_text() + "\nCHANGED = True\n")
+    assert finished.jobs("all") == following(stage)
+
+
+@pytest.mark.parametrize(
+    ("change", "stage"),
+    [
+        ({"smooth": {"window": 7}}, "smooth"),
+        ({"slice": {"max_frames": 90}}, "slice"),
+        ({"pair": {"calm": "ignored"}}, "pair"),
+        ({"train": {"epochs": 2, "batch_size": 8}}, "pair"),
+        ({"train": {"epochs": 1, "batch_size": 8, "learning_rate": 0.001}}, "train"),
+    ],
+)
+def test_a_change_of_a_setting_reruns_exactly_its_stages(finished, change, stage):
+    (finished.folder / "test.yaml").write_text(yaml.safe_dump(TINY_RUN | change))
+    assert finished.jobs("all") == following(stage)
+
+
+def test_raising_the_epochs_continues_the_finished_run(finished):
+    (finished.folder / "test.yaml").write_text(yaml.safe_dump(TINY_RUN | {"train": {"epochs": 2, "batch_size": 8}}))
+    done = finished.run("--cores", "2", "train")
+    assert done.returncode == 0, done.stderr
+    log = (finished.folder / "results/logs/train.log").read_text()
+    assert re.search(r"Continuing emotalk_model_epoch1_\S+\.pth: epoch 1, loss \d", log)
+    assert "epoch 2 of 2" in log
+    assert "epoch 1 of 2" not in log
+
+
+def test_a_forced_training_begins_anew_and_ends_with_equal_weights(finished, finished_folder):
+    done = finished.run("--cores", "2", "extract", "--forcerun", "train")
+    assert done.returncode == 0, done.stderr
+    assert "Continuing" not in (finished.folder / "results/logs/train.log").read_text()
+    weights = "results/weights/emotalk.safetensors"
+    assert (finished.folder / weights).read_bytes() == (finished_folder / weights).read_bytes()
+
+
+def test_two_runs_with_one_seed_give_equal_manifests_and_equal_weights(project, finished_folder):
+    again = project(TINY_RUN)
+    assert again.run("--cores", "2", "extract").returncode == 0
+    for name in ("manifest.parquet", "weights/emotalk.safetensors"):
+        assert (again.folder / "results" / name).read_bytes() == (finished_folder / "results" / name).read_bytes()
+
+
+def test_the_weights_predict_what_the_predictions_hold(finished_folder):
+    results = finished_folder / "results"
+    manifest = pd.read_parquet(results / "manifest.parquet")
+    row = manifest[manifest["split"] == "test"].iloc[0]
+    predicted = np.load(results / f"predictions/{row['audio_c1e2']}.npy")
+    assert predicted.shape[1] == 52
+    assert load_weights(results / "weights/emotalk.json").bs_map_r.out_features == 52
+    tests = set(manifest.loc[manifest["split"] == "test", "audio_c1e2"])
+    assert tests == {path.stem for path in (results / "predictions").iterdir()}
+
+
+def test_the_metrics_have_the_contracted_columns_and_rows(finished_folder):
+    table = pd.read_csv(finished_folder / "results/evaluation/metrics.csv")
+    assert list(table.columns) == ["metric", "region", "predictor", "value", "low", "high", "unit"]
+    assert {"model", "mean_face", "still_face"} <= set(table["predictor"])
+    assert {"all", "mouth", "brows", "eyes"} <= set(table["region"])
+    assert ((table["low"] <= table["value"]) & (table["value"] <= table["high"])).all()
+
+
+def test_the_card_tells_the_recipe_and_the_data(finished_folder):
+    card = json.loads((finished_folder / "results/weights/emotalk.json").read_text())
+    assert card["recipe"]["pair"]["recipe"] == "paper"
+    assert card["run"]["seed"] == 1
+
+
+def test_the_page_loads_nothing_from_anywhere(finished_folder):
+    page = (finished_folder / "results/report/index.html").read_text()
+    assert not re.search(r"""(src|href)\s*=\s*["']?(https?:)?//""", page)
+    assert "<script" not in page
+    assert page.count("<svg") == 2
+
+
+def test_every_stage_leaves_a_log(finished_folder):
+    logs = {path.stem for path in (finished_folder / "results/logs").iterdir()}
+    assert logs == EVERYTHING
+    assert "epoch 1 of 1" in (finished_folder / "results/logs/train.log").read_text()

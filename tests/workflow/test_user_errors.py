@@ -1,0 +1,49 @@
+"""What a user gets wrong ends in one clear sentence, not in a traceback."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.workflow.conftest import TINY_RUN
+
+
+def run(project, *arguments):
+    done = project.run(*arguments)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr + done.stdout
+    return done.stderr + done.stdout
+
+
+def test_a_misspelt_setting_is_named_with_the_nearest_known_one(project):
+    config = TINY_RUN | {"train": {"epoch": 3}}
+    assert "train.epoch: there is no such setting; did you mean epochs?" in run(project(config), "-n", "all")
+
+
+def test_a_data_folder_that_is_not_there_is_named(project, tmp_path):
+    said = run(project(TINY_RUN | {"data": str(tmp_path / "nowhere")}), "--cores", "1", "index")
+    assert f"There is no folder {tmp_path / 'nowhere'}/RAVDESS/audio" in said
+
+
+@pytest.fixture
+def broken_data(tmp_path):
+    """A corpus whose only recording has 51 channels."""
+    for part in ("audio", "blendshape"):
+        (tmp_path / "data/RAVDESS" / part).mkdir(parents=True)
+    stem = "01-01-03-01-01-01-01"
+    soundfile.write(tmp_path / f"data/RAVDESS/audio/{stem}.wav", np.zeros(32_000), 16_000)
+    np.save(tmp_path / f"data/RAVDESS/blendshape/{stem}.npy", np.zeros((60, 51), np.float32))
+    return str(tmp_path / "data")
+
+
+def test_data_of_which_nothing_is_usable_ends_in_one_error_with_the_reasons(project, broken_data):
+    copy = project(TINY_RUN | {"data": broken_data, "corpora": ["RAVDESS"]})
+    said = run(copy, "--cores", "1", "index")
+    assert "all 1 are excluded" in said
+    assert "wrong_width: 01-01-03-01-01-01-01.npy has 51 channels; a track has 52" in said
+    assert "wrong_width" in (copy.folder / "results/logs/index.log").read_text()
+
+
+def test_a_network_that_has_not_learned_fails_the_check_but_leaves_the_page(finished):
+    said = run(finished, "--cores", "1", "all", "--config", 'evaluate={"required_improvement": 0.9}')
+    assert "asks for 90.0%" in said
+    assert (finished.folder / "results/report/index.html").exists()
