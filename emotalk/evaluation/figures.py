@@ -34,6 +34,7 @@ def losses_figure(losses: pd.DataFrame, path: str | Path) -> None:
             for (split, rows), line in zip(losses.groupby("split"), ("-", "--"), strict=False):
                 axis.plot(rows["epoch"], rows[term], line, marker=".", label=split, color="#2f6fde")
             axis.set(title=term, xlabel="epoch", ylim=(0, None))
+            axis.xaxis.get_major_locator().set_params(integer=True)
         np.atleast_1d(axes)[0].legend(frameon=False)
         _save(figure, path)
 
@@ -44,7 +45,7 @@ def errors_figure(metrics: pd.DataFrame, path: str | Path) -> None:
     regions, predictors = table["region"].unique(), list(_COLOURS)
     width = 0.8 / len(predictors)
     with plt.rc_context(_STYLE):
-        figure, axis = plt.subplots(figsize=(7, 2.9), layout="constrained")
+        figure, axis = plt.subplots(figsize=(9, 3), layout="constrained")
         for i, predictor in enumerate(predictors):
             rows = table[table["predictor"] == predictor].set_index("region").loc[regions]
             whiskers = np.abs(rows[["low", "high"]].to_numpy().T - rows["value"].to_numpy())
@@ -52,7 +53,7 @@ def errors_figure(metrics: pd.DataFrame, path: str | Path) -> None:
             axis.bar(places, rows["value"], width, yerr=whiskers, color=_COLOURS[predictor], label=_NAMES[predictor])
         axis.set_xticks(np.arange(len(regions)), regions)
         axis.set_ylabel("mean absolute error\n(blendshape units)")
-        axis.legend(frameon=False, ncols=len(predictors))
+        axis.legend(frameon=False, ncols=len(predictors), loc="lower left", bbox_to_anchor=(0, 1))
         _save(figure, path)
 
 

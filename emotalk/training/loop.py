@@ -62,7 +62,7 @@ def train(
     steps_an_epoch = len(in_batches(schedule.examples("train", 1), settings.batch_size))
     with Progress(steps_an_epoch * (settings.epochs - done), "Training", "steps") as shown:
         for epoch in range(done + 1, settings.epochs + 1):
-            losses = trainer.train_epoch(schedule.examples("train", epoch), shown)
+            losses = trainer.train_epoch(epoch, schedule.examples("train", epoch), shown)
             history.add(epoch, "train", losses)
             if held_out:
                 history.add(epoch, "validation", trainer.validate(held_out))

@@ -1,5 +1,6 @@
 """Settings of a training run."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -24,6 +25,7 @@ class TrainingSettings:
     epochs: int
     batch_size: int
     learning_rate: float
+    schedule: str
     loss_weights: LossWeights
     content_encoder: EncoderSource
     emotion_encoder: EncoderSource
@@ -35,6 +37,12 @@ class TrainingSettings:
         weights = LossWeights(**train["loss_weights"])
         encoders = {name: EncoderSource(**source) for name, source in model.items()}
         return cls(**{**train, **encoders, "loss_weights": weights, "seed": seed})
+
+    def learning_rate_at(self, epoch: int) -> float:
+        """Learning rate of an epoch, counted from 1."""
+        if self.schedule == "constant":
+            return self.learning_rate
+        return self.learning_rate * (1 + math.cos(math.pi * (epoch - 1) / self.epochs)) / 2
 
     def identity(self) -> dict[str, Any]:
         """What must not change when a run is continued: everything but the number of epochs."""

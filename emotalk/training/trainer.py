@@ -36,12 +36,14 @@ class Trainer:
         self._trainable = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
         self._optimizer = torch.optim.Adam(self._trainable, lr=settings.learning_rate, fused=True)
 
-    def train_epoch(self, examples: Sequence[Example], shown: Progress) -> dict[str, float]:
+    def train_epoch(self, epoch: int, examples: Sequence[Example], shown: Progress) -> dict[str, float]:
         """One pass over an epoch's examples; returns the means of the loss and of each term."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._settings.learning_rate_at(epoch)
         self.network.train()
         means = Means()
-        for group in in_batches(examples, self._settings.batch_size):
-            batch = make_batch(group, self._store, self._device)
+        for part in in_batches(examples, self._settings.batch_size):
+            batch = make_batch(part, self._store, self._device)
             losses = training_step(self.network, self._optimizer, batch, self._settings.loss_weights)
             means.add(losses, batch.num_examples)
             shown.advance()
@@ -52,8 +54,8 @@ class Trainer:
         """Means of the loss and of each term over held-out examples, in evaluation mode; draws nothing at random."""
         self.network.eval()
         means = Means()
-        for group in in_batches(examples, self._settings.batch_size):
-            batch = make_batch(group, self._store, self._device)
+        for part in in_batches(examples, self._settings.batch_size):
+            batch = make_batch(part, self._store, self._device)
             means.add(batch_losses(self.network, batch, self._settings.loss_weights), batch.num_examples)
         return means.read()
 

@@ -68,6 +68,7 @@ def settings():
             epochs=4,
             batch_size=2,
             learning_rate=1e-3,
+            schedule="constant",
             loss_weights=LossWeights(1.0, 1.0, 0.5, 0.1),
             content_encoder=encoder,
             emotion_encoder=encoder,

@@ -34,11 +34,11 @@ def interrupt_in_epoch(monkeypatch, epoch: int):
     """Stop the run as a kill does, inside an epoch."""
     original = Trainer.train_epoch
 
-    def stopping(self, examples, shown):
-        if examples[0]["epoch"] == epoch:
-            original(self, examples[:1], shown)
+    def stopping(self, number, examples, shown):
+        if number == epoch:
+            original(self, number, examples[:1], shown)
             raise KeyboardInterrupt
-        return original(self, examples, shown)
+        return original(self, number, examples, shown)
 
     monkeypatch.setattr(Trainer, "train_epoch", stopping)
     return lambda: monkeypatch.setattr(Trainer, "train_epoch", original)
@@ -113,6 +113,12 @@ def test_one_checkpoint_is_kept_under_its_name_and_shared_with_the_output(run):
 def test_a_checkpoint_holds_what_a_run_needs(run):
     checkpoint, _ = run(epochs=1)
     assert {"epoch", "model", "optimizer", "loss", "random_states", "history"} <= checkpoint.keys()
+
+
+def test_a_cosine_schedule_falls_from_the_learning_rate_towards_zero(settings):
+    rates = [settings(schedule="cosine", epochs=4).learning_rate_at(epoch) for epoch in (1, 3, 4)]
+    assert rates == pytest.approx([1e-3, 0.5e-3, 1e-3 * (1 - np.sqrt(0.5)) / 2])
+    assert settings().learning_rate_at(3) == 1e-3
 
 
 def test_frozen_parameters_are_not_optimised(run):
