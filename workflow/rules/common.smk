@@ -1,3 +1,4 @@
+import os
 import sys
 
 from emotalk.config import checked_config, read_schema
@@ -18,6 +19,16 @@ def usable_config(given: dict) -> dict:
 def data_listing(wildcards) -> str:
     """Digest of the delivered files: a recording that comes, goes or changes makes the index stale."""
     return folder_listing(*(f"{DATA}/{corpus}/{part}" for corpus in CORPORA for part in ("audio", "blendshape")))
+
+
+def recordings_folder(wildcards, input) -> str:
+    """Folder above the corpora."""
+    return input.demo if IS_DEMO else DATA
+
+
+def training_folder(wildcards, output) -> str:
+    """Folder of the run, for files that are no outputs: resumable checkpoints must survive a failed job."""
+    return os.path.dirname(output.checkpoint)
 
 
 config = usable_config(config)

@@ -25,7 +25,7 @@ rule index:
     threads: 8
     params:
         code=code_digest("emotalk.corpus.index"),
-        data=DATA,
+        data=recordings_folder,
         listing="demo" if IS_DEMO else data_listing,
         corpora=CORPORA,
         max_frame_difference=config["index"]["max_frame_difference"],

@@ -12,7 +12,7 @@ rule train:
         gpu=1,
     params:
         code=code_digest("emotalk.training.loop"),
-        folder=f"{RESULTS}/training",
+        folder=training_folder,
         train=canonical(config["train"]),
         model=canonical(config["model"]),
         seed=config["seed"],
