@@ -9,9 +9,6 @@ import soxr
 
 from emotalk.timing import SAMPLING_RATE
 
-FULL_SCALE = 32768
-"""int16 value that stands for an amplitude of 1."""
-
 
 @dataclass(frozen=True)
 class AudioHeader:
@@ -49,14 +46,3 @@ def read_waveform(path: str | Path) -> np.ndarray:
     if sampling_rate == SAMPLING_RATE:
         return waveform
     return soxr.resample(waveform, sampling_rate, SAMPLING_RATE, quality="HQ")
-
-
-def to_int16(waveform: np.ndarray) -> np.ndarray:
-    """Amplitudes in [-1, 1) as int16, rounded; louder ones are held at the limits."""
-    limits = np.iinfo(np.int16)
-    return np.clip(np.rint(waveform * FULL_SCALE), limits.min, limits.max).astype(np.int16)
-
-
-def from_int16(samples: np.ndarray) -> np.ndarray:
-    """Stored samples as float32 amplitudes in [-1, 1)."""
-    return samples.astype(np.float32) / FULL_SCALE

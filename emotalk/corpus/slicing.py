@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from emotalk.corpus.audio import read_waveform, to_int16
+from emotalk.corpus.audio import read_waveform
 from emotalk.corpus.clips import ClipWriter
 from emotalk.corpus.recordings import usable_recordings
+from emotalk.corpus.samples import to_int16
 from emotalk.corpus.smoothing import read_tracks
 from emotalk.errors import CorpusError
 from emotalk.progress import progress

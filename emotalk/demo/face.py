@@ -30,7 +30,7 @@ def animate(
     parts = [np.interp(at, np.arange(len(column)), column) for column in utterance.articulation.T]
     moved = np.stack(parts, axis=1)
     moved[:, 0] *= emotion.jaw
-    sway = 1 + 0.15 * gaussian_filter1d(rng.standard_normal(num_frames), 10, mode="nearest") * 4
+    sway = 1 + 0.6 * gaussian_filter1d(rng.standard_normal(num_frames), 10, mode="nearest")
     ramp = np.clip(np.arange(num_frames) / 8 + 0.4, 0, 1)
     track = voice.gain * (moved @ recipe.mouth + (ramp * sway)[:, None] * emotion.face)
     track += _blinks(num_frames, rng)[:, None] * _BLINK_FACE

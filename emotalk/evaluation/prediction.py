@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from emotalk.corpus.audio import from_int16
 from emotalk.corpus.clips import ClipStore
+from emotalk.corpus.samples import from_int16
 from emotalk.errors import EvaluationError
 from emotalk.model.inputs import NUM_PERSONS
 from emotalk.model.network import EmoTalk

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from emotalk.corpus.audio import from_int16
 from emotalk.corpus.clips import ClipStore
+from emotalk.corpus.samples import from_int16
 from emotalk.emotions import UNLABELLED
 from emotalk.errors import TrainingError
 from emotalk.model.inputs import Request, Speech

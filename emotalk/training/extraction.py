@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from transformers import Wav2Vec2Config
 
-from emotalk.corpus.audio import from_int16
 from emotalk.corpus.clips import ClipStore
+from emotalk.corpus.samples import from_int16
 from emotalk.errors import WeightsError
 from emotalk.model.card import write_card
 from emotalk.model.network import EmoTalk

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from emotalk.corpus.audio import from_int16
 from emotalk.corpus.clips import ClipStore
+from emotalk.corpus.samples import from_int16
 from emotalk.model.inputs import Request, Speech
 from emotalk.model.pretrained import build_network
 from emotalk.training.batches import make_batch
