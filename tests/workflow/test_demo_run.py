@@ -6,8 +6,9 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
+from emotalk.corpus.clips import ClipStore
+from emotalk.corpus.samples import from_int16
 from emotalk.model import load_weights
 from tests.workflow.conftest import TINY_RUN
 
@@ -80,12 +81,12 @@ def test_a_change_in_a_module_reruns_exactly_its_stages(finished, module, stage)
     ],
 )
 def test_a_change_of_a_setting_reruns_exactly_its_stages(finished, change, stage):
-    (finished.folder / "test.yaml").write_text(yaml.safe_dump(TINY_RUN | change))
+    finished.configure(TINY_RUN | change)
     assert finished.jobs("all") == following(stage)
 
 
 def test_raising_the_epochs_continues_the_finished_run(finished):
-    (finished.folder / "test.yaml").write_text(yaml.safe_dump(TINY_RUN | {"train": {"epochs": 2, "batch_size": 8}}))
+    finished.configure(TINY_RUN | {"train": {"epochs": 2, "batch_size": 8}})
     done = finished.run("--cores", "2", "train")
     assert done.returncode == 0, done.stderr
     log = (finished.folder / "results/logs/train.log").read_text()
@@ -113,11 +114,14 @@ def test_the_weights_predict_what_the_predictions_hold(finished_folder):
     results = finished_folder / "results"
     manifest = pd.read_parquet(results / "manifest.parquet")
     row = manifest[manifest["split"] == "test"].iloc[0]
-    predicted = np.load(results / f"predictions/{row['audio_c1e2']}.npy")
-    assert predicted.shape[1] == 52
-    assert load_weights(results / "weights/emotalk.json").bs_map_r.out_features == 52
+    saved = np.load(results / f"predictions/{row['audio_c1e2']}.npy")
+    store = ClipStore(sorted((results / "clips").glob("*.arrow")))
+    waveform = from_int16(store[row["audio_c1e2"]].waveform)
+    # The only training subject is index 0, so the mean of the training subjects is that index.
+    predicted = load_weights(results / "weights/emotalk.pth").predict(waveform, intensity=row["intensity"], subject=0)
+    np.testing.assert_allclose(predicted, saved, atol=1e-5)
     tests = set(manifest.loc[manifest["split"] == "test", "audio_c1e2"])
-    assert tests == {path.stem for path in (results / "predictions").iterdir()}
+    assert tests == {path.stem for path in (results / "predictions").glob("*.npy")}
 
 
 def test_the_metrics_have_the_contracted_columns_and_rows(finished_folder):

@@ -44,6 +44,7 @@ def test_data_of_which_nothing_is_usable_ends_in_one_error_with_the_reasons(proj
 
 
 def test_a_network_that_has_not_learned_fails_the_check_but_leaves_the_page(finished):
-    said = run(finished, "--cores", "1", "all", "--config", 'evaluate={"required_improvement": 0.9}')
+    finished.configure(TINY_RUN | {"evaluate": {"required_improvement": 0.9}})
+    said = run(finished, "--cores", "1", "all")
     assert "asks for 90.0%" in said
     assert (finished.folder / "results/report/index.html").exists()

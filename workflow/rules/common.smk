@@ -5,13 +5,11 @@ from emotalk.config import checked_config, read_schema
 from emotalk.errors import ConfigError
 from emotalk.provenance import canonical, code_digest, folder_listing
 
-ROOT = workflow.basedir
-
 
 def usable_config(given: dict) -> dict:
     """The configuration with its defaults; a fault ends the run with its sentence, not with a traceback."""
     try:
-        return checked_config(given, read_schema(f"{ROOT}/workflow/schemas/config.schema.yaml"))
+        return checked_config(given, read_schema("workflow/schemas/config.schema.yaml"))
     except ConfigError as error:
         sys.exit(f"Error: {error}")
 
@@ -42,4 +40,4 @@ CLIPS = expand(f"{RESULTS}/clips/{{corpus}}.arrow", corpus=CORPORA)
 
 
 # Used only with `--software-deployment-method apptainer`; see container/emotalk.def for how to build it.
-container: f"{ROOT}/container/emotalk.sif"
+container: "container/emotalk.sif"

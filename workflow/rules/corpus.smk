@@ -1,6 +1,6 @@
 rule demo_corpus:
     input:
-        recipe=f"{ROOT}/resources/demo.yaml",
+        recipe="resources/demo.yaml",
     output:
         corpus=directory(f"{RESULTS}/demo_corpus"),
     log:

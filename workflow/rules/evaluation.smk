@@ -50,7 +50,7 @@ rule report:
         losses=rules.train.output.metrics,
         metrics=rules.evaluate.output.metrics,
         card=rules.extract.output.card,
-        template=f"{ROOT}/emotalk/evaluation/report.html.j2",
+        template="emotalk/evaluation/report.html.j2",
     output:
         page=f"{RESULTS}/report/index.html",
         losses=report(
