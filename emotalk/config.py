@@ -57,8 +57,19 @@ def _sentence(error: ValidationError) -> str:
         known = list(schema["properties"])
         unknown = [name for name in cast(dict[str, Any], error.instance) if name not in known]
         return "; ".join(_unknown(f"{where}.{name}" if where else name, name, known) for name in unknown)
+    if error.validator == "type" and _is_number(error.instance):
+        return f"{where}: YAML reads {error.instance} as text; write {float(str(error.instance)):g}"
     meaning = f" ({schema['description']})" if "description" in schema else ""
     return f"{where or 'the file'}: {error.message}{meaning}"
+
+
+def _is_number(value: object) -> bool:
+    """Whether a text is a number: YAML takes 1e-4 for text, and so it is with quoted numbers."""
+    try:
+        float(str(value))
+    except ValueError:
+        return False
+    return isinstance(value, str)
 
 
 def _unknown(path: str, name: str, known: list[str]) -> str:
@@ -73,6 +84,8 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
     smooth = config["smooth"]
     if smooth["window"] % 2 == 0:
         yield f"smooth.window: {smooth['window']} is even; a fit has a frame in its middle, so the window is odd"
+    if smooth["clip_negatives"] and not smooth["enabled"]:
+        yield "smooth.clip_negatives: works only with smooth.enabled, which is off"
     if smooth["order"] >= smooth["window"]:
         yield f"smooth.order: {smooth['order']} must be below smooth.window, which is {smooth['window']}"
     for corpus, split in config["split"].items():

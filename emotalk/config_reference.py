@@ -11,9 +11,11 @@ from emotalk.config import read_schema, resolved
 _SCHEMA = Path(__file__).parents[1] / "workflow/schemas/config.schema.yaml"
 _HEAD = """# Settings
 
-`config.yaml` is complete and runs the demo. Lay your own file over it with `--configfile my.yaml`, which needs to hold
-only what differs; single values also go on the command line, `--config data=/path/to/3D-ETF`. Unknown settings are
-refused. `3d-etf.yaml` is the paper's recipe on both halves of 3D-ETF, `report.yaml` that of the public training report.
+`config.yaml` is complete and runs the demo. `3d-etf.yaml`, the paper's recipe on both halves of 3D-ETF, and
+`report.yaml`, that of the public training report, lie over it. For your own data name a recipe and then a file with
+what differs, `--configfile config/3d-etf.yaml my.yaml`: alone, your file would lie over the demo's encoders, splits,
+smoothing and required improvement. Single values also go on the command line, `--config data=/path/to/3D-ETF`. Unknown
+settings are refused.
 
 This table is made from `workflow/schemas/config.schema.yaml` by `python -m emotalk.config_reference`.
 

@@ -87,15 +87,32 @@ def file_digest(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def folder_listing(*folders: str | Path) -> str:
-    """Digest of the names, sizes and times of the files in some folders; changes when a file comes, goes or changes."""
+def folder_listing(*folders: str | Path, suffixes: tuple[str, ...] = ("",)) -> str:
+    """Digest of the names, sizes and times of the files in some folders; changes when a file comes, goes or changes.
+
+    Parameters
+    ----------
+    *folders
+        Folders; one that does not exist counts as empty.
+    suffixes
+        How the names of the files end that count, in small letters.
+    """
     entries = [
-        (entry.path, entry.stat().st_size, entry.stat().st_mtime_ns)
+        (entry.path, *_size_and_time(entry))
         for folder in folders
         if Path(folder).is_dir()
         for entry in os.scandir(folder)
+        if entry.name.lower().endswith(suffixes)
     ]
     return hashlib.sha256(repr(sorted(entries)).encode()).hexdigest()[:16]
+
+
+def _size_and_time(entry: os.DirEntry[str]) -> tuple[int, int]:
+    """Size and time of a file; zeros for a link that leads nowhere."""
+    try:
+        return entry.stat().st_size, entry.stat().st_mtime_ns
+    except OSError:
+        return 0, 0
 
 
 def canonical(settings: Mapping[str, Any]) -> str:

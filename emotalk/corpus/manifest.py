@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from emotalk.corpus.clips import ClipStore
 from emotalk.corpus.pairing import NO_CLIP, Examples, PseudoPairs, RandomPairs
-from emotalk.corpus.splits import SPLITS, split_subjects
+from emotalk.corpus.splits import SPLITS, named_subjects, split_subjects
 from emotalk.emotions import UNLABELLED, emotion_class
 from emotalk.errors import CorpusError
 from emotalk.progress import progress
@@ -75,7 +75,7 @@ def write_manifest(
     Raises
     ------
     CorpusError
-        If no training example can be made.
+        If no training example can be made, or the test split is empty.
     """
     table = _with_indices(
         ClipStore(clips).labels().to_pandas(), calm=calm, level=unlabelled_level, person=unlabelled_person
@@ -91,6 +91,11 @@ def write_manifest(
     _tell(table, pairs)
     if "train" not in pairs:
         raise CorpusError("No clip is left for training: every subject is held out for validation or test by 'split'.")
+    if "test" not in pairs:
+        raise CorpusError(
+            "The test split holds no clip, so nothing could be evaluated. Name subjects that the data has under "
+            "'split: <corpus>: test:' in the configuration; the log lists them."
+        )
     schedule = [(name, 0) for name in SPLITS[1:] if name in pairs] + [("train", 1 + i) for i in range(epochs)]
     with pq.ParquetWriter(out, MANIFEST) as writer:
         for name, epoch in progress(schedule, total=len(schedule), what="Pairing", unit="epochs"):
@@ -117,7 +122,12 @@ def _assign(table: pd.DataFrame, split: Mapping[str, Mapping[str, Any]], seed: i
     """Split of each clip, by its subject."""
     assigned = pd.Series("train", index=table.index)
     for corpus, rows in table.groupby("corpus"):
-        of_subject = split_subjects(rows["subject"], **split[str(corpus)], seed=seed)
+        wanted = split[str(corpus)]
+        of_subject = split_subjects(rows["subject"], **wanted, seed=seed)
+        named = {name for part in wanted.values() if not isinstance(part, int | float) for name in named_subjects(part)}
+        if absent := sorted(named - of_subject.keys()):
+            there = ", ".join(sorted(of_subject))
+            _LOG.warning("split.%s names %s, who has no usable clip; there are %s.", corpus, ", ".join(absent), there)
         assigned[rows.index] = rows["subject"].map(of_subject)
     return assigned
 

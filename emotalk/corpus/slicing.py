@@ -60,12 +60,17 @@ def _clips_of(
 ) -> Iterator[tuple[dict[str, Any], np.ndarray, np.ndarray]]:
     """Labels, waveform and track of each clip of a recording."""
     try:
-        waveform = to_int16(read_waveform(row["wav_path"]))
+        waveform = read_waveform(row["wav_path"])
     except (soundfile.SoundFileError, OSError) as error:
         raise CorpusError(
-            f"{row['wav_path']} was readable when it was indexed and is not now ({error}). "
-            "Restore or remove it, then run again with --forcerun index."
+            f"{row['wav_path']} has a readable header, but its samples cannot be read ({error}). "
+            "Replace the file, or take it out of the folder."
         ) from None
+    wanted = frame_to_sample(row["num_frames"])
+    if len(waveform) < wanted or not np.isfinite(waveform).all():
+        found = f"{len(waveform)} samples of {wanted}" if len(waveform) < wanted else "samples that are NaN or infinite"
+        raise CorpusError(f"{row['wav_path']} holds {found}. Replace the file, or take it out of the folder.")
+    samples = to_int16(waveform)
     cuts = cut_points(row["num_frames"], max_frames)
     for start, stop in pairwise(cuts):
         labels = {name: row[name] for name in _COPIED} | {
@@ -74,5 +79,4 @@ def _clips_of(
             "stop_frame": stop,
             "is_whole": len(cuts) == 2,
         }
-        samples = waveform[frame_to_sample(start) : frame_to_sample(stop)]
-        yield labels, samples, track[start:stop]
+        yield labels, samples[frame_to_sample(start) : frame_to_sample(stop)], track[start:stop]

@@ -9,8 +9,9 @@ import pyarrow.parquet as pq
 from scipy.signal import savgol_filter
 
 from emotalk.blendshapes import NUM_CHANNELS
-from emotalk.corpus.faults import read_track
+from emotalk.corpus.faults import Fault, read_track
 from emotalk.corpus.recordings import usable_recordings
+from emotalk.errors import CorpusError
 from emotalk.progress import progress
 
 TRACKS = pa.schema([pa.field("recording_id", pa.string()), pa.field("track", pa.list_(pa.float32()))])
@@ -53,7 +54,10 @@ def smooth_corpus(
     rows = usable_recordings(recordings, corpus)
     with pq.ParquetWriter(out, TRACKS) as writer:
         for row in progress(rows, total=len(rows), what=f"Smoothing {corpus}", unit="tracks"):
-            track = read_track(Path(row["track_path"]))
+            try:
+                track = read_track(Path(row["track_path"]))
+            except Fault as fault:
+                raise CorpusError(f"{row['track_path']} has changed since it was indexed. {fault}") from None
             if enabled:
                 track = smooth_track(track, window=window, order=order, clip_negatives=clip_negatives)
             columns = {"recording_id": [row["recording_id"]], "track": [track.ravel()]}

@@ -9,7 +9,7 @@ import numpy as np
 from emotalk.corpus.clips import ClipStore
 from emotalk.corpus.samples import from_int16
 from emotalk.errors import EvaluationError
-from emotalk.model.inputs import NUM_PERSONS
+from emotalk.model.inputs import mean_person
 from emotalk.model.network import EmoTalk
 from emotalk.progress import progress
 from emotalk.training.schedule import Example, Schedule
@@ -34,7 +34,7 @@ def predict_test_split(
         If the test split is empty.
     """
     examples = test_examples(schedule)
-    training = sorted({example["subject"] for example in schedule.examples("train", 1)})
+    training = schedule.training_subjects()
     folder.mkdir(parents=True, exist_ok=True)
     for example in progress(examples, total=len(examples), what="Predicting", unit="clips"):
         clip = store[example["audio_c1e2"]]
@@ -63,5 +63,5 @@ def test_examples(schedule: Schedule) -> list[Example]:
 
 def _subject(person: str | int, example: Example, training: Sequence[int]) -> int | list[float]:
     if person == "mean":
-        return [(index in training) / len(training) for index in range(NUM_PERSONS)]
+        return mean_person(training)
     return example["subject"] if person == "own" else int(person)

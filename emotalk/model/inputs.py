@@ -60,6 +60,11 @@ class Request:
     person: Tensor
 
 
+def mean_person(subjects: Sequence[int]) -> list[float]:
+    """Mixture (24 weights) of some subjects in equal parts: the person of someone whom training never saw."""
+    return [(index in subjects) / len(subjects) for index in range(NUM_PERSONS)]
+
+
 def check_waveform(waveform: np.ndarray) -> None:
     """Refuse a waveform that is not (N,) finite samples, or too short.
 

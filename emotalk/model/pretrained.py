@@ -83,7 +83,7 @@ def load_encoder(kind: type[Encoder], wanted: EncoderSource) -> Encoder:
         If it cannot be found or read, or lacks a parameter.
     """
     if wanted.source == RANDOM:
-        return kind(Wav2Vec2Config(**wanted.sizes))
+        return _random(kind, wanted.sizes)
     is_local = Path(wanted.source).is_dir()
     try:
         loaded: Any = kind.from_pretrained(
@@ -95,7 +95,7 @@ def load_encoder(kind: type[Encoder], wanted: EncoderSource) -> Encoder:
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # What the loaders raise for damaged files is no closed set.
         raise WeightsError(_cannot_load(wanted, is_local, error)) from None
     encoder, info = loaded
     absent = [*info["missing_keys"], *(mismatch[0] for mismatch in info["mismatched_keys"])]
@@ -106,6 +106,18 @@ def load_encoder(kind: type[Encoder], wanted: EncoderSource) -> Encoder:
             f"{absent[0]} first. It would start them at random, so it is refused; give a matching encoder."
         )
     return encoder
+
+
+def _random(kind: type[Encoder], sizes: Mapping[str, Any]) -> Encoder:
+    unknown = sorted(sizes.keys() - Wav2Vec2Config().to_dict().keys())
+    if unknown:
+        raise WeightsError(f"{', '.join(unknown)} under 'sizes' is no wav2vec2 configuration value. See config.yaml.")
+    try:
+        return kind(Wav2Vec2Config(**sizes))
+    except WeightsError:
+        raise
+    except Exception as error:  # Each layer checks its sizes in its own way.
+        raise WeightsError(f"The 'sizes' of the random {kind.__name__} do not fit together: {error}") from None
 
 
 def _cannot_load(wanted: EncoderSource, is_local: bool, error: Exception) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate, pad
+from torch.nn.functional import interpolate
 from torch.nn.utils.rnn import pad_sequence
 
 
@@ -29,11 +29,6 @@ def resample_frames(features: Tensor, num_frames: int) -> Tensor:
 def pad_batch(sequences: Sequence[Tensor]) -> Tensor:
     """Sequences (T_i, …) as one batch (B, max T, …), zeros behind the shorter ones."""
     return pad_sequence(list(sequences), batch_first=True)
-
-
-def pad_frames(batch: Tensor, num_frames: int) -> Tensor:
-    """Batch (B, T, C) with zeros behind, up to `num_frames` frames."""
-    return pad(batch, (0, 0, 0, num_frames - batch.shape[1]))
 
 
 def frame_mask(num_frames: Sequence[int], device: torch.device) -> Tensor:

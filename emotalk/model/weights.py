@@ -1,5 +1,6 @@
 """Weights in the released form: names, files, strict loading."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from emotalk.model.card import read_card
 from emotalk.model.network import EmoTalk
 from emotalk.model.pretrained import RELEASED_ENCODER
 
+_LOG = logging.getLogger(__name__)
 _WEIGHT_NORM = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
 """Today's torch names of the weight-normed convolution, and the released ones."""
 
@@ -66,7 +68,9 @@ def load_weights(
     else:
         configs = card["encoders"] if card else {"content": RELEASED_ENCODER, "emotion": RELEASED_ENCODER}
     network = EmoTalk.from_configs(Wav2Vec2Config(**configs["content"]), Wav2Vec2Config(**configs["emotion"]))
-    fit_state(network, read_state(path), str(path))
+    ignored = fit_state(network, read_state(path), str(path))
+    if ignored:
+        _LOG.warning("%s holds %d entries that the network does not have: %s", path, len(ignored), ", ".join(ignored))
     return network.to(device).eval()
 
 

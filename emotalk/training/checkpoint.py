@@ -1,9 +1,9 @@
 """Checkpoints: what a run needs to continue, written so that the last good one is never lost."""
 
 import os
-import pickle
 import random
 import re
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -33,11 +33,12 @@ class CheckpointFolder:
     def starting_point(self, epochs: int) -> Path | None:
         """Checkpoint to continue from on the way to `epochs`, or None to begin.
 
-        A run that has finished and is asked for again begins anew: it was forced. One whose `epochs` were raised
-        continues.
+        A run that has finished and is asked for again begins anew: it was forced. So does one that is asked for fewer
+        epochs than it has had. One whose `epochs` were raised continues.
         """
-        mark = self._folder / _FINISHED
-        if mark.is_file() and int(mark.read_text()) >= epochs:
+        mark, newest = self._folder / _FINISHED, self.newest()
+        last = _epoch(newest) if newest else 0
+        if last > epochs or (last == epochs and mark.exists()):
             for path in self._all():
                 path.unlink()
         mark.unlink(missing_ok=True)
@@ -58,7 +59,7 @@ class CheckpointFolder:
                 old.unlink()
         return path
 
-    def finish(self, epochs: int, out: Path) -> None:
+    def finish(self, out: Path) -> None:
         """Give the last checkpoint out as the finished run, without a second copy where the disk allows."""
         newest = self.newest()
         assert newest is not None, "a run ends with a checkpoint"
@@ -66,8 +67,8 @@ class CheckpointFolder:
         try:
             os.link(newest, out)
         except OSError:
-            out.write_bytes(newest.read_bytes())
-        (self._folder / _FINISHED).write_text(str(epochs))
+            shutil.copyfile(newest, out)
+        (self._folder / _FINISHED).touch()
 
 
 def _epoch(path: Path) -> int:
@@ -86,7 +87,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    except Exception as error:  # What torch raises for damaged files is no closed set.
         raise TrainingError(
             f"{path} is no readable checkpoint ({str(error).partition(chr(10))[0]}). "
             "Remove it: training then continues from an older one beside it, or begins."

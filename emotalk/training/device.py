@@ -10,5 +10,6 @@ def choose_device(gpus: int, threads: int) -> torch.device:
 
     More threads than the process may use only wait for each other.
     """
-    torch.set_num_threads(max(1, min(threads, len(os.sched_getaffinity(0)))))
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    torch.set_num_threads(max(1, min(threads, usable)))
     return torch.device("cuda" if gpus > 0 and torch.cuda.is_available() else "cpu")

@@ -46,7 +46,7 @@ def train(
     identity = settings.identity() | {"clips": store.digest(), "schedule": schedule.digest()}
     run = fingerprint(identity)
     checkpoints = CheckpointFolder(folder / "checkpoints" / run)
-    trainer = Trainer(store, settings, device)
+    trainer = Trainer(store, settings, schedule.training_subjects(), device)
     _LOG.info("Run %s: %s", run, trainer.describe())
 
     done, rows = 0, []
@@ -56,6 +56,7 @@ def train(
         trainer.restore(checkpoint)
         done, rows = checkpoint["epoch"], checkpoint["history"]
         _LOG.info("Continuing %s: epoch %d, loss %.6f", newest.name, done, checkpoint["loss"])
+        del checkpoint  # At full size it holds 7 GiB.
     history = History(rows, folder / "tensorboard" / run)
 
     held_out = schedule.examples("validation")
@@ -70,7 +71,7 @@ def train(
             content = {"epoch": epoch, "loss": losses["loss"], "history": history.rows, "identity": identity}
             checkpoints.save(epoch, content | trainer.state())
     history.write(folder / "metrics.parquet")
-    checkpoints.finish(settings.epochs, folder / "checkpoint.pth")
+    checkpoints.finish(folder / "checkpoint.pth")
 
 
 def _tell(epoch: int, epochs: int, rows: list[dict[str, Any]]) -> None:

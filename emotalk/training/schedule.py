@@ -32,6 +32,10 @@ class Schedule:
         columns = self._table("train", 1).select(["audio_c1e2", "audio_c2e1"])
         return sorted({clip for column in columns.itercolumns() for clip in column.to_pylist() if clip})
 
+    def training_subjects(self) -> list[int]:
+        """Subject indices that training sees, sorted."""
+        return sorted(set(self._table("train", 1).column("subject").to_pylist()))
+
     def num_epochs(self) -> int:
         """Training epochs that the manifest holds.
 

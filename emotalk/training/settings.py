@@ -45,7 +45,11 @@ class TrainingSettings:
         return self.learning_rate * (1 + math.cos(math.pi * (epoch - 1) / self.epochs)) / 2
 
     def identity(self) -> dict[str, Any]:
-        """What must not change when a run is continued: everything but the number of epochs."""
+        """What must not change when a run is continued: everything but the number of epochs.
+
+        A schedule that falls towards the last epoch depends on that number too.
+        """
         settings = asdict(self)
-        del settings["epochs"]
+        if self.schedule == "constant":
+            del settings["epochs"]
         return settings

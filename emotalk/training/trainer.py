@@ -1,11 +1,13 @@
 """The parts of a run that its epochs share: network, optimizer and clips."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from emotalk.corpus.clips import ClipStore
+from emotalk.model.inputs import NUM_PERSONS, mean_person
 from emotalk.model.pretrained import build_network
 from emotalk.progress import Progress
 from emotalk.training.batches import make_batch
@@ -24,12 +26,21 @@ class Trainer:
         The clips.
     settings
         What decides the run; the network starts from its seed.
+    subjects
+        Subject indices that training sees. The vectors of all others are never trained, so that validation gives a
+        held-out subject the mean of these.
     device
         Where it is computed.
     """
 
-    def __init__(self, store: ClipStore, settings: TrainingSettings, device: torch.device) -> None:
+    def __init__(
+        self, store: ClipStore, settings: TrainingSettings, subjects: Sequence[int], device: torch.device
+    ) -> None:
         self._store, self._settings, self._device = store, settings, device
+        persons = torch.eye(NUM_PERSONS, device=device)
+        unseen = [index for index in range(NUM_PERSONS) if index not in subjects]
+        persons[unseen] = torch.tensor(mean_person(subjects), device=device)
+        self._persons = persons
         torch.manual_seed(settings.seed)
         self.network, self._resolved = build_network(settings.content_encoder, settings.emotion_encoder)
         self.network.to(device)
@@ -56,7 +67,9 @@ class Trainer:
         means = Means()
         for part in in_batches(examples, self._settings.batch_size):
             batch = make_batch(part, self._store, self._device)
-            means.add(batch_losses(self.network, batch, self._settings.loss_weights), batch.num_examples)
+            request = replace(batch.request, person=self._persons[batch.request.person])
+            losses = batch_losses(self.network, replace(batch, request=request), self._settings.loss_weights)
+            means.add(losses, batch.num_examples)
         return means.read()
 
     def state(self) -> dict[str, Any]:

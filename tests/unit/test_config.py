@@ -64,7 +64,14 @@ def test_the_dataclasses_hold_exactly_the_settings_of_training():
     [
         ({"train": {"lerning_rate": 1}}, "train.lerning_rate: there is no such setting; did you mean learning_rate?"),
         ({"epochs": 3}, "epochs: there is no such setting; known here are data,"),
-        ({"train": {"epochs": "7"}}, "train.epochs: '7' is not of type 'integer'"),
+        ({"train": {"epochs": "many"}}, "train.epochs: 'many' is not of type 'integer'"),
+        ({"train": {"epochs": "7"}}, "train.epochs: YAML reads 7 as text; write 7"),
+        ({"train": {"learning_rate": "1e-4"}}, "train.learning_rate: YAML reads 1e-4 as text; write 0.0001"),
+        (
+            {"smooth": {"enabled": False, "clip_negatives": True}},
+            "smooth.clip_negatives: works only with smooth.enabled",
+        ),
+        ({"model": {"content_encoder": {"sorce": "x"}}}, "there is no such setting; did you mean source?"),
         ({"slice": {"max_frames": 100}}, "slice.max_frames: 100 is not a multiple of 3"),
         ({"smooth": {"window": 4}}, "smooth.window: 4 is even"),
         ({"smooth": {"order": 5}}, "smooth.order: 5 must be below smooth.window, which is 5"),

@@ -60,6 +60,14 @@ def test_a_fingerprint_does_not_depend_on_the_order_of_keys():
     assert provenance.fingerprint({"a": 1}) != provenance.fingerprint({"a": 2})
 
 
+def test_a_listing_ignores_other_files_and_survives_a_link_that_leads_nowhere(tmp_path):
+    before = provenance.folder_listing(tmp_path, suffixes=(".wav",))
+    (tmp_path / ".DS_Store").write_text("x")
+    assert provenance.folder_listing(tmp_path, suffixes=(".wav",)) == before
+    (tmp_path / "a.WAV").symlink_to(tmp_path / "gone")
+    assert provenance.folder_listing(tmp_path, suffixes=(".wav",)) != before
+
+
 def test_a_listing_sees_new_and_changed_files(tmp_path):
     seen = [provenance.folder_listing(tmp_path, tmp_path / "absent")]
     (tmp_path / "a").write_text("1")

@@ -47,7 +47,7 @@ TINY_RUN = {
     "demo": {"actors": 3},
     "split": {"RAVDESS": {"validation": [2], "test": [3]}},
     "model": {name: {"source": "random", "sizes": TINY} for name in ("content_encoder", "emotion_encoder")},
-    "train": {"epochs": 1, "batch_size": 8},
+    "train": {"epochs": 1, "batch_size": 8, "schedule": "constant"},
     "evaluate": {"required_improvement": None},
 }
 """The demo, small enough for a test."""

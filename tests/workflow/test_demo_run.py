@@ -76,8 +76,8 @@ def test_a_change_in_a_module_reruns_exactly_its_stages(finished, module, stage)
         ({"smooth": {"window": 7}}, "smooth"),
         ({"slice": {"max_frames": 90}}, "slice"),
         ({"pair": {"calm": "ignored"}}, "pair"),
-        ({"train": {"epochs": 2, "batch_size": 8}}, "pair"),
-        ({"train": {"epochs": 1, "batch_size": 8, "learning_rate": 0.001}}, "train"),
+        ({"train": {**TINY_RUN["train"], "epochs": 2}}, "pair"),
+        ({"train": {**TINY_RUN["train"], "learning_rate": 0.001}}, "train"),
     ],
 )
 def test_a_change_of_a_setting_reruns_exactly_its_stages(finished, change, stage):
@@ -86,7 +86,7 @@ def test_a_change_of_a_setting_reruns_exactly_its_stages(finished, change, stage
 
 
 def test_raising_the_epochs_continues_the_finished_run(finished):
-    finished.configure(TINY_RUN | {"train": {"epochs": 2, "batch_size": 8}})
+    finished.configure(TINY_RUN | {"train": {**TINY_RUN["train"], "epochs": 2}})
     done = finished.run("--cores", "2", "train")
     assert done.returncode == 0, done.stderr
     log = (finished.folder / "results/logs/train.log").read_text()

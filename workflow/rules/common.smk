@@ -16,7 +16,13 @@ def usable_config(given: dict) -> dict:
 
 def data_listing(wildcards) -> str:
     """Digest of the delivered files: a recording that comes, goes or changes makes the index stale."""
-    return folder_listing(*(f"{DATA}/{corpus}/{part}" for corpus in CORPORA for part in ("audio", "blendshape")))
+    folders = [f"{DATA}/{corpus}/{part}" for corpus in CORPORA for part in ("audio", "blendshape")]
+    return folder_listing(*folders, suffixes=(".wav", ".npy"))
+
+
+def encoder_listing(wildcards) -> str:
+    """Digest of the files of encoders that lie in local folders: other weights make the training stale."""
+    return folder_listing(*(encoder["source"] for encoder in config["model"].values()))
 
 
 def recordings_folder(wildcards, input) -> str:

@@ -5,6 +5,9 @@ rule demo_corpus:
         corpus=directory(f"{RESULTS}/demo_corpus"),
     log:
         f"{LOGS}/demo_corpus.log",
+    resources:
+        mem_mb=1000,
+        runtime=30,
     params:
         code=code_digest("emotalk.demo.corpus"),
         actors=config["demo"]["actors"],
@@ -23,6 +26,9 @@ rule index:
     log:
         f"{LOGS}/index.log",
     threads: 8
+    resources:
+        mem_mb=1000,
+        runtime=240,
     params:
         code=code_digest("emotalk.corpus.index"),
         data=recordings_folder,
@@ -44,6 +50,9 @@ rule smooth:
         tracks=expand(f"{RESULTS}/tracks/{{corpus}}.parquet", corpus=CORPORA),
     log:
         f"{LOGS}/smooth.log",
+    resources:
+        mem_mb=1000,
+        runtime=120,
     params:
         code=code_digest("emotalk.corpus.smoothing"),
         corpora=CORPORA,
@@ -65,6 +74,9 @@ rule slice:
         clips=CLIPS,
     log:
         f"{LOGS}/slice.log",
+    resources:
+        mem_mb=2000,
+        runtime=240,
     params:
         code=code_digest("emotalk.corpus.slicing"),
         corpora=CORPORA,
@@ -82,6 +94,9 @@ rule pair:
         manifest=f"{RESULTS}/manifest.parquet",
     log:
         f"{LOGS}/pair.log",
+    resources:
+        mem_mb=4000,
+        runtime=60,
     params:
         code=code_digest("emotalk.corpus.manifest"),
         recipe=config["pair"]["recipe"],

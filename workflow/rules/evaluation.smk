@@ -16,8 +16,10 @@ rule evaluate:
     threads: 8
     resources:
         gpu=1,
+        mem_mb=12000,
+        runtime=240,
     params:
-        code=code_digest("emotalk.evaluation.evaluate"),
+        code=code_digest("emotalk.evaluation.evaluate", "emotalk.training.device"),
         person=config["evaluate"]["person"],
         bootstrap_draws=config["evaluate"]["bootstrap_draws"],
         seed=config["seed"],
@@ -34,6 +36,9 @@ rule check:
         verdict=f"{RESULTS}/evaluation/check.txt",
     log:
         f"{LOGS}/check.log",
+    resources:
+        mem_mb=500,
+        runtime=10,
     params:
         code=code_digest("emotalk.evaluation.check"),
         required=config["evaluate"]["required_improvement"],
@@ -65,6 +70,9 @@ rule report:
         ),
     log:
         f"{LOGS}/report.log",
+    resources:
+        mem_mb=1000,
+        runtime=30,
     params:
         code=code_digest("emotalk.evaluation.report"),
     message:

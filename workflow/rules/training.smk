@@ -10,8 +10,11 @@ rule train:
     threads: 8
     resources:
         gpu=1,
+        mem_mb=24000,
+        runtime=2880,
     params:
-        code=code_digest("emotalk.training.loop"),
+        code=code_digest("emotalk.training.loop", "emotalk.training.device"),
+        encoders=encoder_listing,
         folder=training_folder,
         train=canonical(config["train"]),
         model=canonical(config["model"]),
@@ -32,6 +35,9 @@ rule extract:
         card=f"{RESULTS}/weights/emotalk.json",
     log:
         f"{LOGS}/extract.log",
+    resources:
+        mem_mb=16000,
+        runtime=60,
     params:
         code=code_digest("emotalk.training.extraction"),
         recipe=canonical({name: config[name] for name in ("corpora", "smooth", "slice", "split", "pair", "train")}),

@@ -89,6 +89,11 @@ BAD_BYTES = {
     "noise": bytes(range(256)) * 8,
     "a cut header": b"RIFF\x10\x00\x00\x00WAVE",
     "numpy magic": b"\x93NUMPY\x01\x00",
+    "a cut npz": b"PK\x03\x04" + bytes(40),
+    "a garbled header": b"\x93NUMPY\x01\x00\x16\x00{'descr': (((((((((((((\n",
+    "a shape beyond any machine": b"\x93NUMPY\x01\x00\x50\x00"
+    + b"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999, 52), }".ljust(79)
+    + b"\n",
 }
 
 

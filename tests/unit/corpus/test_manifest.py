@@ -136,3 +136,13 @@ def test_no_training_clip_is_an_error(manifest):
     everything = {"RAVDESS": {"validation": [1], "test": [2, 3]}, "HDTF": {"validation": ["A"], "test": [7]}}
     with pytest.raises(CorpusError, match="No clip is left for training"):
         manifest(split=everything)
+
+
+def test_an_empty_test_split_is_an_error_before_training(manifest):
+    with pytest.raises(CorpusError, match="The test split holds no clip"):
+        manifest(split={"RAVDESS": {"validation": [2], "test": [23]}, "HDTF": {"validation": 0, "test": 0}})
+
+
+def test_a_held_out_subject_who_is_not_there_is_named_beside_those_who_are(manifest, caplog):
+    manifest(split={**SPLIT, "HDTF": {"validation": ["A0"], "test": 0}})
+    assert "split.HDTF names A0, who has no usable clip; there are 7, A." in caplog.text

@@ -8,6 +8,7 @@ from emotalk.corpus.clips import ClipStore
 from emotalk.corpus.index import index_corpora
 from emotalk.corpus.slicing import cut_points, slice_corpus
 from emotalk.corpus.smoothing import smooth_corpus
+from emotalk.errors import CorpusError
 from emotalk.timing import frame_to_sample
 
 
@@ -83,6 +84,15 @@ def test_stored_motion_equals_the_file_and_stored_audio_its_16_bit_samples(slice
     samples, _ = soundfile.read(data / "HDTF/audio/WDA_A_000.wav", dtype="int16")
     assert (clip.waveform == samples).all()
     assert (clip.track == np.load(data / "HDTF/blendshape/WDA_A_000.npy")).all()
+
+
+def test_audio_with_nan_is_refused_by_name_instead_of_becoming_silence(sliced, record, data):
+    record("WDA_A_000", corpus="HDTF", frames=60)
+    samples = np.full(32_000, 0.1, np.float32)
+    samples[5] = np.nan
+    soundfile.write(data / "HDTF/audio/WDA_A_000.wav", samples, 16_000, subtype="FLOAT")
+    with pytest.raises(CorpusError, match=r"WDA_A_000\.wav holds samples that are NaN"):
+        sliced(300)
 
 
 def test_stereo_at_another_rate_is_read_as_librosa_reads_it(tmp_path):

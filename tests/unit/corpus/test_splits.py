@@ -28,3 +28,8 @@ def test_another_subject_leaves_most_where_they_were():
     before = split_subjects(ACTORS, validation=0.25, test=0.25, seed=1)
     after = split_subjects([*ACTORS, "new"], validation=0.25, test=0.25, seed=1)
     assert sum(before[name] != after[name] for name in ACTORS) <= 2
+
+
+def test_an_actor_may_be_written_as_file_names_write_it():
+    assigned = split_subjects(ACTORS, validation=["07", 8], test=["09"], seed=1)
+    assert [name for name in ACTORS if assigned[name] != "train"] == ["7", "8", "9"]

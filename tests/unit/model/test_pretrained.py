@@ -119,6 +119,28 @@ def test_a_folder_that_is_no_encoder_is_named(tmp_path):
         load_encoder(SpeechEncoder, EncoderSource(str(tmp_path)))
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+@pytest.mark.parametrize("content", [b"", b"half a download"])
+def test_a_damaged_file_in_a_folder_is_named(tmp_path, name, content):
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG.to_dict()))
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(WeightsError, match=f"The folder {tmp_path} is no wav2vec2 encoder"):
+        load_encoder(SpeechEncoder, EncoderSource(str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        ({"hiden_size": 64}, "hiden_size under 'sizes' is no wav2vec2 configuration value"),
+        ({"num_attention_heads": 3}, "do not fit together"),
+        ({"conv_dim": [8]}, "do not fit together"),
+    ],
+)
+def test_faulty_sizes_of_a_random_encoder_are_named(sizes, said):
+    with pytest.raises(WeightsError, match=said):
+        load_encoder(SpeechEncoder, EncoderSource("random", sizes={**TINY, **sizes}))
+
+
 def test_an_unreachable_hub_is_told_with_the_way_out(form):
     with pytest.raises(
         WeightsError, match=r"There is no folder nobody/nothing, and the model hub .* set 'source' to its folder"

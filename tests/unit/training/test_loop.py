@@ -94,6 +94,46 @@ def test_a_finished_run_asked_for_again_begins_anew(run, caplog):
     assert same_weights(first, again)
 
 
+def test_asking_for_fewer_epochs_than_were_trained_begins_anew(run, tmp_path, monkeypatch):
+    shorter, _ = run("shorter", epochs=1)
+    restore = interrupt_in_epoch(monkeypatch, 4)
+    with pytest.raises(KeyboardInterrupt):
+        run("cut", epochs=4)
+    restore()
+    again, folder = run("cut", epochs=1)
+    assert again["epoch"] == 1
+    assert same_weights(again, shorter)
+    assert len(pq.read_table(folder / "metrics.parquet")) == 2
+
+
+def test_a_run_killed_between_its_last_checkpoint_and_its_end_is_completed(run, tmp_path, monkeypatch, caplog):
+    with monkeypatch.context() as patch:
+        patch.setattr(CheckpointFolder, "finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            run(epochs=2)
+    caplog.set_level(logging.INFO)
+    checkpoint, _ = run(epochs=2)
+    assert checkpoint["epoch"] == 2
+    assert "epoch 1 of 2" not in caplog.text
+
+
+def test_a_falling_schedule_is_not_prolonged(settings):
+    cosine = [settings(schedule="cosine", epochs=epochs).identity() for epochs in (2, 3)]
+    assert cosine[0] != cosine[1]
+    assert settings(epochs=2).identity() == settings(epochs=3).identity()
+
+
+def test_validation_gives_a_held_out_subject_the_mean_of_the_training_subjects(clips, manifest, settings):
+    """The vectors of the others are never trained (DOMAIN.md, section 1)."""
+    examples = Schedule(manifest).examples("validation")
+    held_out, trained = (Trainer(ClipStore(clips), settings(), subjects, CPU) for subjects in ([2], [2, 4]))
+    for one in (held_out, trained):
+        torch.nn.init.ones_(one.network.bs_map_r.weight)
+    expected = trained.validate([{**example, "subject": 2} for example in examples])
+    assert held_out.validate(examples) == expected
+    assert trained.validate(examples) != expected
+
+
 def test_other_settings_never_meet_a_runs_checkpoints(run, caplog):
     run(epochs=2)
     caplog.set_level(logging.INFO)
@@ -183,7 +223,7 @@ def test_a_damaged_checkpoint_is_named_with_what_to_do(tmp_path, content):
 
 def test_validation_draws_nothing_at_random(clips, manifest, settings):
     """Else the number of validation clips would change the training that follows."""
-    validating = Trainer(ClipStore(clips), settings(), CPU)
+    validating = Trainer(ClipStore(clips), settings(), [4], CPU)
     state = torch.get_rng_state()
     losses = [validating.validate(Schedule(manifest).examples("validation")) for _ in range(2)]
     assert losses[0] == losses[1]
