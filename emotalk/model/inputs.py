@@ -81,7 +81,7 @@ def check_waveform(waveform: np.ndarray) -> None:
 
 
 def check_index(index: int, count: int, what: str) -> int:
-    """Pass an index on if it is below `count`.
+    """Pass an index on, as a plain number, if it is below `count`.
 
     Raises
     ------
@@ -89,13 +89,13 @@ def check_index(index: int, count: int, what: str) -> int:
     """
     if not 0 <= index < count:
         raise EmoTalkError(f"{what} is {index}; the network knows the indices 0 to {count - 1}.")
-    return index
+    return int(index)
 
 
 def person_input(subject: int | Sequence[float], device: torch.device) -> Tensor:
     """Subject index (1,), or mixture (1, 24), as the network takes it."""
     if isinstance(subject, int | np.integer):
-        return torch.tensor([check_index(int(subject), NUM_PERSONS, "subject")], device=device)
+        return torch.tensor([check_index(subject, NUM_PERSONS, "subject")], device=device)
     if len(subject) != NUM_PERSONS:
         raise EmoTalkError(
             f"The mixture of subjects has {len(subject)} weights; the network knows {NUM_PERSONS} subjects."

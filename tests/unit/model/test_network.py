@@ -88,6 +88,11 @@ def test_the_subject_may_be_a_mixture(network):
     assert not np.allclose(network.predict(waveform(8000), intensity=0, subject=[1 / 24] * 24), own)
 
 
+def test_indices_may_come_from_a_table_of_small_integers(network):
+    plain = network.predict(waveform(8000), intensity=1, subject=3)
+    assert (network.predict(waveform(8000), intensity=np.int8(1), subject=np.int8(3)) == plain).all()
+
+
 def test_another_clips_emotion_changes_the_face_but_not_the_length(network):
     own = network.predict(waveform(8000), intensity=0, subject=0)
     other = network.predict(waveform(8000), intensity=0, subject=0, emotion_from=waveform(12_000, 1))
