@@ -9,6 +9,7 @@ from typing import Any, cast
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
+from emotalk.corpus.splits import named_subjects
 from emotalk.errors import ConfigError
 
 
@@ -89,7 +90,7 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
     if smooth["order"] >= smooth["window"]:
         yield f"smooth.order: {smooth['order']} must be below smooth.window, which is {smooth['window']}"
     for corpus, split in config["split"].items():
-        named = [{str(name) for name in split[part]} for part in split if isinstance(split[part], list)]
+        named = [named_subjects(split[part]) for part in split if isinstance(split[part], list)]
         both = set.intersection(*named) if len(named) == 2 else set()
         if both:
             yield f"split.{corpus}: {', '.join(sorted(both))} cannot both validate and test"

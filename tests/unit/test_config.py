@@ -76,6 +76,7 @@ def test_the_dataclasses_hold_exactly_the_settings_of_training():
         ({"smooth": {"window": 4}}, "smooth.window: 4 is even"),
         ({"smooth": {"order": 5}}, "smooth.order: 5 must be below smooth.window, which is 5"),
         ({"split": {"RAVDESS": {"validation": [1, 2], "test": [2]}}}, "split.RAVDESS: 2 cannot both validate and test"),
+        ({"split": {"RAVDESS": {"validation": ["07"], "test": [7]}}}, "split.RAVDESS: 7 cannot both validate and test"),
         ({"corpora": []}, "corpora: [] should be non-empty"),
         ({"pair": {"recipe": "papr"}}, "pair.recipe: 'papr' is not one of ['paper', 'report']"),
     ],
