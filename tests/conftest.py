@@ -26,6 +26,16 @@ TINY = {
 """wav2vec2 configuration values of encoders that take milliseconds."""
 
 
+class _NoAlignments:
+    @staticmethod
+    def get(audio, track):
+        return None
+
+
+NO_ALIGNMENTS = _NoAlignments()
+"""Of a corpus whose words are spread evenly."""
+
+
 @pytest.fixture(scope="session")
 def reference() -> dict[str, np.ndarray]:
     """What the released code answers."""
@@ -52,3 +62,16 @@ def released(released_state, tmp_path) -> Callable:
         return load_weights(tmp_path / "released.pth", encoder=weights.ENCODER)
 
     return load
+
+
+def reconstruct(network, clips, content, emotion, num_frames, *, level=0, person=0, warps=None):
+    """Tracks and logits for one batch of clips, as training computes them."""
+    from emotalk.model.inputs import Request
+    from emotalk.model.layout import Layout
+    from emotalk.model.sequences import speech_batch
+
+    clips = [torch.as_tensor(clip) for clip in clips]
+    samples, count = [len(clip) for clip in clips], len(content)
+    request = Request(samples, samples, content, emotion, num_frames, [level] * count, [person] * count, warps)
+    speech = speech_batch(clips)
+    return network(speech, speech, Layout.of(request, *network.conv_frames))

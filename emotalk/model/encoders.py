@@ -1,17 +1,13 @@
 """The two speech encoders: wav2vec2 whose convolutional features are resampled in time before the transformer."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 from transformers import Wav2Vec2Config, Wav2Vec2Model, Wav2Vec2PreTrainedModel
 
 from emotalk.emotions import EMOTIONS
 from emotalk.errors import WeightsError
-from emotalk.model.sequences import frame_mask, pad_batch
+from emotalk.model.layout import ConvFrames
 
-_CONV_RATE_HZ = 50.0
-_EMOTION_FPS = 30
 _VOCABULARY = 32
 """Rows of the released checkpoint's unused `lm_head`."""
 
@@ -38,38 +34,49 @@ class SpeechEncoder(Wav2Vec2Model):
         self.lm_head = nn.Linear(config.hidden_size, _VOCABULARY)
         self.post_init()
 
-    def conv_features(self, waveforms: Tensor, num_samples: Sequence[int]) -> list[Tensor]:
-        """Features (L_i, C) of each clip, at 50 Hz, without gradient: the convolutional stack never trains.
+    @property
+    def conv_frames(self) -> ConvFrames:
+        """Lengths that the convolutional stack makes of audio."""
+        return ConvFrames(self.config.conv_kernel, self.config.conv_stride)
+
+    @torch.no_grad()
+    def conv_features(self, waveforms: Tensor) -> Tensor:
+        """Features (B, L, C) at 50 Hz, without gradient: the convolutional stack never trains.
 
         Parameters
         ----------
         waveforms : (B, N) float32
-            Normalised, zeros behind the shorter clips.
-        num_samples
-            Length of each clip.
+            Normalised, zeros behind the shorter clips; features behind a clip's end mean nothing.
         """
-        with torch.no_grad():
-            features = self.feature_extractor(waveforms).transpose(1, 2)
-        return [clip[: self.num_conv_frames(length)] for clip, length in zip(features, num_samples, strict=True)]
+        return self.feature_extractor(waveforms).transpose(1, 2)
 
-    def num_conv_frames(self, num_samples: int) -> int:
-        """Frames that the convolutional stack makes of a clip; 0 or less if the clip is too short for one."""
-        for kernel, stride in zip(self.config.conv_kernel, self.config.conv_stride, strict=True):
-            num_samples = (num_samples - kernel) // stride + 1
-        return num_samples
+    def contextualise(self, features: Tensor, mask: Tensor | None) -> Tensor:
+        """Run the transformer over features (V, T, C) of several clips at once; returns (V, T, hidden size).
 
-    def contextualise(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """Run the transformer over features (T_i, C) of several clips at once.
+        Its own loop over the layers, and not the library's: that one waits for the device to look into the mask, and
+        lets mixed precision round the sum that runs through all layers.
 
-        Returns
-        -------
-        list of (T_i, hidden size)
+        Parameters
+        ----------
+        mask : (V, T) bool, optional
+            True where a clip has a frame; None if all are as long.
         """
-        lengths = [len(clip) for clip in features]
-        hidden, _ = self.feature_projection(pad_batch(features))
-        mask = None if len(set(lengths)) == 1 else frame_mask(lengths, hidden.device)
-        hidden = self.encoder(hidden, attention_mask=mask).last_hidden_state
-        return [clip[:length] for clip, length in zip(hidden, lengths, strict=True)]
+        transformer = self.encoder
+        hidden, _ = self.feature_projection(features)
+        hidden = hidden.float()
+        if mask is not None:
+            # The positional convolution looks beyond a clip's end, where a clip alone would find zeros.
+            hidden = hidden * mask[..., None]
+            mask = mask[:, None, None, :]
+        hidden = hidden + transformer.pos_conv_embed(hidden)
+        if not self.config.do_stable_layer_norm:
+            hidden = transformer.layer_norm(hidden)
+        hidden = transformer.dropout(hidden)
+        for layer in transformer.layers:
+            if self.training and torch.rand(()) < self.config.layerdrop:
+                continue
+            hidden = layer(hidden, attention_mask=mask)
+        return transformer.layer_norm(hidden) if self.config.do_stable_layer_norm else hidden
 
 
 class EmotionClassifier(nn.Module):
@@ -95,11 +102,3 @@ class EmotionEncoder(Wav2Vec2PreTrainedModel):
         self.wav2vec2 = SpeechEncoder(config)
         self.classifier = EmotionClassifier(config)
         self.post_init()
-
-
-def num_emotion_frames(num_conv_frames: int) -> int:
-    """Frames at which the emotion transformer runs.
-
-    The released code computes this in floating point, which differs from integer arithmetic at 205, 410, 820, … frames.
-    """
-    return int(num_conv_frames / _CONV_RATE_HZ * _EMOTION_FPS)

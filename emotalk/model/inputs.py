@@ -1,40 +1,19 @@
-"""What the network takes: speech in batches, and which reconstructions are asked of it."""
+"""What is asked of the network, and which inputs it refuses."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from emotalk.errors import EmoTalkError
-from emotalk.model.sequences import normalise, pad_batch
 
 NUM_LEVELS = 2
 NUM_PERSONS = 24
 MIN_SAMPLES = 720
 """Shortest audio (16 kHz samples) of which the emotion encoder makes a frame."""
 
-
-@dataclass(frozen=True)
-class Speech:
-    """Clips of speech in one batch.
-
-    Attributes
-    ----------
-    waveforms : (B, N) float32
-        Each clip normalised alone; zeros behind the shorter ones.
-    num_samples
-        Length of each clip, on the host.
-    """
-
-    waveforms: Tensor
-    num_samples: Sequence[int]
-
-    @classmethod
-    def of(cls, waveforms: Sequence[Tensor]) -> "Speech":
-        """Normalise and pad waveforms (N_i,) float32."""
-        return cls(pad_batch([normalise(clip) for clip in waveforms]), [len(clip) for clip in waveforms])
+Warp = np.ndarray
+"""(T,) float32: for each frame to make, the place in the content clip that is spoken there, from 0 (its start) to 1."""
 
 
 @dataclass(frozen=True)
@@ -43,21 +22,28 @@ class Request:
 
     Attributes
     ----------
+    content_samples, emotion_samples
+        Length of each clip in the two batches of speech (in training they are one batch).
     content, emotion
-        For each reconstruction an index into the clips of a :class:`Speech`.
+        For each reconstruction an index into these clips.
     num_frames
         For each reconstruction its length in frames.
-    level : (R,) int64
-        Intensity index.
-    person : (R,) int64 or (R, 24) float32
-        Subject index, or a mixture of subjects.
+    level
+        For each reconstruction its intensity index.
+    person
+        For each reconstruction a subject index, or 24 weights of a mixture of subjects.
+    warps
+        For each reconstruction the timing of its content, None for an even one.
     """
 
+    content_samples: Sequence[int]
+    emotion_samples: Sequence[int]
     content: Sequence[int]
     emotion: Sequence[int]
     num_frames: Sequence[int]
-    level: Tensor
-    person: Tensor
+    level: Sequence[int]
+    person: Sequence[int | Sequence[float]]
+    warps: Sequence[Warp | None] | None = None
 
 
 def mean_person(subjects: Sequence[int]) -> list[float]:
@@ -92,12 +78,18 @@ def check_index(index: int, count: int, what: str) -> int:
     return int(index)
 
 
-def person_input(subject: int | Sequence[float], device: torch.device) -> Tensor:
-    """Subject index (1,), or mixture (1, 24), as the network takes it."""
+def person_weights(subject: int | Sequence[float]) -> list[float]:
+    """Weights of the 24 subjects: 1 for an index, or a mixture as it is.
+
+    Raises
+    ------
+    EmoTalkError
+    """
     if isinstance(subject, int | np.integer):
-        return torch.tensor([check_index(subject, NUM_PERSONS, "subject")], device=device)
+        index = check_index(subject, NUM_PERSONS, "subject")
+        return [float(i == index) for i in range(NUM_PERSONS)]
     if len(subject) != NUM_PERSONS:
         raise EmoTalkError(
             f"The mixture of subjects has {len(subject)} weights; the network knows {NUM_PERSONS} subjects."
         )
-    return torch.tensor([list(subject)], dtype=torch.float32, device=device)
+    return [float(weight) for weight in subject]

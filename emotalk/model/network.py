@@ -1,22 +1,19 @@
 """EmoTalk: content of one clip and emotion of another become 52 blendshape coefficients a frame."""
 
-from collections.abc import Hashable, Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
 from transformers import Wav2Vec2Config
 
 from emotalk.blendshapes import NUM_CHANNELS
 from emotalk.model.decoder import Decoder
-from emotalk.model.encoders import EmotionEncoder, SpeechEncoder, num_emotion_frames
-from emotalk.model.inputs import NUM_LEVELS, NUM_PERSONS, Request, Speech, check_index, check_waveform, person_input
-from emotalk.model.sequences import pad_batch, resample_frames
+from emotalk.model.encoders import EmotionEncoder, SpeechEncoder
+from emotalk.model.inputs import NUM_LEVELS, NUM_PERSONS, Request, check_index, check_waveform
+from emotalk.model.layout import ConvFrames, Layout
+from emotalk.model.sequences import map_tensors, speech_batch
 from emotalk.timing import frames_to_predict
-
-T = TypeVar("T", bound=Hashable)
 
 _CONTENT_DIM, _EMOTION_DIM, _LABEL_DIM = 512, 256, 32
 _MODEL_DIM = _CONTENT_DIM + _EMOTION_DIM + 2 * _LABEL_DIM
@@ -62,47 +59,53 @@ class EmoTalk(nn.Module):
         """Configurations of the `content` and the `emotion` encoder."""
         return {"content": self.audio_encoder_cont.config, "emotion": self.audio_encoder_emo.config}
 
-    def forward(self, speech: Speech, request: Request) -> tuple[Tensor, Tensor]:
+    @property
+    def layers(self) -> tuple[nn.ModuleList, nn.ModuleList]:
+        """Transformer layers of the content and of the emotion encoder: the bulk of the network."""
+        return self.audio_encoder_cont.encoder.layers, self.audio_encoder_emo.wav2vec2.encoder.layers
+
+    @property
+    def conv_frames(self) -> tuple[ConvFrames, ConvFrames]:
+        """Lengths that the convolutional stacks of the content and the emotion encoder make of audio."""
+        return self.audio_encoder_cont.conv_frames, self.audio_encoder_emo.wav2vec2.conv_frames
+
+    def forward(self, content: Tensor, emotion: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
         """Reconstruct motion; each distinct (clip, length) is encoded once, whatever the number of reconstructions.
+
+        Parameters
+        ----------
+        content : (B, N) float32
+            Clips whose words are spoken, each normalised alone, zeros behind the shorter ones.
+        emotion : (B', N') float32
+            Clips whose emotion is worn; may be the same tensor.
+        layout
+            Which reconstructions to make of them, from `Layout.of(request, *network.conv_frames)`.
 
         Returns
         -------
-        tracks : (R, max T, 52)
+        tracks : (R, max T, 52) float32
             Coefficients; frames behind a reconstruction's own length mean nothing.
-        logits : (R, 7)
-            What the emotion encoder hears in clip `emotion[r]`.
+        logits : (R, 7) float32
+            What the emotion encoder hears in the clip whose emotion is worn.
         """
-        content = self._encode_content(speech, request)
-        emotion = self._encode_emotion(speech, request)
-        pooled = torch.stack([clip.mean(dim=0) for clip in emotion])
-        tracks = self._decode(pad_batch(content), pad_batch(emotion), request.level, request.person)
-        return tracks, self.audio_encoder_emo.classifier(pooled)
+        content_features = self.audio_encoder_cont.conv_features(content)
+        emotion_features = self.audio_encoder_emo.wav2vec2.conv_features(emotion)
+        return self.reconstruct(content_features, emotion_features, layout)
 
-    def _encode_content(self, speech: Speech, request: Request) -> list[Tensor]:
-        """Content states (T_r, hidden size) of each reconstruction: resampled to its frames, then contextualised."""
-        encoder = self.audio_encoder_cont
-        clips, indices = _unique(request.content)
-        features = encoder.conv_features(*_select(speech, clips))
-        views, of_request = _unique(zip(indices, request.num_frames, strict=True))
-        hidden = encoder.contextualise([resample_frames(features[clip], length) for clip, length in views])
-        return [hidden[view] for view in of_request]
-
-    def _encode_emotion(self, speech: Speech, request: Request) -> list[Tensor]:
-        """Emotion states (T_r, hidden size) of each reconstruction: contextualised at 30 fps, then resampled."""
-        encoder = self.audio_encoder_emo.wav2vec2
-        clips, indices = _unique(request.emotion)
-        features = encoder.conv_features(*_select(speech, clips))
-        hidden = encoder.contextualise([resample_frames(clip, num_emotion_frames(len(clip))) for clip in features])
-        return [resample_frames(hidden[i], length) for i, length in zip(indices, request.num_frames, strict=True)]
+    def reconstruct(self, content: Tensor, emotion: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
+        """Do what `forward` does, from the features (B, L, C) of the convolutional stacks on."""
+        views = self.audio_encoder_cont.contextualise(layout.content(content), layout.content.attention_mask)
+        heard = self.audio_encoder_emo.wav2vec2.contextualise(layout.emotion(emotion), layout.emotion.attention_mask)
+        worn = layout.emotion_to_motion(heard)
+        valid = layout.emotion_to_motion.mask[..., None]
+        pooled = (worn * valid).sum(dim=1) / valid.sum(dim=1)
+        tracks = self._decode(views.index_select(0, layout.view), worn, layout.level, layout.person)
+        return tracks, self.audio_encoder_emo.classifier(pooled).float()
 
     def _decode(self, content: Tensor, emotion: Tensor, level: Tensor, person: Tensor) -> Tensor:
         memory = self.audio_feature_map_emo(emotion)
         num_frames = memory.shape[1]
-        persons = person if person.is_floating_point() else one_hot(person, NUM_PERSONS)
-        labels = [
-            self.obj_vector_level(one_hot(level, NUM_LEVELS).to(memory.dtype)),
-            self.obj_vector_person(persons.to(memory.dtype)),
-        ]
+        labels = [self.obj_vector_level(level), self.obj_vector_person(person)]
         frames = torch.cat(
             [
                 self.audio_feature_map_cont(content),
@@ -111,7 +114,10 @@ class EmoTalk(nn.Module):
             ],
             dim=-1,
         )
-        return self.bs_map_r(self.transformer_decoder(frames, memory))
+        hidden = self.transformer_decoder(frames, memory).float()
+        # Coefficients rounded to 8 bits would drown the differences between frames.
+        with torch.autocast(hidden.device.type, enabled=False):
+            return self.bs_map_r(hidden)
 
     @torch.no_grad()
     def predict(
@@ -148,34 +154,23 @@ class EmoTalk(nn.Module):
         clips = [waveform] if emotion_from is None else [waveform, emotion_from]
         for clip in clips:
             check_waveform(clip)
-        device = self.bs_map_r.weight.device
+        content, donor = clips[0], clips[-1]
         request = Request(
+            content_samples=[len(content)],
+            emotion_samples=[len(donor)],
             content=[0],
-            emotion=[len(clips) - 1],
-            num_frames=[frames_to_predict(len(waveform))],
-            level=torch.tensor([check_index(intensity, NUM_LEVELS, "intensity")], device=device),
-            person=person_input(subject, device),
+            emotion=[0],
+            num_frames=[frames_to_predict(len(content))],
+            level=[check_index(intensity, NUM_LEVELS, "intensity")],
+            person=[subject],
         )
-        speech = Speech.of([torch.from_numpy(clip.astype(np.float32, copy=False)).to(device) for clip in clips])
+        device = self.bs_map_r.weight.device
+        layout = map_tensors(Layout.of(request, *self.conv_frames), lambda tensor: tensor.to(device))
+        batches = (speech_batch([torch.from_numpy(clip.astype(np.float32, copy=False))]) for clip in (content, donor))
         was_training = self.training
         self.eval()
         try:
-            tracks, _ = self(speech, request)
+            tracks, _ = self(*(batch.to(device) for batch in batches), layout)
         finally:
             self.train(was_training)
-        return tracks[0].float().cpu().numpy()
-
-
-def _unique(items: Iterable[T]) -> tuple[list[T], list[int]]:
-    """Distinct items in order of first appearance, and for each item its place among them."""
-    places: dict[T, int] = {}
-    indices = [places.setdefault(item, len(places)) for item in items]
-    return list(places), indices
-
-
-def _select(speech: Speech, clips: list[int]) -> tuple[Tensor, list[int]]:
-    """Waveforms and lengths of some clips, cut to the longest of them."""
-    lengths = [speech.num_samples[clip] for clip in clips]
-    if clips == list(range(len(speech.num_samples))):
-        return speech.waveforms, lengths
-    return speech.waveforms[clips, : max(lengths)], lengths
+        return tracks[0].cpu().numpy()

@@ -1,14 +1,17 @@
-"""Sequences of unlike length in one batch: normalising, resampling in time, padding.
+"""Sequences of unlike length in one batch: normalising, padding, moving.
 
 Padding changes nothing: each clip is normalised and resampled alone, and padded after.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
 from torch.nn.utils.rnn import pad_sequence
+
+T = TypeVar("T")
 
 
 def normalise(waveform: Tensor) -> Tensor:
@@ -19,19 +22,28 @@ def normalise(waveform: Tensor) -> Tensor:
     return (waveform - waveform.mean()) / torch.sqrt(waveform.var(correction=0) + 1e-7)
 
 
-def resample_frames(features: Tensor, num_frames: int) -> Tensor:
-    """Features (L, C) stretched or shrunk to (num_frames, C) by linear interpolation whose ends coincide."""
-    if len(features) == num_frames:
-        return features
-    return interpolate(features.T[None], size=num_frames, mode="linear", align_corners=True)[0].T
-
-
 def pad_batch(sequences: Sequence[Tensor]) -> Tensor:
     """Sequences (T_i, …) as one batch (B, max T, …), zeros behind the shorter ones."""
     return pad_sequence(list(sequences), batch_first=True)
 
 
-def frame_mask(num_frames: Sequence[int], device: torch.device) -> Tensor:
+def speech_batch(waveforms: Sequence[Tensor]) -> Tensor:
+    """Waveforms (N_i,) float32 as the network takes them: (B, max N), each normalised alone."""
+    return pad_batch([normalise(waveform) for waveform in waveforms])
+
+
+def frame_mask(num_frames: Sequence[int]) -> Tensor:
     """Mask (B, max T), True where a sequence has a frame."""
-    lengths = torch.tensor(num_frames, device=device)
-    return torch.arange(max(num_frames), device=device) < lengths[:, None]
+    return torch.arange(max(num_frames)) < torch.tensor(num_frames)[:, None]
+
+
+def map_tensors(value: T, function: Callable[[Tensor], Tensor]) -> T:
+    """Copy of a dataclass, and of the dataclasses in it, with every tensor replaced by what `function` makes of it."""
+    changed: dict[str, Any] = {}
+    for field in fields(value):  # type: ignore[arg-type]
+        part = getattr(value, field.name)
+        if isinstance(part, Tensor):
+            changed[field.name] = function(part)
+        elif is_dataclass(part):
+            changed[field.name] = map_tensors(part, function)
+    return replace(value, **changed)  # type: ignore[type-var]

@@ -10,12 +10,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from emotalk.corpus.alignments import Alignments
 from emotalk.corpus.clips import ClipStore
 from emotalk.corpus.samples import from_int16
 from emotalk.emotions import UNLABELLED
-from emotalk.errors import TrainingError
-from emotalk.model.inputs import Request, Speech
-from emotalk.model.sequences import frame_mask, pad_batch
+from emotalk.model.inputs import Request
+from emotalk.model.layout import ConvFrames, Layout
+from emotalk.model.sequences import map_tensors, pad_batch, speech_batch
 from emotalk.training.schedule import Example
 
 
@@ -42,28 +43,28 @@ class Reconstruction(NamedTuple):
     label: int = UNLABELLED
 
 
-def reconstructions(example: Example) -> list[Reconstruction]:
+def reconstructions(example: Example, velocity_on: str) -> list[Reconstruction]:
     """Outputs that an example asks for.
+
+    Parameters
+    ----------
+    velocity_on
+        Outputs in the velocity term: "every" one, the two "cross" reconstructions, or the "first" of them; a clip
+        alone counts in any case.
 
     Source
     ------
-    `cross`: paper, equations 2 to 5; the velocity term falls on every reconstruction, which the paper leaves open.
-    `random`: the training report, with the velocity term on the first output only and no classification.
+    `cross`: paper, equations 2 to 5, which leave open what the velocity term falls on. `random`: the training report,
+    whose velocity term is on the first output, without classification.
     """
     main, donor = example["audio_c1e2"], example["audio_c2e1"]
-    own = Reconstruction(main, main, main, "self", has_velocity=example["kind"] != "random")
     if example["kind"] == "self":
-        return [own]
-    if example["kind"] == "random":
-        return [
-            Reconstruction(main, donor, example["track_c1e1"], "cross", has_velocity=True),
-            Reconstruction(donor, main, example["track_c2e2"], "cross", has_velocity=False),
-            own,
-        ]
+        return [Reconstruction(main, main, main, "self", True)]
+    labels = (UNLABELLED, UNLABELLED) if example["kind"] == "random" else (example["emotion_e1"], example["emotion_e2"])
     return [
-        Reconstruction(main, donor, example["track_c1e1"], "cross", True, example["emotion_e1"]),
-        Reconstruction(donor, main, example["track_c2e2"], "cross", True, example["emotion_e2"]),
-        own,
+        Reconstruction(main, donor, example["track_c1e1"], "cross", True, labels[0]),
+        Reconstruction(donor, main, example["track_c2e2"], "cross", velocity_on != "first", labels[1]),
+        Reconstruction(main, main, main, "self", velocity_on == "every"),
     ]
 
 
@@ -73,12 +74,12 @@ class Batch:
 
     Attributes
     ----------
-    speech, request
-        What the network takes.
+    waveforms : (B, N) float32
+        Clips that are heard, normalised and padded.
+    layout
+        Which reconstructions to make of them.
     targets : (R, max T, 52) float32
         Tracks to match, zeros behind the shorter ones.
-    mask : (R, max T) bool
-        True where a target has a frame.
     is_cross, has_velocity : (R,) bool
         Which terms a reconstruction counts in; one that is not cross is self.
     labels : (R,) int64
@@ -89,50 +90,76 @@ class Batch:
         Clips heard in the batch.
     """
 
-    speech: Speech
-    request: Request
+    waveforms: Tensor
+    layout: Layout
     targets: Tensor
-    mask: Tensor
     is_cross: Tensor
     has_velocity: Tensor
     labels: Tensor
     num_examples: int
     clip_ids: Sequence[str]
 
+    @property
+    def mask(self) -> Tensor:
+        """True where a target has a frame, (R, max T) bool."""
+        return self.layout.emotion_to_motion.mask
 
-def make_batch(examples: Sequence[Example], store: ClipStore, device: torch.device) -> Batch:
-    """Read the clips of some examples from the store and lay them out as a batch on `device`.
+    def pin_memory(self) -> "Batch":
+        """In page-locked memory, from which a copy to the GPU does not wait."""
+        return map_tensors(self, Tensor.pin_memory)
 
-    Raises
-    ------
-    TrainingError
-        If the store lacks a clip of the manifest.
+    def to(self, device: torch.device) -> "Batch":
+        """On a device; the copy of a pinned batch is not waited for."""
+        return map_tensors(self, lambda tensor: tensor.to(device, non_blocking=True))
+
+
+@dataclass(frozen=True)
+class BatchMaker:
+    """Reads the clips of examples and lays them out as a batch, in host memory.
+
+    Attributes
+    ----------
+    store
+        The clips.
+    alignments
+        Timings of spoken content in other clips; empty where it is spread evenly.
+    conv_frames
+        Of the content and the emotion encoder.
+    velocity_on
+        See `reconstructions`.
     """
-    wanted = [(example, item) for example in examples for item in reconstructions(example)]
-    items = [item for _, item in wanted]
-    clip_ids = list(dict.fromkeys(clip for item in items for clip in (item.content, item.emotion)))
-    place = {clip_id: i for i, clip_id in enumerate(clip_ids)}
-    try:
-        waveforms = [torch.from_numpy(from_int16(store[clip_id].waveform)) for clip_id in clip_ids]
-        tracks = [torch.tensor(store[item.target].track) for item in items]
-    except KeyError as error:
-        raise TrainingError(f"Clip {error} of the manifest is not in the clip store. Run --forcerun slice.") from None
-    num_frames = [len(track) for track in tracks]
-    speech = Speech.of(waveforms)
-    return Batch(
-        speech=Speech(speech.waveforms.to(device), speech.num_samples),
-        request=Request(
+
+    store: ClipStore
+    alignments: Alignments
+    conv_frames: tuple[ConvFrames, ConvFrames]
+    velocity_on: str
+
+    def __call__(self, examples: Sequence[Example]) -> Batch:
+        """Batch of some examples, all of whose clips are in the store."""
+        wanted = [(example, item) for example in examples for item in reconstructions(example, self.velocity_on)]
+        items = [item for _, item in wanted]
+        clip_ids = list(dict.fromkeys(clip for item in items for clip in (item.content, item.emotion)))
+        place = {clip_id: i for i, clip_id in enumerate(clip_ids)}
+        waveforms = [torch.from_numpy(from_int16(self.store[clip_id].waveform)) for clip_id in clip_ids]
+        tracks = [torch.tensor(self.store[item.target].track) for item in items]
+        num_samples = [len(waveform) for waveform in waveforms]
+        request = Request(
+            content_samples=num_samples,
+            emotion_samples=num_samples,
             content=[place[item.content] for item in items],
             emotion=[place[item.emotion] for item in items],
-            num_frames=num_frames,
-            level=torch.tensor([example["intensity"] for example, _ in wanted], device=device),
-            person=torch.tensor([example["subject"] for example, _ in wanted], device=device),
-        ),
-        targets=pad_batch(tracks).to(device),
-        mask=frame_mask(num_frames, device),
-        is_cross=torch.tensor([item.term == "cross" for item in items], device=device),
-        has_velocity=torch.tensor([item.has_velocity for item in items], device=device),
-        labels=torch.tensor([item.label for item in items], device=device),
-        num_examples=len(examples),
-        clip_ids=clip_ids,
-    )
+            num_frames=[len(track) for track in tracks],
+            level=[example["intensity"] for example, _ in wanted],
+            person=[example["subject"] for example, _ in wanted],
+            warps=[self.alignments.get(item.content, item.target) for item in items],
+        )
+        return Batch(
+            waveforms=speech_batch(waveforms),
+            layout=Layout.of(request, *self.conv_frames),
+            targets=pad_batch(tracks),
+            is_cross=torch.tensor([item.term == "cross" for item in items]),
+            has_velocity=torch.tensor([item.has_velocity for item in items]),
+            labels=torch.tensor([item.label for item in items]),
+            num_examples=len(examples),
+            clip_ids=clip_ids,
+        )

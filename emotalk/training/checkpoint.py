@@ -20,7 +20,7 @@ class CheckpointFolder:
     """Checkpoints of one run, named `emotalk_model_epoch<N>_<time>.pth`; the newest is the one of the highest epoch."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.path = folder
         folder.mkdir(parents=True, exist_ok=True)
 
     def newest(self) -> Path | None:
@@ -28,7 +28,7 @@ class CheckpointFolder:
         return max(self._all(), key=_epoch, default=None)
 
     def _all(self) -> list[Path]:
-        return [path for path in self._folder.iterdir() if _NAME.fullmatch(path.name)]
+        return [path for path in self.path.iterdir() if _NAME.fullmatch(path.name)]
 
     def starting_point(self, epochs: int) -> Path | None:
         """Checkpoint to continue from on the way to `epochs`, or None to begin.
@@ -36,7 +36,7 @@ class CheckpointFolder:
         A run that has finished and is asked for again begins anew: it was forced. So does one that is asked for fewer
         epochs than it has had. One whose `epochs` were raised continues.
         """
-        mark, newest = self._folder / _FINISHED, self.newest()
+        mark, newest = self.path / _FINISHED, self.newest()
         last = _epoch(newest) if newest else 0
         if last > epochs or (last == epochs and mark.exists()):
             for path in self._all():
@@ -47,7 +47,7 @@ class CheckpointFolder:
     def save(self, epoch: int, content: dict[str, Any]) -> Path:
         """Write the checkpoint of an epoch beside and rename it, then remove the older ones."""
         older = self._all()
-        path = self._folder / f"emotalk_model_epoch{epoch}_{time.strftime('%Y%m%dT%H%M%S')}.pth"
+        path = self.path / f"emotalk_model_epoch{epoch}_{time.strftime('%Y%m%dT%H%M%S')}.pth"
         partial = path.with_suffix(".partial")
         with open(partial, "wb") as file:
             torch.save(content, file)
@@ -68,7 +68,7 @@ class CheckpointFolder:
             os.link(newest, out)
         except OSError:
             shutil.copyfile(newest, out)
-        (self._folder / _FINISHED).touch()
+        (self.path / _FINISHED).touch()
 
 
 def _epoch(path: Path) -> int:

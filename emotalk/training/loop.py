@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from emotalk.corpus.alignments import Alignments
 from emotalk.corpus.clips import ClipStore
 from emotalk.errors import TrainingError
 from emotalk.progress import Progress
@@ -14,7 +15,9 @@ from emotalk.provenance import fingerprint
 from emotalk.training.checkpoint import CheckpointFolder, read_checkpoint
 from emotalk.training.history import History
 from emotalk.training.objectives import TERMS
-from emotalk.training.schedule import Schedule, in_batches
+from emotalk.training.precision import choose_precision
+from emotalk.training.preflight import Load, check_resources, footprint
+from emotalk.training.schedule import Schedule
 from emotalk.training.settings import TrainingSettings
 from emotalk.training.trainer import Trainer
 
@@ -24,6 +27,7 @@ _LOG = logging.getLogger(__name__)
 def train(
     clips: Sequence[str | Path],
     manifest: str | Path,
+    alignments: str | Path,
     *,
     folder: str | Path,
     settings: TrainingSettings,
@@ -37,17 +41,28 @@ def train(
     Raises
     ------
     TrainingError
-        If the manifest is too short, a checkpoint is unreadable, or a loss is not finite.
+        If the manifest is too short, memory or disk cannot be enough, a checkpoint is unreadable, or a loss is not
+        finite.
     """
     folder = Path(folder)
     store, schedule = ClipStore(clips), Schedule(manifest)
     if schedule.num_epochs() < settings.epochs:
         raise TrainingError(f"{manifest} holds {schedule.num_epochs()} epochs, {settings.epochs} are asked for.")
-    identity = settings.identity() | {"clips": store.digest(), "schedule": schedule.digest()}
+    precision = choose_precision(settings.precision, device)
+    aligned = Alignments(alignments)
+    data = {"clips": store.digest(), "schedule": schedule.digest(), "is_aligned": len(aligned) > 0}
+    identity = settings.identity() | data | {"precision": precision}
     run = fingerprint(identity)
     checkpoints = CheckpointFolder(folder / "checkpoints" / run)
-    trainer = Trainer(store, settings, schedule.training_subjects(), device)
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")  # TF32, for what mixed precision leaves in fp32.
+    subjects = schedule.training_subjects()
+    trainer = Trainer(store, aligned, settings, subjects, device=device, precision=precision)
     _LOG.info("Run %s: %s", run, trainer.describe())
+    first = schedule.examples("train", 1)
+    load = Load.of(trainer.batches(first))
+    need = footprint(trainer.network, settings, precision, load, device)
+    check_resources(need, load, checkpoints.path, device)
 
     done, rows = 0, []
     newest = checkpoints.starting_point(settings.epochs)
@@ -60,8 +75,7 @@ def train(
     history = History(rows, folder / "tensorboard" / run)
 
     held_out = schedule.examples("validation")
-    steps_an_epoch = len(in_batches(schedule.examples("train", 1), settings.batch_size))
-    with Progress(steps_an_epoch * (settings.epochs - done), "Training", "steps") as shown:
+    with Progress(trainer.num_steps(first) * (settings.epochs - done), "Training", "steps") as shown:
         for epoch in range(done + 1, settings.epochs + 1):
             losses = trainer.train_epoch(epoch, schedule.examples("train", epoch), shown)
             history.add(epoch, "train", losses)

@@ -1,7 +1,6 @@
 """Reading of the manifest: the examples of an epoch, in the order of training."""
 
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +52,3 @@ class Schedule:
         """Digest of the first training epoch and of validation, which more epochs leave as they are."""
         rows = [self.examples("train", 1), self.examples("validation")]
         return hashlib.sha256(repr(rows).encode()).hexdigest()[:16]
-
-
-def in_batches(examples: Sequence[Example], batch_size: int) -> list[Sequence[Example]]:
-    """Consecutive examples in groups of `batch_size`; the last may be smaller."""
-    return [examples[start : start + batch_size] for start in range(0, len(examples), batch_size)]

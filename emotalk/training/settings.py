@@ -19,14 +19,31 @@ class LossWeights:
 
 
 @dataclass(frozen=True)
+class Freezing:
+    """What stays as it was pretrained, by encoder; see `emotalk.model.freezing`."""
+
+    content_encoder: str | int
+    emotion_encoder: str | int
+
+
+@dataclass(frozen=True)
 class TrainingSettings:
     """What decides a run besides its data; units and meanings stand in the configuration's schema."""
 
     epochs: int
     batch_size: int
+    max_frames_per_batch: int | None
+    accumulate: int
     learning_rate: float
     schedule: str
     loss_weights: LossWeights
+    velocity_on: str
+    freeze: Freezing
+    precision: str
+    optimizer_state: str
+    gradient_checkpointing: bool
+    compile: bool
+    workers: int
     content_encoder: EncoderSource
     emotion_encoder: EncoderSource
     seed: int
@@ -34,9 +51,9 @@ class TrainingSettings:
     @classmethod
     def from_config(cls, train: Mapping[str, Any], model: Mapping[str, Any], seed: int) -> "TrainingSettings":
         """Read the sections `train` and `model` of a checked configuration."""
-        weights = LossWeights(**train["loss_weights"])
+        parts = {"loss_weights": LossWeights(**train["loss_weights"]), "freeze": Freezing(**train["freeze"])}
         encoders = {name: EncoderSource(**source) for name, source in model.items()}
-        return cls(**{**train, **encoders, "loss_weights": weights, "seed": seed})
+        return cls(**{**train, **encoders, **parts, "seed": seed})
 
     def learning_rate_at(self, epoch: int) -> float:
         """Learning rate of an epoch, counted from 1."""
@@ -45,11 +62,13 @@ class TrainingSettings:
         return self.learning_rate * (1 + math.cos(math.pi * (epoch - 1) / self.epochs)) / 2
 
     def identity(self) -> dict[str, Any]:
-        """What must not change when a run is continued: everything but the number of epochs.
+        """What must not change when a run is continued.
 
-        A schedule that falls towards the last epoch depends on that number too.
+        Not the number of epochs, unless the schedule falls towards the last one; nor what only trades time for memory.
         """
         settings = asdict(self)
+        for name in ("gradient_checkpointing", "compile", "workers"):
+            del settings[name]
         if self.schedule == "constant":
             del settings["epochs"]
         return settings

@@ -1,43 +1,47 @@
 """One optimizer step, and the means of what steps return."""
 
-import torch
+from collections.abc import Sequence
+
 from torch import Tensor
 
-from emotalk.errors import TrainingError
 from emotalk.model.network import EmoTalk
 from emotalk.training.batches import Batch
 from emotalk.training.objectives import loss_terms, total_loss
+from emotalk.training.precision import autocast
 from emotalk.training.settings import LossWeights
+from emotalk.training.updater import Updater
 
 
-def batch_losses(network: EmoTalk, batch: Batch, weights: LossWeights) -> dict[str, Tensor]:
-    """The terms of a batch, and their weighted sum as `loss`."""
-    tracks, logits = network(batch.speech, batch.request)
+def batch_losses(network: EmoTalk, batch: Batch, weights: LossWeights, *, precision: str) -> dict[str, Tensor]:
+    """The terms of a batch, in fp32, and their weighted sum as `loss`; the network computes in `precision`."""
+    with autocast(batch.targets.device, precision):
+        tracks, logits = network(batch.waveforms, batch.waveforms, batch.layout)
     terms = loss_terms(tracks, logits, batch)
     return {"loss": total_loss(terms, weights), **terms}
 
 
 def training_step(
-    network: EmoTalk, optimizer: torch.optim.Optimizer, batch: Batch, weights: LossWeights
+    network: EmoTalk, updater: Updater, batches: Sequence[Batch], weights: LossWeights, *, precision: str
 ) -> dict[str, Tensor]:
-    """Forward, losses, backward, update; returns the loss and its terms.
+    """Forward, losses and backward of each batch, then one update.
 
-    Raises
-    ------
-    TrainingError
-        If the loss is not finite; the network is left as it was.
+    Several batches have the gradients of one batch with all their examples.
+
+    Returns
+    -------
+    dict
+        Means of the loss and of each term over all examples.
     """
-    optimizer.zero_grad(set_to_none=True)
-    losses = batch_losses(network, batch, weights)
-    if not torch.isfinite(losses["loss"]):
-        found = ", ".join(f"{name} {value.item():g}" for name, value in losses.items())
-        raise TrainingError(
-            f"The loss is not finite ({found}) on a batch with the clips {', '.join(batch.clip_ids)}. Nothing was "
-            "updated. Look at these clips, or lower train.learning_rate."
-        )
-    losses["loss"].backward()
-    optimizer.step()
-    return {name: value.detach() for name, value in losses.items()}
+    num_examples = sum(batch.num_examples for batch in batches)
+    means = Means()
+    updater.begin()
+    for batch in batches:
+        losses = batch_losses(network, batch, weights, precision=precision)
+        updater.guard.watch(losses, batch.clip_ids)
+        updater.backward(losses["loss"] * (batch.num_examples / num_examples))
+        means.add(losses, batch.num_examples)
+    updater.update()
+    return means.tensors()
 
 
 class Means:
@@ -50,9 +54,13 @@ class Means:
     def add(self, values: dict[str, Tensor], count: int) -> None:
         """Add means over `count` examples."""
         for name, value in values.items():
-            self._sums[name] = self._sums.get(name, 0) + value.double() * count
+            self._sums[name] = self._sums.get(name, 0) + value.detach().double() * count
         self._count += count
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Means over all examples added, where the values were."""
+        return {name: value / self._count for name, value in self._sums.items()}
+
     def read(self) -> dict[str, float]:
-        """Means over all examples added."""
-        return {name: (value / self._count).item() for name, value in self._sums.items()}
+        """Means over all examples added, as numbers."""
+        return {name: value.item() for name, value in self.tensors().items()}

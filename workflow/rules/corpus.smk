@@ -92,14 +92,16 @@ rule pair:
         clips=rules.slice.output.clips,
     output:
         manifest=f"{RESULTS}/manifest.parquet",
+        alignments=f"{RESULTS}/alignments.arrow",
     log:
         f"{LOGS}/pair.log",
     resources:
         mem_mb=4000,
         runtime=60,
     params:
-        code=code_digest("emotalk.corpus.manifest"),
+        code=code_digest("emotalk.corpus.manifest", "emotalk.corpus.warping"),
         recipe=config["pair"]["recipe"],
+        alignment=config["pair"]["alignment"],
         calm=config["pair"]["calm"],
         unlabelled_level=config["pair"]["unlabelled_level"],
         unlabelled_person=config["pair"]["unlabelled_person"],

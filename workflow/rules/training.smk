@@ -2,6 +2,7 @@ rule train:
     input:
         clips=rules.slice.output.clips,
         manifest=rules.pair.output.manifest,
+        alignments=rules.pair.output.alignments,
     output:
         checkpoint=f"{RESULTS}/training/checkpoint.pth",
         metrics=f"{RESULTS}/training/metrics.parquet",

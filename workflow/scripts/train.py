@@ -11,6 +11,7 @@ with job_log(snakemake.log[0]):
     train(
         snakemake.input.clips,
         snakemake.input.manifest,
+        snakemake.input.alignments,
         folder=snakemake.params.folder,
         settings=TrainingSettings.from_config(
             json.loads(snakemake.params.train), json.loads(snakemake.params.model), snakemake.params.seed

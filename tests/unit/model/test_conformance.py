@@ -11,21 +11,20 @@ from transformers import Wav2Vec2Config
 
 from emotalk.corpus.clips import Clip
 from emotalk.model import EmoTalk
-from emotalk.model.inputs import Request, Speech
 from emotalk.model.pretrained import RELEASED_ENCODER
 from emotalk.model.weights import released_names
 from emotalk.training import batches
+from emotalk.training.guard import FiniteGuard
 from emotalk.training.settings import LossWeights
 from emotalk.training.step import training_step
+from emotalk.training.updater import Updater
 from tests.conformance import weights
-from tests.conftest import CONFORMANCE
+from tests.conftest import CONFORMANCE, NO_ALIGNMENTS, reconstruct
 
 
 def forward(network, waveforms, content, emotion, num_frames, *, level, person):
-    count = len(content)
-    request = Request(content, emotion, num_frames, torch.full((count,), level), torch.full((count,), person))
     with torch.no_grad():
-        tracks, logits = network(Speech.of([torch.from_numpy(clip) for clip in waveforms]), request)
+        tracks, logits = reconstruct(network, waveforms, content, emotion, num_frames, level=level, person=person)
     return [track[:length].numpy() for track, length in zip(tracks, num_frames, strict=True)], logits
 
 
@@ -67,7 +66,8 @@ def test_five_steps_of_the_reports_recipe_follow_the_released_trajectory(release
         if isinstance(module, nn.MultiheadAttention):
             module.dropout = 0.0
     monkeypatch.setattr(batches, "from_int16", lambda samples: samples)
-    optimizer = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=1e-4)
+    guard = FiniteGuard(torch.device("cpu"))
+    updater = Updater([p for p in network.parameters() if p.requires_grad], 1e-4, guard, state="fp32", precision="fp32")
     example = dict(
         kind="random", audio_c1e2="A", audio_c2e1="B", track_c1e1="A", track_c2e2="B", subject=0, intensity=1
     )
@@ -76,8 +76,9 @@ def test_five_steps_of_the_reports_recipe_follow_the_released_trajectory(release
             "A": Clip("A", weights.waveform(10 + 2 * k, 40_000 + 1600 * k), weights.track(10 + 2 * k, 75 + 3 * k)),
             "B": Clip("B", weights.waveform(11 + 2 * k, 47_000 - 800 * k), weights.track(11 + 2 * k, 88 - k)),
         }
-        batch = batches.make_batch([example], store, torch.device("cpu"))
-        terms = training_step(network, optimizer, batch, LossWeights(cross=1, self=1, velocity=0.5, classification=0))
+        batch = batches.BatchMaker(store, NO_ALIGNMENTS, network.conv_frames, velocity_on="first")([example])
+        loss_weights = LossWeights(cross=1, self=1, velocity=0.5, classification=0)
+        terms = training_step(network, updater, [batch], loss_weights, precision="fp32")
         if k == 0:
             assert_gradients_equal(network)
         found = [terms[name].item() for name in ("cross", "self", "velocity", "loss")]

@@ -6,10 +6,9 @@ from transformers import Wav2Vec2Config
 from emotalk.errors import EmoTalkError, WeightsError
 from emotalk.model import EmoTalk
 from emotalk.model.decoder import causal_bias
-from emotalk.model.encoders import num_emotion_frames
-from emotalk.model.inputs import Request, Speech
-from emotalk.model.sequences import normalise, resample_frames
-from tests.conftest import TINY
+from emotalk.model.layout import ConvFrames, Resampling, num_emotion_frames, spread
+from emotalk.model.sequences import normalise
+from tests.conftest import TINY, reconstruct
 
 
 @pytest.fixture
@@ -24,21 +23,16 @@ def waveform(num_samples: int, seed: int = 0) -> np.ndarray:
     return 0.1 * np.random.default_rng(seed).standard_normal(num_samples).astype(np.float32)
 
 
-def request(content, emotion, num_frames) -> Request:
-    zeros = torch.zeros(len(content), dtype=torch.int64)
-    return Request(content, emotion, num_frames, zeros, zeros)
-
-
 def test_batch_mates_and_padding_change_nothing(network):
     """DOMAIN.md, section 2: outputs, logits and gradients of a padded batch are those of single clips."""
-    clips = [torch.from_numpy(waveform(n, n)) for n in (16_000, 25_000, 9000, 31_234)]
+    clips = [waveform(n, n) for n in (16_000, 25_000, 9000, 31_234)]
     frames = [30, 44, 17, 58]
-    tracks, logits = network(Speech.of(clips), request([0, 1, 2, 3], [1, 0, 3, 2], frames))
+    tracks, logits = reconstruct(network, clips, [0, 1, 2, 3], [1, 0, 3, 2], frames)
     sum(track[:n].square().mean() for track, n in zip(tracks, frames, strict=True)).backward()
     together = {name: p.grad.clone() for name, p in network.named_parameters() if p.grad is not None}
     network.zero_grad()
     for i, (own, donor) in enumerate(zip((0, 1, 2, 3), (1, 0, 3, 2), strict=True)):
-        track, logit = network(Speech.of([clips[own], clips[donor]]), request([0], [1], [frames[i]]))
+        track, logit = reconstruct(network, [clips[own], clips[donor]], [0], [1], [frames[i]])
         torch.testing.assert_close(tracks[i, : frames[i]], track[0], atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(logits[i], logit[0], atol=1e-5, rtol=1e-4)
         track[0].square().mean().backward()
@@ -51,15 +45,43 @@ def test_each_distinct_clip_and_length_is_encoded_once(network, monkeypatch):
     counts = {"conv": [], "transformer": []}
     kind = type(network.audio_encoder_cont)
     conv, contextualise = kind.conv_features, kind.contextualise
-    monkeypatch.setattr(kind, "conv_features", lambda self, w, n: counts["conv"].append(len(n)) or conv(self, w, n))
+    monkeypatch.setattr(kind, "conv_features", lambda self, w: counts["conv"].append(len(w)) or conv(self, w))
     monkeypatch.setattr(
-        kind, "contextualise", lambda self, f: counts["transformer"].append(len(f)) or contextualise(self, f)
+        kind, "contextualise", lambda self, f, m: counts["transformer"].append(len(f)) or contextualise(self, f, m)
     )
-    clips = Speech.of([torch.from_numpy(waveform(16_000, i)) for i in range(2)])
-    network(clips, request([0, 1, 0], [1, 0, 0], [30, 31, 29]))  # the paper's pair: 3 content views, 2 emotion passes
+    clips = [waveform(16_000, i) for i in range(2)]
+    reconstruct(
+        network, clips, [0, 1, 0], [1, 0, 0], [30, 31, 29]
+    )  # the paper's pair: 3 content views, 2 emotion passes
     assert counts == {"conv": [2, 2], "transformer": [3, 2]}
-    network(clips, request([0, 1, 0], [1, 0, 0], [30, 31, 30]))  # the report's: A twice at its own length
+    reconstruct(network, clips, [0, 1, 0], [1, 0, 0], [30, 31, 30])  # the report's: A twice at its own length
     assert counts["transformer"][2:] == [2, 2]
+
+
+def test_an_even_warp_is_the_linear_alignment_and_another_changes_the_timing_only(network):
+    clip = waveform(16_000)
+    linear, _ = reconstruct(network, [clip], [0], [0], [30])
+    even, _ = reconstruct(network, [clip], [0], [0], [30], warps=[np.linspace(0, 1, 30, dtype=np.float32)])
+    late, _ = reconstruct(network, [clip], [0], [0], [30], warps=[np.linspace(0, 1, 30, dtype=np.float32) ** 2])
+    torch.testing.assert_close(even, linear, atol=1e-4, rtol=1e-4)
+    assert late.shape == linear.shape
+    assert not torch.allclose(late, linear, atol=1e-4)
+
+
+def test_gradient_checkpointing_changes_no_gradient(network):
+    def gradients():
+        network.zero_grad()
+        torch.manual_seed(1)
+        tracks, logits = reconstruct(network.train(), [waveform(16_000), waveform(9000)], [0, 1], [1, 0], [30, 17])
+        (tracks.square().mean() + logits.square().mean()).backward()
+        return {name: p.grad.clone() for name, p in network.named_parameters() if p.grad is not None}
+
+    kept = gradients()
+    for encoder in (network.audio_encoder_cont, network.audio_encoder_emo):
+        encoder.activation_checkpointing_enable({"use_reentrant": False})
+    again = gradients()
+    assert kept.keys() == again.keys()
+    assert all(torch.equal(kept[name], again[name]) for name in kept)
 
 
 def test_the_convolutional_stacks_are_frozen_and_everything_else_trains(network):
@@ -138,9 +160,32 @@ def test_emotion_frames_follow_the_released_float_formula(conv, frames):
     assert num_emotion_frames(conv) == frames
 
 
+@pytest.mark.parametrize(("num_in", "num_out"), [(50, 30), (30, 50), (181, 108), (7, 7), (5, 1), (1, 4), (499, 300)])
+def test_resampling_is_torchs_linear_interpolation_of_each_sequence_alone(num_in, num_out):
+    source = torch.randn(2, 600, 3)
+    resampling = Resampling.of([600, num_in], [1, 0], [spread(num_in, num_out), spread(600, 450)])
+    expected = torch.nn.functional.interpolate(
+        source[1, :num_in].T[None], size=num_out, mode="linear", align_corners=True
+    )[0].T
+    torch.testing.assert_close(resampling(source)[0, :num_out], expected, atol=1e-6, rtol=1e-6)
+    assert resampling.mask.sum(dim=1).tolist() == [num_out, 450]
+
+
 def test_resampling_keeps_both_ends_and_straight_lines():
-    line = torch.linspace(0, 1, 50)[:, None].expand(50, 3)
-    torch.testing.assert_close(resample_frames(line, 30), torch.linspace(0, 1, 30)[:, None].expand(30, 3))
+    line = torch.linspace(0, 1, 50)[None, :, None].expand(1, 50, 3)
+    found = Resampling.of([50], [0], [spread(50, 30)])(line)
+    torch.testing.assert_close(found[0], torch.linspace(0, 1, 30)[:, None].expand(30, 3))
+
+
+def test_attention_needs_a_mask_only_where_something_is_padded():
+    assert Resampling.of([50, 40], [0, 1], [spread(50, 30), spread(40, 30)]).attention_mask is None
+    assert Resampling.of([50, 40], [0, 1], [spread(50, 30), spread(40, 29)]).attention_mask.sum() == 59
+
+
+def test_lengths_of_convolutional_features_are_those_of_the_released_stack():
+    """A second of audio gives 49 frames (DOMAIN.md, section 2: 50 Hz)."""
+    conv = ConvFrames([10, 3, 3, 3, 3, 2, 2], [5, 2, 2, 2, 2, 2, 2])
+    assert [conv.count(samples) for samples in (16_000, 400, 399, 720)] == [49, 1, 0, 2]
 
 
 def test_normalising_gives_mean_0_and_variance_1_and_keeps_silence_finite():

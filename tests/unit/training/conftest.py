@@ -3,10 +3,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from emotalk.corpus.alignments import write_alignments
 from emotalk.corpus.clips import ClipWriter
 from emotalk.corpus.manifest import MANIFEST
 from emotalk.model.pretrained import EncoderSource
-from emotalk.training.settings import LossWeights, TrainingSettings
+from emotalk.training.settings import Freezing, LossWeights, TrainingSettings
 from tests.conftest import TINY
 
 
@@ -59,6 +60,13 @@ def manifest(tmp_path):
 
 
 @pytest.fixture
+def alignments(tmp_path):
+    """No alignments: words are spread evenly."""
+    write_alignments(tmp_path / "alignments.arrow", [], [])
+    return tmp_path / "alignments.arrow"
+
+
+@pytest.fixture
 def settings():
     """Settings of a run that takes a second."""
     encoder = EncoderSource("random", sizes=TINY)
@@ -67,9 +75,18 @@ def settings():
         common = dict(
             epochs=4,
             batch_size=2,
+            max_frames_per_batch=None,
+            accumulate=1,
             learning_rate=1e-3,
             schedule="constant",
             loss_weights=LossWeights(1.0, 1.0, 0.5, 0.1),
+            velocity_on="every",
+            freeze=Freezing("conv", "conv"),
+            precision="auto",
+            optimizer_state="fp32",
+            gradient_checkpointing=False,
+            compile=False,
+            workers=2,
             content_encoder=encoder,
             emotion_encoder=encoder,
             seed=7,

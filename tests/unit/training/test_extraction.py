@@ -11,8 +11,8 @@ from emotalk.training.loop import train
 
 
 @pytest.fixture
-def finished(clips, manifest, settings, tmp_path):
-    train(clips, manifest, folder=tmp_path, settings=settings(epochs=2), device=torch.device("cpu"))
+def finished(clips, manifest, alignments, settings, tmp_path):
+    train(clips, manifest, alignments, folder=tmp_path, settings=settings(epochs=2), device=torch.device("cpu"))
     (tmp_path / "weights").mkdir()
     return tmp_path
 

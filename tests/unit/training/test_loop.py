@@ -5,9 +5,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from emotalk.corpus.alignments import Alignments
 from emotalk.corpus.clips import ClipStore
 from emotalk.errors import TrainingError
-from emotalk.training import trainer
+from emotalk.training.batches import BatchMaker
 from emotalk.training.checkpoint import CheckpointFolder, read_checkpoint
 from emotalk.training.history import METRICS
 from emotalk.training.loop import train
@@ -18,9 +19,9 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def run(clips, manifest, settings, tmp_path):
+def run(clips, manifest, alignments, settings, tmp_path):
     def start(folder="run", **changes):
-        train(clips, manifest, folder=tmp_path / folder, settings=settings(**changes), device=CPU)
+        train(clips, manifest, alignments, folder=tmp_path / folder, settings=settings(**changes), device=CPU)
         return read_checkpoint(tmp_path / folder / "checkpoint.pth"), tmp_path / folder
 
     return start
@@ -123,10 +124,20 @@ def test_a_falling_schedule_is_not_prolonged(settings):
     assert settings(epochs=2).identity() == settings(epochs=3).identity()
 
 
-def test_validation_gives_a_held_out_subject_the_mean_of_the_training_subjects(clips, manifest, settings):
+@pytest.fixture
+def trainer_of(clips, alignments, settings):
+    def make(subjects, **changes):
+        return Trainer(
+            ClipStore(clips), Alignments(alignments), settings(**changes), subjects, device=CPU, precision="fp32"
+        )
+
+    return make
+
+
+def test_validation_gives_a_held_out_subject_the_mean_of_the_training_subjects(trainer_of, manifest):
     """The vectors of the others are never trained (DOMAIN.md, section 1)."""
     examples = Schedule(manifest).examples("validation")
-    held_out, trained = (Trainer(ClipStore(clips), settings(), subjects, CPU) for subjects in ([2], [2, 4]))
+    held_out, trained = (trainer_of(subjects) for subjects in ([2], [2, 4]))
     for one in (held_out, trained):
         torch.nn.init.ones_(one.network.bs_map_r.weight)
     expected = trained.validate([{**example, "subject": 2} for example in examples])
@@ -167,16 +178,16 @@ def test_frozen_parameters_are_not_optimised(run):
     assert len(checkpoint["optimizer"]["param_groups"][0]["params"]) == len(checkpoint["model"]) - len(frozen)
 
 
-def test_a_loss_that_is_not_finite_stops_before_the_update_and_names_the_clips(clips, manifest, run, monkeypatch):
-    original = trainer.make_batch
+def test_a_loss_that_is_not_finite_stops_before_the_update_and_names_the_clips(run, monkeypatch):
+    original = BatchMaker.__call__
 
-    def poisoned(*arguments):
-        batch = original(*arguments)
+    def poisoned(self, examples):
+        batch = original(self, examples)
         batch.targets[0, 0, 0] = float("nan")
         return batch
 
-    monkeypatch.setattr(trainer, "make_batch", poisoned)
-    with pytest.raises(TrainingError, match=r"not finite \(loss nan, cross .*clips .*c5, c6.*Nothing was updated"):
+    monkeypatch.setattr(BatchMaker, "__call__", poisoned)
+    with pytest.raises(TrainingError, match=r"not finite \(loss nan, cross .*clips .*c4.*Nothing was updated"):
         run()
 
 
@@ -188,7 +199,7 @@ def test_a_manifest_with_too_few_epochs_is_refused(run):
 def test_a_manifest_of_other_clips_is_refused(run, manifest, tmp_path):
     table = pq.read_table(manifest).to_pandas().replace("c0", "gone")
     table.to_parquet(manifest)
-    with pytest.raises(TrainingError, match="Clip 'gone' of the manifest is not in the clip store"):
+    with pytest.raises(TrainingError, match="1 clips of the manifest are not in the clip store, gone first"):
         run()
 
 
@@ -221,9 +232,9 @@ def test_a_damaged_checkpoint_is_named_with_what_to_do(tmp_path, content):
         read_checkpoint(tmp_path / "c.pth")
 
 
-def test_validation_draws_nothing_at_random(clips, manifest, settings):
+def test_validation_draws_nothing_at_random(trainer_of, manifest):
     """Else the number of validation clips would change the training that follows."""
-    validating = Trainer(ClipStore(clips), settings(), [4], CPU)
+    validating = trainer_of([4])
     state = torch.get_rng_state()
     losses = [validating.validate(Schedule(manifest).examples("validation")) for _ in range(2)]
     assert losses[0] == losses[1]

@@ -7,14 +7,12 @@ from torch.nn.functional import cross_entropy
 
 from emotalk.corpus.clips import ClipStore
 from emotalk.corpus.samples import from_int16
-from emotalk.model.inputs import Request, Speech
 from emotalk.model.pretrained import build_network
-from emotalk.training.batches import make_batch
+from emotalk.training.batches import BatchMaker
 from emotalk.training.objectives import loss_terms, squared_error, total_loss, velocity_error
 from emotalk.training.settings import LossWeights
+from tests.conftest import NO_ALIGNMENTS, reconstruct
 from tests.unit.training.conftest import example
-
-CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -25,13 +23,13 @@ def network(settings):
     return network.eval()
 
 
-def naive(network, store, row) -> dict[str, float]:
+def naive(network, store, row, velocity_on) -> dict[str, float]:
     """The terms of one example, each output by a forward of its own."""
 
     def output(content, emotion, target):
-        speech = Speech.of([torch.from_numpy(from_int16(store[name].waveform)) for name in (content, emotion)])
-        labels = torch.tensor([row["intensity"]]), torch.tensor([row["subject"]])
-        track, logits = network(speech, Request([0], [1], [len(store[target].track)], *labels))
+        clips = [from_int16(store[name].waveform) for name in (content, emotion)]
+        labels = {"level": row["intensity"], "person": row["subject"]}
+        track, logits = reconstruct(network, clips, [0], [1], [len(store[target].track)], **labels)
         return track[0], torch.tensor(store[target].track), logits[0]
 
     def mse(found, wanted):
@@ -48,24 +46,24 @@ def naive(network, store, row) -> dict[str, float]:
     else:
         first, second = output(a12, a21, row["track_c1e1"]), output(a21, a12, row["track_c2e2"])
         terms["cross"] = mse(*first[:2]) + mse(*second[:2])
-        if row["kind"] == "random":
-            terms["velocity"] = velocity(*first[:2])
-        else:
-            terms["velocity"] = sum(velocity(*one[:2]) for one in (first, second, own))
+        counted = {"every": (first, second, own), "cross": (first, second), "first": (first,)}[velocity_on]
+        terms["velocity"] = sum(velocity(*one[:2]) for one in counted)
+        if row["kind"] == "cross":
             terms["classification"] = cross_entropy(first[2], torch.tensor(row["emotion_e1"])) + cross_entropy(
                 second[2], torch.tensor(row["emotion_e2"])
             )
     return {name: float(value) for name, value in terms.items()}
 
 
+@pytest.mark.parametrize("velocity_on", ["every", "cross", "first"])
 @pytest.mark.parametrize("kinds", [["cross"], ["self"], ["random"], ["cross", "self", "random"]])
-def test_the_terms_of_a_batch_are_the_means_of_naive_single_examples(network, clips, kinds):
+def test_the_terms_of_a_batch_are_the_means_of_naive_single_examples(network, clips, kinds, velocity_on):
     store = ClipStore(clips)
     rows = [example(kind) for kind in kinds]
     with torch.no_grad():
-        batch = make_batch(rows, store, CPU)
-        found = loss_terms(*network(batch.speech, batch.request), batch)
-        singles = [naive(network, store, row) for row in rows]
+        batch = BatchMaker(store, NO_ALIGNMENTS, network.conv_frames, velocity_on)(rows)
+        found = loss_terms(*network(batch.waveforms, batch.waveforms, batch.layout), batch)
+        singles = [naive(network, store, row, velocity_on) for row in rows]
     for name, value in found.items():
         assert value.item() == pytest.approx(np.mean([single[name] for single in singles]), abs=1e-5), name
 

@@ -1,0 +1,59 @@
+"""Alignments: how the words of one clip lie in time in another that says the same, when they are not spread evenly."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from emotalk.errors import CorpusError
+
+ALIGNMENTS = pa.schema(
+    [
+        pa.field("audio", pa.string(), nullable=False),
+        pa.field("track", pa.string(), nullable=False),
+        pa.field("warp", pa.list_(pa.float32()), nullable=False),
+    ]
+)
+"""`audio` and `track` are clip ids; `warp` has one value a frame of the track: the place in the audio that is spoken
+there, from 0 (its start) to 1 (its end)."""
+
+
+class Alignments:
+    """Warps by the clip that is spoken and the clip whose motion is to be matched, memory-mapped.
+
+    Raises
+    ------
+    CorpusError
+        If the file holds no alignments.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = str(path)
+        try:
+            file = pa.ipc.open_file(pa.memory_map(self._path))
+        except (pa.ArrowInvalid, OSError) as error:
+            raise CorpusError(f"{path} holds no alignments ({error}). Make it again with --forcerun pair.") from None
+        table = file.read_all()
+        self._warps = table.column("warp")
+        names = (table.column(name).to_pylist() for name in ("audio", "track"))
+        self._rows = {pair: row for row, pair in enumerate(zip(*names, strict=True))}
+
+    def __reduce__(self) -> tuple[type["Alignments"], tuple[str]]:
+        return Alignments, (self._path,)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def get(self, audio: str, track: str) -> np.ndarray | None:
+        """Warp (T,) float32 of an audio clip to the frames of another clip's track, or None to spread it evenly."""
+        row = self._rows.get((audio, track))
+        return None if row is None else self._warps[row].values.to_numpy()
+
+
+def write_alignments(path: str | Path, pairs: Sequence[tuple[str, str]], warps: Sequence[np.ndarray]) -> None:
+    """Write a warp for each pair of audio and track."""
+    columns = [[audio for audio, _ in pairs], [track for _, track in pairs], list(warps)]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, ALIGNMENTS, strict=True)]
+    with pa.ipc.new_file(str(path), ALIGNMENTS) as writer:
+        writer.write_table(pa.Table.from_arrays(arrays, schema=ALIGNMENTS))

@@ -1,0 +1,165 @@
+"""Pre-flight: what a run will need of memory and disk, told and checked before its first step."""
+
+import logging
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch.nn import ModuleList, Parameter
+from transformers import Wav2Vec2Config
+
+from emotalk.errors import TrainingError
+from emotalk.model.network import EmoTalk
+from emotalk.training.schedule import Example
+from emotalk.training.settings import TrainingSettings
+
+_LOG = logging.getLogger(__name__)
+_GIB = 2**30
+_FP32 = 4
+_MOMENTS = 2
+_MOMENT_BYTES = {"fp32": 4, "8bit": 1}
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Bytes that training holds at its peak."""
+
+    parameters: int
+    gradients: int
+    moments: int
+    copies: int
+    """16-bit copies of the weights, in mixed precision."""
+    activations: int
+    """Kept from the forward of the largest batch for its backward."""
+
+    @property
+    def total(self) -> int:
+        """Their sum."""
+        return self.parameters + self.gradients + self.moments + self.copies + self.activations
+
+    @property
+    def checkpoint(self) -> int:
+        """Bytes of a checkpoint on disk."""
+        return self.parameters + self.moments
+
+
+@dataclass(frozen=True)
+class Load:
+    """Frames in the largest batch: heard by the two encoders, and the longest sequence among them."""
+
+    content: int
+    emotion: int
+    longest: int
+
+    @classmethod
+    def of(cls, batches: Iterable[Sequence[Example]]) -> "Load":
+        """Load of the largest of some batches.
+
+        An example's content is encoded at the length of each of its reconstructions, its emotion once a clip.
+        """
+        loads = [
+            (
+                sum(example["num_frames"] for example in batch),
+                sum(example["num_frames"] * (1 if example["kind"] == "self" else 2 / 3) for example in batch),
+                max(example["num_frames"] // (1 if example["kind"] == "self" else 3) for example in batch),
+            )
+            for batch in batches
+        ]
+        content, emotion, longest = max(loads)
+        return cls(content, round(emotion), longest)
+
+
+def footprint(
+    network: EmoTalk, settings: TrainingSettings, precision: str, load: Load, device: torch.device
+) -> Footprint:
+    """Estimate what training holds; the sum of its parts, without what an allocator wastes."""
+    parameters = list(network.parameters())
+    trainable = [parameter for parameter in parameters if parameter.requires_grad]
+    kept = sum(
+        num_frames * _activations(config, layers, settings, precision, load.longest if device.type == "cpu" else 0)
+        for layers, config, num_frames in zip(
+            network.layers, network.encoder_configs.values(), (load.content, load.emotion), strict=True
+        )
+    )
+    return Footprint(
+        parameters=_bytes(parameters),
+        gradients=_bytes(trainable),
+        moments=_MOMENTS * _bytes(trainable) * _MOMENT_BYTES[settings.optimizer_state] // _FP32,
+        copies=0 if precision == "fp32" else _bytes(parameters) // 2,
+        activations=kept,
+    )
+
+
+def _bytes(parameters: Sequence[Parameter]) -> int:
+    return _FP32 * sum(parameter.numel() for parameter in parameters)
+
+
+def _activations(
+    config: Wav2Vec2Config, layers: ModuleList, settings: TrainingSettings, precision: str, num_keys: int
+) -> int:
+    """Bytes that an encoder's layers keep for backward, a frame.
+
+    A layer that trains keeps 10 tensors of the hidden size and 3 of the feed-forward size; in mixed precision 7 of the
+    former are fp32 still (counted with `saved_tensors_hooks`, as the tests do). On the CPU attention with dropout keeps
+    three maps besides, `num_keys` values a head and frame. With gradient checkpointing each layer keeps its input, and
+    one at a time all the rest.
+    """
+    hidden, inner = config.hidden_size, config.intermediate_size
+    layer = 4 * (10 * hidden + 3 * inner) if precision == "fp32" else 2 * (17 * hidden + 3 * inner)
+    layer += 3 * _FP32 * config.num_attention_heads * num_keys
+    count = sum(any(parameter.requires_grad for parameter in each.parameters()) for each in layers)
+    if settings.gradient_checkpointing:
+        return _FP32 * hidden * count + layer * min(count, 1)
+    return layer * count
+
+
+def check_resources(need: Footprint, load: Load, folder: Path, device: torch.device) -> None:
+    """Tell in one line what the run needs and what there is.
+
+    Parameters
+    ----------
+    need
+        Of which the parameters lie in memory already.
+    folder
+        Where checkpoints go; a new one is written beside the last.
+
+    Raises
+    ------
+    TrainingError
+        If memory or disk cannot be enough.
+    """
+    memory, disk = _free_memory(device), shutil.disk_usage(folder).free
+    present = sum(path.stat().st_size for path in folder.glob("*.pth"))
+    _LOG.info(
+        "Memory: about %.1f GiB (parameters %.1f, gradients %.1f, Adam %.1f, 16-bit copies %.1f, activations of the "
+        "largest batch, %d frames, %.1f); free besides the parameters: %.1f GiB. Disk: 2 checkpoints of %.1f GiB, "
+        "free: %.1f GiB.",
+        *(size / _GIB for size in (need.total, need.parameters, need.gradients, need.moments, need.copies)),
+        load.content,
+        *(size / _GIB for size in (need.activations, memory, need.checkpoint, disk)),
+    )
+    if need.total - need.parameters > memory:
+        raise TrainingError(
+            f"Training needs about {(need.total - need.parameters) / _GIB:.1f} GiB more memory on {device}, and "
+            f"{memory / _GIB:.1f} GiB are free. Lower train.batch_size (train.accumulate keeps the examples a step) or "
+            "set train.max_frames_per_batch; then train.gradient_checkpointing, train.optimizer_state: 8bit, "
+            "train.freeze, in this order. docs/small-cards.md tells what each saves."
+        )
+    if 2 * need.checkpoint > disk + present:
+        raise TrainingError(
+            f"{folder} has {disk / _GIB:.1f} GiB free, and two checkpoints of {need.checkpoint / _GIB:.1f} GiB must "
+            "fit: a new one is complete before the last is removed. Make room, or set 'results' to another disk."
+        )
+
+
+def _free_memory(device: torch.device) -> float:
+    """Bytes free on a device; infinite where the system does not tell."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        return float("inf")
