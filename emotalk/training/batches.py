@@ -17,6 +17,7 @@ from emotalk.emotions import UNLABELLED
 from emotalk.model.inputs import Request
 from emotalk.model.layout import ConvFrames, Layout
 from emotalk.model.sequences import map_tensors, pad_batch, speech_batch
+from emotalk.training.features import FeatureStore
 from emotalk.training.schedule import Example
 
 
@@ -69,13 +70,22 @@ def reconstructions(example: Example, velocity_on: str) -> list[Reconstruction]:
 
 
 @dataclass(frozen=True)
+class Heard:
+    """The clips of a batch, padded, as each encoder takes them: waveforms (B, N), or cached features (B, L, C)."""
+
+    content: Tensor
+    emotion: Tensor
+    are_features: bool
+
+
+@dataclass(frozen=True)
 class Batch:
     """Examples as tensors; R reconstructions of E examples.
 
     Attributes
     ----------
-    waveforms : (B, N) float32
-        Clips that are heard, normalised and padded.
+    heard
+        The clips that are heard.
     layout
         Which reconstructions to make of them.
     targets : (R, max T, 52) float32
@@ -90,7 +100,7 @@ class Batch:
         Clips heard in the batch.
     """
 
-    waveforms: Tensor
+    heard: Heard
     layout: Layout
     targets: Tensor
     is_cross: Tensor
@@ -127,12 +137,15 @@ class BatchMaker:
         Of the content and the emotion encoder.
     velocity_on
         See `reconstructions`.
+    features
+        Cached features for the content and the emotion encoder, or None to take the waveforms.
     """
 
     store: ClipStore
     alignments: Alignments
     conv_frames: tuple[ConvFrames, ConvFrames]
     velocity_on: str
+    features: tuple[FeatureStore, FeatureStore] | None = None
 
     def __call__(self, examples: Sequence[Example]) -> Batch:
         """Batch of some examples, all of whose clips are in the store."""
@@ -140,9 +153,8 @@ class BatchMaker:
         items = [item for _, item in wanted]
         clip_ids = list(dict.fromkeys(clip for item in items for clip in (item.content, item.emotion)))
         place = {clip_id: i for i, clip_id in enumerate(clip_ids)}
-        waveforms = [torch.from_numpy(from_int16(self.store[clip_id].waveform)) for clip_id in clip_ids]
         tracks = [torch.tensor(self.store[item.target].track) for item in items]
-        num_samples = [len(waveform) for waveform in waveforms]
+        num_samples = [len(self.store[clip_id].waveform) for clip_id in clip_ids]
         request = Request(
             content_samples=num_samples,
             emotion_samples=num_samples,
@@ -154,7 +166,7 @@ class BatchMaker:
             warps=[self.alignments.get(item.content, item.target) for item in items],
         )
         return Batch(
-            waveforms=speech_batch(waveforms),
+            heard=self._hear(clip_ids),
             layout=Layout.of(request, *self.conv_frames),
             targets=pad_batch(tracks),
             is_cross=torch.tensor([item.term == "cross" for item in items]),
@@ -163,3 +175,10 @@ class BatchMaker:
             num_examples=len(examples),
             clip_ids=clip_ids,
         )
+
+    def _hear(self, clip_ids: Sequence[str]) -> Heard:
+        if self.features is None:
+            speech = speech_batch([torch.from_numpy(from_int16(self.store[name].waveform)) for name in clip_ids])
+            return Heard(speech, speech, are_features=False)
+        content, emotion = (pad_batch([torch.tensor(store[name]) for name in clip_ids]) for store in self.features)
+        return Heard(content, emotion, are_features=True)

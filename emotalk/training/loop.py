@@ -1,6 +1,7 @@
 """The training loop."""
 
 import logging
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,15 @@ from emotalk.corpus.clips import ClipStore
 from emotalk.errors import TrainingError
 from emotalk.progress import Progress
 from emotalk.provenance import fingerprint
+from emotalk.training.batches import BatchMaker
+from emotalk.training.batching import form_batches
 from emotalk.training.checkpoint import CheckpointFolder, read_checkpoint
+from emotalk.training.features import cached_features
 from emotalk.training.history import History
 from emotalk.training.objectives import TERMS
 from emotalk.training.precision import choose_precision
 from emotalk.training.preflight import Load, check_resources, footprint
+from emotalk.training.preparation import prepare_network
 from emotalk.training.schedule import Schedule
 from emotalk.training.settings import TrainingSettings
 from emotalk.training.trainer import Trainer
@@ -56,13 +61,14 @@ def train(
     checkpoints = CheckpointFolder(folder / "checkpoints" / run)
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")  # TF32, for what mixed precision leaves in fp32.
-    subjects = schedule.training_subjects()
-    trainer = Trainer(store, aligned, settings, subjects, device=device, precision=precision)
-    _LOG.info("Run %s: %s", run, trainer.describe())
+    network, resolved = prepare_network(settings, device)
     first = schedule.examples("train", 1)
-    load = Load.of(trainer.batches(first))
-    need = footprint(trainer.network, settings, precision, load, device)
-    check_resources(need, load, checkpoints.path, device)
+    load = Load.of(form_batches(first, settings.batch_size, settings.max_frames_per_batch))
+    check_resources(footprint(network, settings, precision, load), load, checkpoints.path, device)
+    features = cached_features(network, store, Path(clips[0]).parent / "features") if settings.cache_features else None
+    make = BatchMaker(store, aligned, network.conv_frames, settings.velocity_on, features)
+    trainer = Trainer(network, make, settings, schedule.training_subjects(), precision)
+    _LOG.info("Run %s: %s", run, trainer.describe())
 
     done, rows = 0, []
     newest = checkpoints.starting_point(settings.epochs)
@@ -74,6 +80,7 @@ def train(
         del checkpoint  # At full size it holds 7 GiB.
     history = History(rows, folder / "tensorboard" / run)
 
+    saved = time.monotonic()
     held_out = schedule.examples("validation")
     with Progress(trainer.num_steps(first) * (settings.epochs - done), "Training", "steps") as shown:
         for epoch in range(done + 1, settings.epochs + 1):
@@ -82,8 +89,10 @@ def train(
             if held_out:
                 history.add(epoch, "validation", trainer.validate(held_out))
             _tell(epoch, settings.epochs, history.rows)
-            content = {"epoch": epoch, "loss": losses["loss"], "history": history.rows, "identity": identity}
-            checkpoints.save(epoch, content | trainer.state())
+            if epoch == settings.epochs or time.monotonic() - saved >= 60 * settings.checkpoint_every_minutes:
+                content = {"epoch": epoch, "loss": losses["loss"], "history": history.rows, "identity": identity}
+                checkpoints.save(epoch, content | trainer.state() | {"resolved_encoders": resolved})
+                saved = time.monotonic()
     history.write(folder / "metrics.parquet")
     checkpoints.finish(folder / "checkpoint.pth")
 

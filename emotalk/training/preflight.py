@@ -71,14 +71,13 @@ class Load:
         return cls(content, round(emotion), longest)
 
 
-def footprint(
-    network: EmoTalk, settings: TrainingSettings, precision: str, load: Load, device: torch.device
-) -> Footprint:
+def footprint(network: EmoTalk, settings: TrainingSettings, precision: str, load: Load) -> Footprint:
     """Estimate what training holds; the sum of its parts, without what an allocator wastes."""
     parameters = list(network.parameters())
     trainable = [parameter for parameter in parameters if parameter.requires_grad]
+    num_keys = load.longest if parameters[0].device.type == "cpu" else 0
     kept = sum(
-        num_frames * _activations(config, layers, settings, precision, load.longest if device.type == "cpu" else 0)
+        num_frames * _activations(config, layers, settings, precision, num_keys)
         for layers, config, num_frames in zip(
             network.layers, network.encoder_configs.values(), (load.content, load.emotion), strict=True
         )
@@ -133,25 +132,28 @@ def check_resources(need: Footprint, load: Load, folder: Path, device: torch.dev
     memory, disk = _free_memory(device), shutil.disk_usage(folder).free
     present = sum(path.stat().st_size for path in folder.glob("*.pth"))
     _LOG.info(
-        "Memory: about %.1f GiB (parameters %.1f, gradients %.1f, Adam %.1f, 16-bit copies %.1f, activations of the "
-        "largest batch, %d frames, %.1f); free besides the parameters: %.1f GiB. Disk: 2 checkpoints of %.1f GiB, "
-        "free: %.1f GiB.",
-        *(size / _GIB for size in (need.total, need.parameters, need.gradients, need.moments, need.copies)),
+        "Memory: about %s (parameters %s, gradients %s, Adam %s, 16-bit copies %s, activations of the largest batch, "
+        "%d frames, %s); free besides the parameters: %s. Disk: 2 checkpoints of %s; free: %s.",
+        *map(_size, (need.total, need.parameters, need.gradients, need.moments, need.copies)),
         load.content,
-        *(size / _GIB for size in (need.activations, memory, need.checkpoint, disk)),
+        *map(_size, (need.activations, memory, need.checkpoint, disk)),
     )
     if need.total - need.parameters > memory:
         raise TrainingError(
-            f"Training needs about {(need.total - need.parameters) / _GIB:.1f} GiB more memory on {device}, and "
-            f"{memory / _GIB:.1f} GiB are free. Lower train.batch_size (train.accumulate keeps the examples a step) or "
+            f"Training needs about {_size(need.total - need.parameters)} more memory on {device}, and "
+            f"{_size(memory)} are free. Lower train.batch_size (train.accumulate keeps the examples a step) or "
             "set train.max_frames_per_batch; then train.gradient_checkpointing, train.optimizer_state: 8bit, "
             "train.freeze, in this order. docs/small-cards.md tells what each saves."
         )
     if 2 * need.checkpoint > disk + present:
         raise TrainingError(
-            f"{folder} has {disk / _GIB:.1f} GiB free, and two checkpoints of {need.checkpoint / _GIB:.1f} GiB must "
-            "fit: a new one is complete before the last is removed. Make room, or set 'results' to another disk."
+            f"{folder} has {_size(disk)} free, and two checkpoints of {_size(need.checkpoint)} must fit: a new one is "
+            "complete before the last is removed. Make room, or set 'results' to another disk."
         )
+
+
+def _size(num_bytes: float) -> str:
+    return f"{num_bytes / _GIB:.1f} GiB" if num_bytes >= _GIB else f"{num_bytes / 2**20:.0f} MiB"
 
 
 def _free_memory(device: torch.device) -> float:

@@ -7,6 +7,9 @@ from typing import Any
 
 from emotalk.model.pretrained import EncoderSource
 
+_FREE_TO_CHANGE = ("gradient_checkpointing", "compile", "cache_features", "checkpoint_every_minutes", "workers")
+"""Settings that leave what is learned as it is."""
+
 
 @dataclass(frozen=True)
 class LossWeights:
@@ -43,6 +46,8 @@ class TrainingSettings:
     optimizer_state: str
     gradient_checkpointing: bool
     compile: bool
+    cache_features: bool
+    checkpoint_every_minutes: float
     workers: int
     content_encoder: EncoderSource
     emotion_encoder: EncoderSource
@@ -64,10 +69,10 @@ class TrainingSettings:
     def identity(self) -> dict[str, Any]:
         """What must not change when a run is continued.
 
-        Not the number of epochs, unless the schedule falls towards the last one; nor what only trades time for memory.
+        Not the number of epochs, unless the schedule falls towards the last one; nor what trades time for memory.
         """
         settings = asdict(self)
-        for name in ("gradient_checkpointing", "compile", "workers"):
+        for name in _FREE_TO_CHANGE:
             del settings[name]
         if self.schedule == "constant":
             del settings["epochs"]

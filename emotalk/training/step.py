@@ -15,7 +15,8 @@ from emotalk.training.updater import Updater
 def batch_losses(network: EmoTalk, batch: Batch, weights: LossWeights, *, precision: str) -> dict[str, Tensor]:
     """The terms of a batch, in fp32, and their weighted sum as `loss`; the network computes in `precision`."""
     with autocast(batch.targets.device, precision):
-        tracks, logits = network(batch.waveforms, batch.waveforms, batch.layout)
+        compute = network.reconstruct if batch.heard.are_features else network
+        tracks, logits = compute(batch.heard.content, batch.heard.emotion, batch.layout)
     terms = loss_terms(tracks, logits, batch)
     return {"loss": total_loss(terms, weights), **terms}
 

@@ -86,6 +86,8 @@ def settings():
             optimizer_state="fp32",
             gradient_checkpointing=False,
             compile=False,
+            cache_features=False,
+            checkpoint_every_minutes=0,
             workers=2,
             content_encoder=encoder,
             emotion_encoder=encoder,

@@ -12,6 +12,7 @@ from emotalk.training.batches import BatchMaker
 from emotalk.training.checkpoint import CheckpointFolder, read_checkpoint
 from emotalk.training.history import METRICS
 from emotalk.training.loop import train
+from emotalk.training.preparation import prepare_network
 from emotalk.training.schedule import Schedule
 from emotalk.training.trainer import Trainer
 
@@ -127,9 +128,10 @@ def test_a_falling_schedule_is_not_prolonged(settings):
 @pytest.fixture
 def trainer_of(clips, alignments, settings):
     def make(subjects, **changes):
-        return Trainer(
-            ClipStore(clips), Alignments(alignments), settings(**changes), subjects, device=CPU, precision="fp32"
-        )
+        chosen = settings(**changes)
+        network, _ = prepare_network(chosen, CPU)
+        make_batch = BatchMaker(ClipStore(clips), Alignments(alignments), network.conv_frames, "every")
+        return Trainer(network, make_batch, chosen, subjects, "fp32"), network
 
     return make
 
@@ -137,9 +139,9 @@ def trainer_of(clips, alignments, settings):
 def test_validation_gives_a_held_out_subject_the_mean_of_the_training_subjects(trainer_of, manifest):
     """The vectors of the others are never trained (DOMAIN.md, section 1)."""
     examples = Schedule(manifest).examples("validation")
-    held_out, trained = (trainer_of(subjects) for subjects in ([2], [2, 4]))
-    for one in (held_out, trained):
-        torch.nn.init.ones_(one.network.bs_map_r.weight)
+    (held_out, one), (trained, other) = (trainer_of(subjects) for subjects in ([2], [2, 4]))
+    for network in (one, other):
+        torch.nn.init.ones_(network.bs_map_r.weight)
     expected = trained.validate([{**example, "subject": 2} for example in examples])
     assert held_out.validate(examples) == expected
     assert trained.validate(examples) != expected
@@ -234,7 +236,7 @@ def test_a_damaged_checkpoint_is_named_with_what_to_do(tmp_path, content):
 
 def test_validation_draws_nothing_at_random(trainer_of, manifest):
     """Else the number of validation clips would change the training that follows."""
-    validating = trainer_of([4])
+    validating, _ = trainer_of([4])
     state = torch.get_rng_state()
     losses = [validating.validate(Schedule(manifest).examples("validation")) for _ in range(2)]
     assert losses[0] == losses[1]

@@ -62,7 +62,7 @@ def test_the_terms_of_a_batch_are_the_means_of_naive_single_examples(network, cl
     rows = [example(kind) for kind in kinds]
     with torch.no_grad():
         batch = BatchMaker(store, NO_ALIGNMENTS, network.conv_frames, velocity_on)(rows)
-        found = loss_terms(*network(batch.waveforms, batch.waveforms, batch.layout), batch)
+        found = loss_terms(*network(batch.heard.content, batch.heard.emotion, batch.layout), batch)
         singles = [naive(network, store, row, velocity_on) for row in rows]
     for name, value in found.items():
         assert value.item() == pytest.approx(np.mean([single[name] for single in singles]), abs=1e-5), name

@@ -1,0 +1,108 @@
+"""Cached features: what the frozen convolutional stacks make of every clip, computed once and kept on disk."""
+
+import hashlib
+import logging
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from emotalk.corpus.clips import ClipStore
+from emotalk.corpus.samples import from_int16
+from emotalk.errors import TrainingError
+from emotalk.model.encoders import SpeechEncoder
+from emotalk.model.network import EmoTalk
+from emotalk.model.sequences import speech_batch
+from emotalk.progress import progress
+
+_LOG = logging.getLogger(__name__)
+_GIB = 2**30
+
+
+class FeatureStore:
+    """Features of clips by id, memory-mapped.
+
+    Parameters
+    ----------
+    path
+        File of all clips' features one after the other, (sum of lengths, C) float32.
+    clip_ids
+        The clips, in the order of the file.
+    lengths
+        Frames of each.
+    """
+
+    def __init__(self, path: Path, clip_ids: Sequence[str], lengths: Sequence[int]) -> None:
+        self._path, self._clip_ids, self._lengths = path, clip_ids, lengths
+        self._frames = np.load(path, mmap_mode="r", allow_pickle=False)
+        stops = np.cumsum(lengths)
+        self._spans = dict(zip(clip_ids, zip(stops - lengths, stops, strict=True), strict=True))
+
+    def __reduce__(self) -> tuple[type["FeatureStore"], tuple[Path, Sequence[str], Sequence[int]]]:
+        # A process that reads ahead opens the file itself: a pickled map would be a copy.
+        return FeatureStore, (self._path, self._clip_ids, self._lengths)
+
+    def __getitem__(self, clip_id: str) -> np.ndarray:
+        """Features (L, C) float32 of a clip, at 50 Hz."""
+        start, stop = self._spans[clip_id]
+        return self._frames[start:stop]
+
+
+def cached_features(network: EmoTalk, store: ClipStore, folder: Path) -> tuple[FeatureStore, FeatureStore]:
+    """Features for the content and for the emotion encoder, computed where they are not on disk yet.
+
+    Encoders with equal convolutional stacks, as fine-tunes of one model have them, share one file. Files of other
+    clips or stacks are removed.
+
+    Raises
+    ------
+    TrainingError
+        If the disk has no room for them.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    encoders = network.audio_encoder_cont, network.audio_encoder_emo.wav2vec2
+    paths = [folder / f"{_digest(encoder, store)}.npy" for encoder in encoders]
+    for stale in set(folder.iterdir()) - set(paths):
+        stale.unlink()
+    clip_ids = sorted(store.labels()["clip_id"].to_pylist())
+    stores = []
+    for encoder, path in zip(encoders, paths, strict=True):
+        lengths = [encoder.conv_frames.count(len(store[clip_id].waveform)) for clip_id in clip_ids]
+        if not path.exists():
+            _write(path, encoder, store, clip_ids, lengths)
+        stores.append(FeatureStore(path, clip_ids, lengths))
+    return stores[0], stores[1]
+
+
+def _digest(encoder: SpeechEncoder, store: ClipStore) -> str:
+    digest = hashlib.sha256(store.digest().encode())
+    digest.update(repr((encoder.conv_frames, encoder.config.feat_extract_activation)).encode())
+    for parameter in encoder.feature_extractor.parameters():
+        digest.update(parameter.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _write(
+    path: Path, encoder: SpeechEncoder, store: ClipStore, clip_ids: Sequence[str], lengths: Sequence[int]
+) -> None:
+    shape = (sum(lengths), encoder.config.conv_dim[-1])
+    size, free = 4 * shape[0] * shape[1], shutil.disk_usage(path.parent).free
+    if size > free:
+        raise TrainingError(
+            f"train.cache_features needs {size / _GIB:.1f} GiB in {path.parent}, and {free / _GIB:.1f} GiB are free. "
+            "Make room, or set it to false."
+        )
+    partial = path.with_suffix(".partial")
+    frames = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
+    device = next(encoder.parameters()).device
+    start = 0
+    shown = zip(clip_ids, lengths, strict=True)
+    for clip_id, length in progress(shown, total=len(clip_ids), what="Caching features", unit="clips"):
+        waveform = torch.from_numpy(from_int16(store[clip_id].waveform))
+        frames[start : start + length] = encoder.conv_features(speech_batch([waveform]).to(device))[0].cpu().numpy()
+        start += length
+    frames.flush()
+    partial.replace(path)
+    _LOG.info("%s: features of %d clips, %.2f GiB", path, len(clip_ids), size / _GIB)

@@ -1,0 +1,166 @@
+"""What is measured: the ways to train, and the one network that all of them and the reference share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+
+import torch
+
+from emotalk.corpus.alignments import Alignments, write_alignments
+from emotalk.corpus.samples import from_int16
+from emotalk.model.pretrained import build_network
+from emotalk.model.sequences import normalise
+from emotalk.training.batches import BatchMaker
+from emotalk.training.features import cached_features
+from emotalk.training.guard import FiniteGuard
+from emotalk.training.precision import choose_precision
+from emotalk.training.schedule import Example
+from emotalk.training.settings import LossWeights
+from emotalk.training.step import batch_losses, training_step
+from emotalk.training.updater import Updater
+from tests.benchmarks.material import ENCODERS, pairs, ravdess_lengths, write_clips
+from tests.benchmarks.reference import Reference
+
+WEIGHTS = {"report": LossWeights(1.0, 1.0, 0.5, 0.0), "paper": LossWeights(1.0, 1.0, 0.5, 0.1)}
+CLIPS_A_PAIR = {"report": 2, "paper": 4}
+Work = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to train."""
+
+    batch_size: int
+    precision: str
+    compiled: bool = False
+    checkpointing: bool = False
+    cached: bool = False
+
+    @property
+    def name(self) -> str:
+        """What the tables call it."""
+        marks = [name for name in ("cached", "checkpointing", "compiled") if getattr(self, name)]
+        return ", ".join([f"batch {self.batch_size}", self.precision, *marks])
+
+
+def variants(device: torch.device) -> list[Variant]:
+    """What is measured on a device; a CPU without bf16 units takes minutes for one product in it."""
+    if device.type == "cpu":
+        return [
+            Variant(1, "fp32"),
+            Variant(1, "fp32", cached=True),
+            Variant(8, "fp32"),
+            Variant(8, "fp32", cached=True),
+        ]
+    fast = choose_precision("auto", device)
+    ones = [Variant(1, "fp32"), Variant(1, fast), Variant(1, fast, checkpointing=True)]
+    batches = [Variant(8, "fp32"), *(Variant(size, fast) for size in (8, 16, 32))]
+    eights = [Variant(8, fast, checkpointing=True), Variant(8, fast, cached=True)]
+    compiled = [Variant(8, fast, compiled=True), Variant(8, fast, compiled=True, cached=True)]
+    return [*ones, *batches, *eights, *compiled]
+
+
+class Bench:
+    """One network, one optimizer, the same clips for all."""
+
+    def __init__(self, size: str, recipe: str, device: torch.device, folder: Path, num_pairs: int) -> None:
+        self.device, self.recipe = device, recipe
+        self._folder = folder
+        torch.manual_seed(0)
+        self.network, _ = build_network(ENCODERS[size], ENCODERS[size])
+        torch.nn.init.normal_(self.network.bs_map_r.weight, std=0.02)
+        self.network.to(device).train()
+        self._guard = FiniteGuard(device)
+        self._updaters: dict[str, Updater] = {}
+        lengths = ravdess_lengths(num_pairs * CLIPS_A_PAIR[recipe])
+        self._store = write_clips(folder / "clips.arrow", lengths)
+        self.examples = pairs(recipe, lengths)
+        write_alignments(folder / "alignments.arrow", [], [])
+        self._make = self.maker(self._store)
+        self._make_cached: BatchMaker | None = None
+        self._reference = Reference(self.network, device)
+
+    def maker(self, store: object, **options: object) -> BatchMaker:
+        """What makes batches of a store's clips."""
+        velocity_on = "first" if self.recipe == "report" else "every"
+        aligned = Alignments(self._folder / "alignments.arrow")
+        return BatchMaker(store, aligned, self.network.conv_frames, velocity_on, **options)
+
+    def step(self, variant: Variant, examples: list[Example], make: BatchMaker | None = None) -> Work:
+        """A step of a variant on some examples, which lie on the device already."""
+        make = make or self._maker_for(variant)
+        updater, weights = self._updater(variant.precision), WEIGHTS[self.recipe]
+        batch = make(examples).to(self.device)
+
+        def work() -> None:
+            with torch.compiler.set_stance("default" if variant.compiled else "force_eager"):
+                training_step(self.network, updater, [batch], weights, precision=variant.precision)
+
+        return work
+
+    def reference_step(self, example: Example) -> Work:
+        """The report's step on the first two clips of an example, with the same optimizer."""
+        updater = self._updater("fp32")
+
+        def work() -> None:
+            updater.begin()
+            updater.backward(self._reference_loss(example))
+            updater.update()
+
+        return work
+
+    def reference_frames(self, example: Example) -> int:
+        """Frames that the report's step reconstructs: A twice and B once."""
+        main, donor = (len(self._store[example[name]].track) for name in ("audio_c1e2", "audio_c2e1"))
+        return 2 * main + donor
+
+    def compile(self) -> None:
+        """Let the encoders' layers be compiled where a variant wants it."""
+        for layer in chain(*self.network.layers):
+            layer.compile(dynamic=True)
+
+    def set_checkpointing(self, enabled: bool) -> None:
+        """Turn gradient checkpointing on or off."""
+        for encoder in (self.network.audio_encoder_cont, self.network.audio_encoder_emo):
+            if enabled:
+                encoder.activation_checkpointing_enable({"use_reentrant": False})
+            else:
+                encoder.activation_checkpointing_disable()
+
+    @torch.no_grad()
+    def loss_difference(self) -> float:
+        """Relative difference of our loss from the reference's on one pair, in evaluation mode."""
+        self.network.eval()
+        example = self.examples[0]
+        expected = self._reference_loss(example).item()
+        main, donor = example["audio_c1e2"], example["audio_c2e1"]
+        pair = example | {"kind": "random", "track_c1e1": main, "track_c2e2": donor}
+        batch = replace(self._make, velocity_on="first")([pair]).to(self.device)
+        found = batch_losses(self.network, batch, WEIGHTS["report"], precision="fp32")["loss"].item()
+        self.network.train()
+        return abs(found - expected) / expected
+
+    def _maker_for(self, variant: Variant) -> BatchMaker:
+        if not variant.cached:
+            return self._make
+        if self._make_cached is None:
+            features = cached_features(self.network, self._store, self._folder / "features")
+            self._make_cached = self.maker(self._store, features=features)
+        return self._make_cached
+
+    def _updater(self, precision: str) -> Updater:
+        """One optimizer, and another only for fp16, which scales its losses."""
+        kind = "fp16" if precision == "fp16" else "fp32"
+        if kind not in self._updaters:
+            trainable = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+            self._updaters[kind] = Updater(trainable, 1e-6, self._guard, state="fp32", precision=kind)
+        return self._updaters[kind]
+
+    def _reference_loss(self, example: Example) -> torch.Tensor:
+        clips = []
+        for name in ("audio_c1e2", "audio_c2e1"):
+            clip = self._store[example[name]]
+            waveform = normalise(torch.from_numpy(from_int16(clip.waveform)))
+            clips.append((waveform[None].to(self.device), torch.tensor(clip.track)[None].to(self.device)))
+        return self._reference.loss(*clips, level=example["intensity"], person=example["subject"])

@@ -1,0 +1,63 @@
+"""What the benchmarks train on: noise cut to the lengths of RAVDESS, and networks of two sizes."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emotalk.corpus.clips import ClipStore, ClipWriter
+from emotalk.model.pretrained import RELEASED_ENCODER, EncoderSource
+from emotalk.training.schedule import Example
+
+MEAN_FRAMES = 111
+"""RAVDESS: 159,702 frames in 1,440 clips (DOMAIN.md, section 1)."""
+
+SMALL_ENCODER = RELEASED_ENCODER | {
+    "hidden_size": 128,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "intermediate_size": 512,
+    "conv_dim": [64] * 7,
+}
+
+ENCODERS = {
+    "full": EncoderSource("random", sizes=RELEASED_ENCODER),
+    "small": EncoderSource("random", sizes=SMALL_ENCODER),
+}
+
+
+def ravdess_lengths(count: int) -> list[int]:
+    """Lengths in frames like those of RAVDESS, between 3 and 5.3 s."""
+    drawn = np.random.default_rng(0).normal(MEAN_FRAMES, 11, count)
+    return np.clip(drawn, 90, 158).astype(int).tolist()
+
+
+def write_clips(path: Path, lengths: list[int], labels: list[dict[str, Any]] | None = None) -> ClipStore:
+    """Clips `c0`, `c1`, … of noise and random tracks."""
+    rng = np.random.default_rng(1)
+    with ClipWriter(path) as writer:
+        for i, frames in enumerate(lengths):
+            names = {"clip_id": f"c{i}", "corpus": "RAVDESS", "recording_id": f"c{i}", "is_whole": True}
+            names |= {"start_frame": 0, "stop_frame": frames}
+            names |= dict.fromkeys(("subject", "emotion", "intensity", "statement", "repetition"))
+            names |= labels[i] if labels else {}
+            waveform = rng.integers(-8000, 8000, frames * 1600 // 3).astype(np.int16)
+            writer.write(names, waveform, rng.random((frames, 52)).astype(np.float32))
+    return ClipStore([path])
+
+
+def pairs(recipe: str, lengths: list[int]) -> list[Example]:
+    """Examples over consecutive clips: two a pair for the report's recipe, four for the paper's."""
+    size = 2 if recipe == "report" else 4
+    examples: list[Example] = []
+    for start in range(0, len(lengths) - size + 1, size):
+        a, b, c, d = (f"c{start + i % size}" for i in range(4))
+        frames = lengths[start : start + size]
+        example = {"subject": 0, "intensity": 1, "audio_c1e2": a, "audio_c2e1": b}
+        if recipe == "report":
+            example |= {"kind": "random", "track_c1e1": a, "track_c2e2": b, "num_frames": 2 * frames[0] + frames[1]}
+        else:
+            example |= {"kind": "cross", "track_c1e1": c, "track_c2e2": d, "emotion_e1": 3, "emotion_e2": 0}
+            example |= {"num_frames": frames[0] + frames[2] + frames[3]}
+        examples.append(example)
+    return examples
