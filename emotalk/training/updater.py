@@ -37,19 +37,19 @@ class Updater:
         state: str,
         precision: str,
     ) -> None:
-        self._optimizer = _make_optimizer(parameters, learning_rate, state)
+        self.optimizer = _make_optimizer(parameters, learning_rate, state)
         self._scaler = torch.amp.GradScaler(guard.broken.device.type, enabled=precision == "fp16")
         self.guard = guard
         self._can_skip_on_device = state == "fp32"
 
     def set_learning_rate(self, learning_rate: float) -> None:
         """Change the step size."""
-        for group in self._optimizer.param_groups:
+        for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
 
     def begin(self) -> None:
         """Forget all gradients."""
-        self._optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradients of a loss."""
@@ -61,21 +61,21 @@ class Updater:
     def update(self) -> None:
         """Apply the gradients, unless a loss was not finite; the device decides, so that nobody waits for it."""
         if self._scaler.is_enabled():
-            self._scaler.step(self._optimizer)
+            self._scaler.step(self.optimizer)
             self._scaler.update()
         elif self._can_skip_on_device:
-            self._optimizer.found_inf = self.guard.broken  # type: ignore[attr-defined]
-            self._optimizer.step()
+            self.optimizer.found_inf = self.guard.broken  # type: ignore[attr-defined]
+            self.optimizer.step()
         elif not self.guard.broken.item():
-            self._optimizer.step()
+            self.optimizer.step()
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        return {"optimizer": self._optimizer.state_dict(), "scaler": self._scaler.state_dict()}
+        return {"optimizer": self.optimizer.state_dict(), "scaler": self._scaler.state_dict()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint's state."""
-        self._optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.load_state_dict(state["optimizer"])
         self._scaler.load_state_dict(state["scaler"])
 
 

@@ -40,8 +40,7 @@ def measure(bench: Bench, chosen: list[Variant], alternations: int) -> dict[str,
             facts = found.setdefault(name, {"seconds": [], "operations": [], "peak_mb": []})
             if turn == 0:
                 is_compiled = variant is not None and variant.compiled
-                facts["operations"].append(0 if is_compiled else operations(work) / frames)
-                work()
+                facts["operations"].append(operations(work, is_counted=not is_compiled) / frames)
                 continue
             facts["seconds"].append(seconds(work, bench.device) / frames)
             facts["peak_mb"].append(peak_mb(bench.device))

@@ -147,6 +147,61 @@ def test_validation_gives_a_held_out_subject_the_mean_of_the_training_subjects(t
     assert trained.validate(examples) != expected
 
 
+def test_what_trades_time_for_memory_may_change_in_a_stopped_run(run, tmp_path, monkeypatch, caplog):
+    """Out of memory at night, continued with gradient checkpointing in the morning: the same run."""
+    whole, _ = run("whole")
+    restore = interrupt_in_epoch(monkeypatch, 3)
+    with pytest.raises(KeyboardInterrupt):
+        run("cut")
+    restore()
+    caplog.set_level(logging.INFO)
+    continued, _ = run("cut", gradient_checkpointing=True, workers=0)
+    assert "Continuing emotalk_model_epoch2_" in caplog.text
+    assert same_weights(whole, continued)
+
+
+def test_cached_features_end_with_nearly_the_same_losses(run):
+    plain, _ = run("plain")
+    cached, _ = run("cached", cache_features=True)
+    losses = [checkpoint["history"][-1]["loss"] for checkpoint in (plain, cached)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-2)
+
+
+def test_accumulated_batches_make_the_steps_of_one_batch(run):
+    """Three examples an epoch: two steps with a batch size of 2, and with 1 accumulated twice."""
+    for folder, changes in (("a", {"batch_size": 2}), ("b", {"batch_size": 1, "accumulate": 2})):
+        checkpoint, _ = run(folder, epochs=2, **changes)
+        # A layer that layerdrop skipped has no gradient and makes no step.
+        assert max(int(entry["step"]) for entry in checkpoint["optimizer"]["state"].values()) == 4
+
+
+def test_a_checkpoint_waits_for_its_time_but_not_at_the_end(run, monkeypatch):
+    saved = []
+    original = CheckpointFolder.save
+    monkeypatch.setattr(
+        CheckpointFolder, "save", lambda self, epoch, c: saved.append(epoch) or original(self, epoch, c)
+    )
+    run("often", checkpoint_every_minutes=0)
+    assert saved == [1, 2, 3, 4]
+    saved.clear()
+    run("seldom", checkpoint_every_minutes=60)
+    assert saved == [4]
+
+
+def test_other_precisions_are_other_runs(run):
+    run(epochs=1)
+    _, folder = run(epochs=1, precision="bf16")
+    assert len(list((folder / "checkpoints").iterdir())) == 2
+
+
+def test_compiled_layers_train_to_the_same_losses(run):
+    """Names in the checkpoint stay the released ones, too."""
+    plain, _ = run("plain", epochs=1)
+    compiled, _ = run("compiled", epochs=1, compile=True)
+    assert plain["model"].keys() == compiled["model"].keys()
+    assert compiled["loss"] == pytest.approx(plain["loss"], rel=1e-4)
+
+
 def test_other_settings_never_meet_a_runs_checkpoints(run, caplog):
     run(epochs=2)
     caplog.set_level(logging.INFO)

@@ -1,0 +1,102 @@
+"""A whole run over noise of RAVDESS's size, timed: `python -m tests.benchmarks.epochs --device cuda --epochs 80`.
+
+Everything that training does is in it: reading, batching, steps, checkpoints. Needs no data, and no library beyond
+torch, transformers, numpy, pandas, pyarrow and safetensors.
+"""
+
+import argparse
+import json
+import logging
+import tempfile
+import time
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from emotalk.corpus.alignments import write_alignments
+from emotalk.corpus.manifest import write_manifest
+from emotalk.corpus.names import RAVDESS_EMOTIONS
+from emotalk.training.loop import train
+from emotalk.training.settings import Freezing, TrainingSettings
+from tests.benchmarks.bench import WEIGHTS
+from tests.benchmarks.material import ENCODERS, ravdess_lengths, write_clips
+
+NUM_ACTORS = 24
+
+
+def ravdess_labels() -> list[dict[str, Any]]:
+    """Labels of RAVDESS's 1,440 clips (DOMAIN.md, section 1)."""
+    cells = product(range(1, NUM_ACTORS + 1), RAVDESS_EMOTIONS, (1, 2), (1, 2), (1, 2))
+    names = ("subject", "emotion", "intensity", "statement", "repetition")
+    rows = [dict(zip(names, cell, strict=True)) for cell in cells]
+    strong_neutral = ("neutral", 2)
+    kept = [row for row in rows if (row["emotion"], row["intensity"]) != strong_neutral]
+    return [row | {"subject": str(row["subject"])} for row in kept]
+
+
+def main() -> None:
+    """Make the clips, train, and tell how long it took."""
+    parser = argparse.ArgumentParser(description="A whole run over noise of RAVDESS's size.")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--size", choices=list(ENCODERS), default="full", help="size of the two encoders")
+    parser.add_argument("--recipe", choices=list(WEIGHTS), default="report")
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--cache-features", action="store_true")
+    parser.add_argument("--gradient-checkpointing", action="store_true")
+    parser.add_argument("--json", type=Path, help="file for the figures")
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    settings = TrainingSettings(
+        epochs=given.epochs,
+        batch_size=given.batch_size,
+        max_frames_per_batch=None,
+        accumulate=1,
+        learning_rate=1e-4,
+        schedule="constant",
+        loss_weights=WEIGHTS[given.recipe],
+        velocity_on="first" if given.recipe == "report" else "every",
+        freeze=Freezing("conv", "conv"),
+        precision="auto",
+        optimizer_state="fp32",
+        gradient_checkpointing=given.gradient_checkpointing,
+        compile=given.compile,
+        cache_features=given.cache_features,
+        checkpoint_every_minutes=5,
+        workers=4,
+        content_encoder=ENCODERS[given.size],
+        emotion_encoder=ENCODERS[given.size],
+        seed=1,
+    )
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        labels = ravdess_labels()
+        write_clips(folder / "clips.arrow", ravdess_lengths(len(labels)), labels)
+        write_alignments(folder / "alignments.arrow", [], [])
+        write_manifest(
+            [folder / "clips.arrow"],
+            folder / "manifest.parquet",
+            recipe=given.recipe,
+            epochs=given.epochs,
+            seed=1,
+            split={"RAVDESS": {"validation": [21], "test": [24]}},
+            calm="neutral",
+            unlabelled_level=0,
+            unlabelled_person=0,
+        )
+        files = folder / "manifest.parquet", folder / "alignments.arrow"
+        start = time.perf_counter()
+        train([folder / "clips.arrow"], *files, folder=folder, settings=settings, device=torch.device(given.device))
+        taken = time.perf_counter() - start
+    peak = torch.cuda.max_memory_allocated() / 2**20 if given.device == "cuda" else None
+    print(f"{given.epochs} epochs of the {given.recipe}'s recipe: {taken / 60:.2f} minutes, peak memory {peak} MiB")
+    if given.json:
+        figures = {"recipe": given.recipe, "epochs": given.epochs, "minutes": taken / 60, "peak_mb": peak}
+        given.json.write_text(json.dumps(figures, indent=2), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""Memory of training by setting, computed and measured: `python -m tests.benchmarks.memory --help`.
+
+Without --device the figures are computed only; they are the table of docs/small-cards.md.
+"""
+
+import argparse
+import gc
+import json
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from emotalk.corpus.alignments import Alignments, write_alignments
+from emotalk.model.network import EmoTalk
+from emotalk.training.batches import BatchMaker
+from emotalk.training.batching import form_batches
+from emotalk.training.guard import FiniteGuard
+from emotalk.training.preflight import Load, footprint
+from emotalk.training.preparation import prepare_network
+from emotalk.training.settings import Freezing, TrainingSettings
+from emotalk.training.step import training_step
+from emotalk.training.updater import Updater
+from tests.benchmarks.bench import WEIGHTS
+from tests.benchmarks.material import ENCODERS, pairs, write_clips
+from tests.benchmarks.measuring import peak_mb, reset_peak
+
+RAVDESS_FRAMES = [111] * 32
+"""Clips of the mean length of RAVDESS: eight of the paper's pairs."""
+
+PLAIN = TrainingSettings(
+    epochs=1,
+    batch_size=1,
+    max_frames_per_batch=None,
+    accumulate=1,
+    learning_rate=1e-6,
+    schedule="constant",
+    loss_weights=WEIGHTS["paper"],
+    velocity_on="every",
+    freeze=Freezing("conv", "conv"),
+    precision="bf16",
+    optimizer_state="fp32",
+    gradient_checkpointing=False,
+    compile=False,
+    cache_features=False,
+    checkpoint_every_minutes=0,
+    workers=0,
+    content_encoder=ENCODERS["full"],
+    emotion_encoder=ENCODERS["full"],
+    seed=1,
+)
+
+CHANGES: dict[str, dict[str, object]] = {
+    "`precision: fp32`": {"precision": "fp32"},
+    "`precision: fp32`, `gradient_checkpointing`": {"precision": "fp32", "gradient_checkpointing": True},
+    "bf16 or fp16 (what `auto` takes on a GPU)": {},
+    "`gradient_checkpointing: true`": {"gradient_checkpointing": True},
+    "`optimizer_state: 8bit`": {"optimizer_state": "8bit"},
+    "both of these": {"gradient_checkpointing": True, "optimizer_state": "8bit"},
+    "`freeze: {content_encoder: 12, emotion_encoder: 12}`": {"freeze": Freezing(12, 12)},
+    "`freeze: {content_encoder: conv, emotion_encoder: all}`": {"freeze": Freezing("conv", "all")},
+    "`freeze: {content_encoder: all, emotion_encoder: all}`": {"freeze": Freezing("all", "all")},
+}
+
+
+def computed(changes: dict[str, object], batch_size: int) -> float:
+    """GiB that the pre-flight estimates on a GPU, for pairs of the paper's recipe."""
+    settings = replace(PLAIN, batch_size=batch_size, **changes)
+    with torch.device("meta"):
+        network, _ = prepare_network(settings, torch.device("meta"))
+    return footprint(network, settings, settings.precision, _load(batch_size)).total / 2**30
+
+
+def _load(batch_size: int) -> Load:
+    return Load.of(form_batches(pairs("paper", RAVDESS_FRAMES), batch_size, None))
+
+
+def table() -> str:
+    """The computed figures as markdown."""
+    lines = ["| setting, over the paper's recipe | 1 pair (GiB) | 8 pairs (GiB) |", "| --- | ---: | ---: |"]
+    for name, changes in CHANGES.items():
+        lines.append(f"| {name} | {computed(changes, 1):.1f} | {computed(changes, 8):.1f} |")
+    return "\n".join(lines)
+
+
+def measured(changes: dict[str, object], batch_size: int, device: torch.device, folder: Path) -> dict[str, float]:
+    """Computed and measured peak (GiB) of two steps."""
+    settings = replace(PLAIN, batch_size=batch_size, **changes)
+    reset_peak(device)
+    network, _ = prepare_network(settings, device)
+    estimate = footprint(network.train(), settings, settings.precision, _load(batch_size)).total / 2**30
+    _steps(network, settings, device, folder)
+    return {"computed": estimate, "measured": peak_mb(device) / 1024}
+
+
+def _steps(network: EmoTalk, settings: TrainingSettings, device: torch.device, folder: Path) -> None:
+    store = write_clips(folder / "clips.arrow", RAVDESS_FRAMES)
+    write_alignments(folder / "alignments.arrow", [], [])
+    make = BatchMaker(store, Alignments(folder / "alignments.arrow"), network.conv_frames, "every")
+    trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    precision = settings.precision
+    updater = Updater(trainable, 1e-6, FiniteGuard(device), state=settings.optimizer_state, precision=precision)
+    examples = pairs("paper", RAVDESS_FRAMES)[: settings.batch_size]
+    for _ in range(2):
+        training_step(network, updater, [make(examples).to(device)], settings.loss_weights, precision=precision)
+
+
+def main() -> None:
+    """Print the table, or measure on a device."""
+    parser = argparse.ArgumentParser(description="Memory of training by setting.")
+    parser.add_argument("--device", help="cpu or cuda: measure there")
+    parser.add_argument("--batch-size", type=int, default=1)
+    parser.add_argument("--only", nargs="*", type=int, help="numbers of the table's rows, from 0")
+    parser.add_argument("--json", type=Path, help="file for the figures")
+    given = parser.parse_args()
+    if given.device is None:
+        print(table())
+        return
+    found = {}
+    for number, (name, changes) in enumerate(CHANGES.items()):
+        if given.only is None or number in given.only:
+            with tempfile.TemporaryDirectory() as folder:
+                found[name] = measured(changes, given.batch_size, torch.device(given.device), Path(folder))
+            gc.collect()
+            figures = found[name]
+            print(f"{name}: computed {figures['computed']:.1f}, measured {figures['measured']:.1f} GiB", flush=True)
+    if given.json:
+        given.json.write_text(json.dumps(found, indent=2), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""What the benchmark compares with computes what we compute, only slower."""
+
+import pytest
+import torch
+
+from tests.benchmarks import material
+from tests.benchmarks.bench import Bench, Variant, variants
+from tests.benchmarks.step import measure, table
+from tests.conftest import TINY
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def bench(tmp_path, monkeypatch):
+    monkeypatch.setitem(material.ENCODERS, "small", material.EncoderSource("random", sizes=TINY | {"layerdrop": 0.0}))
+
+    def make(recipe):
+        return Bench("small", recipe, CPU, tmp_path, num_pairs=3)
+
+    return make
+
+
+@pytest.mark.parametrize("recipe", ["report", "paper"])
+def test_our_loss_is_that_of_the_reports_twelve_encoder_passes(bench, recipe):
+    assert bench(recipe).loss_difference() < 1e-5
+
+
+def test_our_gradients_are_those_of_the_reports_twelve_encoder_passes(bench):
+    ours = bench("report")
+    ours.network.eval()
+    example = ours.examples[0]
+
+    def gradients(work):
+        work()
+        return {name: p.grad.clone() for name, p in ours.network.named_parameters() if p.grad is not None}
+
+    state = {name: value.clone() for name, value in ours.network.state_dict().items()}
+    reference = gradients(ours.reference_step(example))
+    ours.network.load_state_dict(state)
+    found = gradients(ours.step(Variant(1, "fp32"), [example]))
+    # The report's forward computes a label and forgets it; its classifier gets no gradient, ours gets zeros.
+    for name, gradient in reference.items():
+        torch.testing.assert_close(found[name], gradient, atol=1e-6, rtol=1e-3, msg=name)
+    assert all(not found[name].any() for name in found.keys() - reference.keys())
+
+
+def test_a_measurement_has_a_row_for_the_reference_and_each_variant(bench):
+    chosen = [Variant(1, "fp32"), Variant(2, "fp32", cached=True), Variant(2, "fp32", checkpointing=True)]
+    ours = bench("report")
+    rows = table(ours, chosen, measure(ours, chosen, alternations=1))
+    assert [row["variant"] for row in rows][1:] == [
+        "batch 1, fp32",
+        "batch 2, fp32, cached",
+        "batch 2, fp32, checkpointing",
+    ]
+    assert rows[0]["ratio"] == 1
+    assert all(row["ratio"] > 0 and row["operations_a_pair"] > 0 and row["peak_mb"] > 0 for row in rows)
+
+
+def test_no_two_variants_share_a_name(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+    for device in ("cpu", "cuda"):
+        names = [variant.name for variant in variants(torch.device(device))]
+        assert len(names) == len(set(names))

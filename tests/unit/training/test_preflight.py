@@ -1,0 +1,131 @@
+"""The pre-flight estimate is what autograd really keeps, and refuses what cannot fit."""
+
+import logging
+from collections import namedtuple
+from dataclasses import replace
+
+import pytest
+import torch
+
+from emotalk.corpus.clips import ClipStore
+from emotalk.errors import TrainingError
+from emotalk.model.pretrained import EncoderSource
+from emotalk.training import preflight
+from emotalk.training.batches import BatchMaker
+from emotalk.training.precision import autocast
+from emotalk.training.preflight import Load, check_resources, footprint
+from emotalk.training.preparation import prepare_network
+from tests.conftest import NO_ALIGNMENTS, TINY
+from tests.unit.training.conftest import example
+
+CPU = torch.device("cpu")
+MIDDLE = TINY | {
+    "hidden_size": 128,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "intermediate_size": 512,
+    "layerdrop": 0.0,
+}
+
+
+def kept_for_backward(network, batch, precision) -> int:
+    """Bytes of all distinct tensors that autograd saves in a forward, parameters and their copies aside."""
+    storages = {}
+
+    def note(tensor):
+        storage = tensor.untyped_storage()
+        storages[storage.data_ptr()] = storage.nbytes()
+        alive.append(tensor)
+        return tensor
+
+    alive = []
+    shapes = {parameter.numel() * 2 for parameter in network.parameters()}
+    own = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
+    with autocast(CPU, precision), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        network.train()(batch.heard.content, batch.heard.emotion, batch.layout)
+    return sum(n for where, n in storages.items() if where not in own and not (precision != "fp32" and n in shapes))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_the_estimate_of_a_layers_activations_is_what_autograd_keeps(clips, settings, precision, checkpointing):
+    """By the difference of networks of two depths; what lies around the layers is a hundredth at full size."""
+
+    def kept(depth):
+        encoder = EncoderSource("random", sizes=MIDDLE | {"num_hidden_layers": depth})
+        chosen = settings(content_encoder=encoder, emotion_encoder=encoder, gradient_checkpointing=checkpointing)
+        network, _ = prepare_network(chosen, CPU)
+        examples = [example("self") | {"audio_c1e2": f"c{i}", "num_frames": 20 + 3 * i} for i in range(8)]
+        batch = BatchMaker(ClipStore(clips), NO_ALIGNMENTS, network.conv_frames, "every")(examples)
+        estimate = footprint(network, chosen, precision, Load.of([examples])).activations
+        return estimate, kept_for_backward(network, batch, precision)
+
+    (shallow, found_shallow), (deep, found_deep) = kept(2), kept(6)
+    # The clips are padded from 30.5 frames on average to 41.
+    assert (found_deep - found_shallow) / (deep - shallow) == pytest.approx(41 / 30.5, rel=0.15)
+
+
+def test_the_load_of_a_batch_counts_content_by_reconstruction_and_emotion_by_clip():
+    pair, alone = example("cross") | {"num_frames": 330}, example("self") | {"num_frames": 300}
+    assert Load.of([[pair]]) == Load(content=330, emotion=220, longest=110)
+    assert Load.of([[pair], [alone, alone]]) == Load(content=600, emotion=600, longest=300)
+
+
+def test_the_full_size_network_needs_what_domain_md_says(settings):
+    """DOMAIN.md, section 2: 2.39 GiB of parameters; with Adam's moments a checkpoint is 7.1 GiB."""
+    from emotalk.model.pretrained import RELEASED_ENCODER, build_network
+
+    encoder = EncoderSource("random", sizes=RELEASED_ENCODER)
+    with torch.device("meta"):
+        network, _ = build_network(encoder, encoder)
+    load = Load(content=330, emotion=220, longest=110)
+    need = footprint(network, settings(), "bf16", load)
+    assert need.parameters / 2**30 == pytest.approx(2.39, abs=0.01)
+    assert need.checkpoint / 2**30 == pytest.approx(7.1, abs=0.05)
+    eight = footprint(network, settings(optimizer_state="8bit"), "bf16", load)
+    assert (need.moments - eight.moments) / 2**30 == pytest.approx(3.53, abs=0.02)
+
+
+Usage = namedtuple("Usage", "total used free")
+
+
+def check(network, settings, folder, **changes):
+    load = Load(100, 100, 50)
+    check_resources(footprint(network, settings(**changes), "fp32", load), load, folder, CPU)
+
+
+def test_what_is_needed_and_what_is_there_stands_in_one_line(settings, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    check(prepare_network(settings(), CPU)[0], settings, tmp_path)
+    (line,) = caplog.messages
+    assert line.startswith("Memory: about ")
+    assert "activations of the largest batch, 100 frames" in line
+    assert "Disk: 2 checkpoints of" in line
+
+
+def test_too_little_memory_is_an_error_that_says_what_to_change(settings, tmp_path, monkeypatch):
+    monkeypatch.setattr(preflight, "_free_memory", lambda device: 1000)
+    with pytest.raises(TrainingError, match=r"more memory on cpu.*Lower train.batch_size .*train.accumulate.*8bit"):
+        check(prepare_network(settings(), CPU)[0], settings, tmp_path)
+
+
+def test_too_little_disk_is_an_error_and_checkpoints_that_are_there_count(settings, tmp_path, monkeypatch):
+    network, _ = prepare_network(settings(), CPU)
+    need = footprint(network, settings(), "fp32", Load(1, 1, 1)).checkpoint
+    monkeypatch.setattr("shutil.disk_usage", lambda path: Usage(1, 1, need))
+    with pytest.raises(TrainingError, match=r"two checkpoints of .* must fit: a new one is complete before"):
+        check(network, settings, tmp_path)
+    (tmp_path / "emotalk_model_epoch1_x.pth").write_bytes(bytes(need))
+    check(network, settings, tmp_path)
+
+
+def test_frozen_layers_need_neither_gradients_nor_activations(settings):
+    network, _ = prepare_network(settings(), CPU)
+    load = Load(100, 100, 50)
+    whole = footprint(network, settings(), "fp32", load)
+    for parameter in network.audio_encoder_cont.parameters():
+        parameter.requires_grad_(False)
+    part = footprint(network, settings(), "fp32", replace(load))
+    assert part.activations == whole.activations / 2
+    assert part.gradients < whole.gradients
+    assert part.parameters == whole.parameters

@@ -1,0 +1,182 @@
+"""A step on a batch is the mean of steps on its examples; nothing is updated once a loss was not finite."""
+
+import pytest
+import torch
+
+from emotalk.corpus.clips import ClipStore
+from emotalk.errors import TrainingError
+from emotalk.training.batches import BatchMaker
+from emotalk.training.guard import FiniteGuard
+from emotalk.training.precision import autocast, choose_precision
+from emotalk.training.preparation import prepare_network
+from emotalk.training.settings import Freezing, LossWeights
+from emotalk.training.step import batch_losses, training_step
+from emotalk.training.updater import Updater
+from tests.conftest import NO_ALIGNMENTS
+from tests.unit.training.conftest import example
+
+CPU = torch.device("cpu")
+WEIGHTS = LossWeights(1.0, 1.0, 0.5, 0.1)
+ROWS = [example("cross"), example("self"), example("random")]
+
+
+@pytest.fixture
+def network(settings):
+    network, _ = prepare_network(settings(), CPU)
+    torch.nn.init.normal_(network.bs_map_r.weight, std=0.1)
+    return network.eval()
+
+
+@pytest.fixture
+def batch_of(clips, network):
+    return BatchMaker(ClipStore(clips), NO_ALIGNMENTS, network.conv_frames, "every")
+
+
+def updater_of(network, precision="fp32", state="fp32"):
+    trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    return Updater(trainable, 1e-3, FiniteGuard(CPU), state=state, precision=precision)
+
+
+def gradients(network, batches) -> dict:
+    training_step(network, updater_of(network), batches, WEIGHTS, precision="fp32")
+    return {
+        name: parameter.grad.clone() for name, parameter in network.named_parameters() if parameter.grad is not None
+    }
+
+
+@pytest.mark.parametrize("groups", [[[0], [1], [2]], [[0, 1], [2]], [[2, 0], [1]]])
+def test_accumulated_batches_have_the_gradients_of_one_batch(network, batch_of, groups):
+    """Also of unlike numbers of examples: each example counts the same."""
+    state = {name: value.clone() for name, value in network.state_dict().items()}
+    together = gradients(network, [batch_of(ROWS)])
+    network.load_state_dict(state)
+    apart = gradients(network, [batch_of([ROWS[i] for i in group]) for group in groups])
+    assert together.keys() == apart.keys()
+    for name, gradient in together.items():
+        torch.testing.assert_close(apart[name], gradient, atol=1e-5, rtol=1e-4, msg=name)
+
+
+def test_gradients_of_a_batch_are_the_mean_of_those_of_single_examples(network, batch_of):
+    state = {name: value.clone() for name, value in network.state_dict().items()}
+    together = gradients(network, [batch_of(ROWS)])
+    singles = []
+    for row in ROWS:
+        network.load_state_dict(state)
+        singles.append(gradients(network, [batch_of([row])]))
+    for name, gradient in together.items():
+        mean = sum(single.get(name, torch.zeros_like(gradient)) for single in singles) / len(ROWS)
+        torch.testing.assert_close(gradient, mean, atol=1e-5, rtol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_after_a_loss_that_is_not_finite_nothing_is_updated_until_somebody_looks(network, batch_of, precision):
+    updater = updater_of(network, precision)
+    good, bad = batch_of(ROWS[:1]), batch_of(ROWS[1:2])
+    bad.targets[0, 0, 0] = float("nan")
+    training_step(network, updater, [good], WEIGHTS, precision=precision)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    for batch in (bad, good):
+        training_step(network, updater, [batch], WEIGHTS, precision=precision)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    with pytest.raises(TrainingError, match=r"not finite \(loss nan.*with the clips c4\."):
+        updater.guard.check()
+
+
+def test_finite_losses_pass_the_guard(network, batch_of):
+    updater = updater_of(network)
+    training_step(network, updater, [batch_of(ROWS)], WEIGHTS, precision="fp32")
+    updater.guard.check()
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("bf16", 0.05), ("fp16", 0.01)])
+def test_mixed_precision_computes_nearly_the_same_losses_in_fp32(network, batch_of, precision, tolerance):
+    exact = batch_losses(network, batch_of(ROWS), WEIGHTS, precision="fp32")
+    found = batch_losses(network, batch_of(ROWS), WEIGHTS, precision=precision)
+    for name, value in exact.items():
+        assert found[name].dtype == torch.float32
+        assert found[name].item() == pytest.approx(value.item(), rel=tolerance), name
+
+
+def test_the_scaler_of_fp16_is_part_of_the_state(network, batch_of):
+    updater, other = updater_of(network, "fp16"), updater_of(network, "fp16")
+    training_step(network, updater, [batch_of(ROWS)], WEIGHTS, precision="fp16")
+    updater._scaler.update(new_scale=128.0)
+    other.restore(updater.state())
+    assert other.state()["scaler"] == updater.state()["scaler"]
+    assert other.state()["scaler"]["scale"] == 128.0
+
+
+def test_the_cpu_computes_in_fp32_unless_told_otherwise():
+    assert choose_precision("auto", CPU) == "fp32"
+    assert choose_precision("bf16", CPU) == "bf16"
+
+
+@pytest.mark.parametrize(("has_bf16", "chosen"), [(True, "bf16"), (False, "fp16")])
+def test_a_gpu_computes_in_bf16_where_it_has_it(monkeypatch, has_bf16, chosen):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has_bf16)
+    assert choose_precision("auto", torch.device("cuda")) == chosen
+
+
+def test_bf16_on_a_gpu_that_has_it_not_is_refused_with_what_to_do(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Old GPU")
+    with pytest.raises(TrainingError, match=r"Old GPU has no bf16. Set train.precision to fp16"):
+        choose_precision("bf16", torch.device("cuda"))
+
+
+def test_matrix_products_are_computed_in_the_precision():
+    a = torch.randn(4, 4)
+    for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)):
+        with autocast(CPU, precision):
+            assert (a @ a).dtype == dtype
+
+
+def test_8bit_moments_without_their_library_say_how_to_get_it(network, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "bitsandbytes.optim", None)
+    with pytest.raises(TrainingError, match=r"needs bitsandbytes: pip install .*8bit"):
+        updater_of(network, state="8bit")
+
+
+def test_8bit_moments_train_and_are_saved(network, batch_of):
+    pytest.importorskip("bitsandbytes")
+    updater = updater_of(network, state="8bit")
+    losses = [training_step(network, updater, [batch_of(ROWS)], WEIGHTS, precision="fp32")["loss"] for _ in range(8)]
+    assert losses[-1] < losses[0]
+    other = updater_of(network, state="8bit")
+    other.restore(updater.state())
+    moments = [value.dtype for entry in other.state()["optimizer"]["state"].values() for value in _tensors(entry)]
+    assert torch.uint8 in moments
+
+
+def _tensors(entry) -> list:
+    nested = [value for value in entry.values() if isinstance(value, dict)]
+    return [v for v in entry.values() if isinstance(v, torch.Tensor)] + [t for part in nested for t in _tensors(part)]
+
+
+@pytest.mark.parametrize(
+    ("part", "frozen"),
+    [("conv", []), (1, ["feature_projection", "encoder.pos_conv_embed", "encoder.layers.0."]), ("all", [""])],
+)
+def test_freezing_leaves_out_what_it_says_and_trains_the_rest(settings, part, frozen):
+    network, _ = prepare_network(settings(freeze=Freezing(part, part)), CPU)
+    for name, parameter in network.named_parameters():
+        _, encoder, inner = name.partition("audio_encoder_")
+        inner = inner.partition(".")[2].removeprefix("wav2vec2.")
+        expected = bool(encoder) and ("feature_extractor" in name or any(inner.startswith(part) for part in frozen))
+        assert parameter.requires_grad != expected, name
+
+
+def test_more_frozen_layers_than_there_are_is_an_error(settings):
+    with pytest.raises(Exception, match=r"25 layers are to be frozen under train.freeze, and the encoder has 1"):
+        prepare_network(settings(freeze=Freezing(25, "conv")), CPU)
+
+
+def test_whole_frozen_encoders_keep_nothing_for_backward(settings, batch_of):
+    """Only what lies above them does."""
+    network, _ = prepare_network(settings(freeze=Freezing("all", "all")), CPU)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    torch.nn.init.normal_(network.bs_map_r.weight, std=0.1)
+    training_step(network, updater_of(network), [batch_of(ROWS)], WEIGHTS, precision="fp32")
+    changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed
+    assert not any("encoder_" in name for name in changed)
