@@ -1,6 +1,7 @@
 """Alignments: how the words of one clip lie in time in another that says the same, when they are not spread evenly."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,13 @@ class Alignments:
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    def digest(self, pairs: Iterable[tuple[str, str]]) -> str:
+        """Digest of the warps of some pairs."""
+        digest = hashlib.sha256()
+        for pair in sorted(set(pairs) & self._rows.keys()):
+            digest.update(repr(pair).encode() + self._warps[self._rows[pair]].values.to_numpy().tobytes())
+        return digest.hexdigest()[:16]
 
     def get(self, audio: str, track: str) -> np.ndarray | None:
         """Warp (T,) float32 of an audio clip to the frames of another clip's track, or None to spread it evenly."""

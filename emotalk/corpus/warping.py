@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from emotalk.corpus.alignments import write_alignments
@@ -32,22 +33,23 @@ def align_manifest(clips: Sequence[str | Path], manifest: str | Path, out: str |
     store = ClipStore(clips)
 
     @lru_cache(maxsize=_KEPT_CLIPS)
-    def features(clip_id: str) -> np.ndarray:
+    def cepstrum(clip_id: str) -> np.ndarray:
         return mfcc(from_int16(store[clip_id].waveform))
 
     shown = progress(pairs, total=len(pairs), what="Aligning", unit="pairs") if pairs else []
-    warps = [dtw_warp(features(audio), features(track), len(store[track].track)) for audio, track in shown]
+    warps = [dtw_warp(cepstrum(audio), cepstrum(track), len(store[track].track)) for audio, track in shown]
     write_alignments(out, pairs, warps)
     _LOG.info("%d pairs of clips aligned (%s)", len(pairs), alignment)
 
 
 def _pairs(manifest: str | Path) -> list[tuple[str, str]]:
-    """Distinct (spoken clip, clip whose motion is matched) of all pseudo-pairs, sorted."""
+    """Distinct (spoken clip, clip whose motion is matched) of training's and validation's pseudo-pairs, sorted."""
     found: set[tuple[str, str]] = set()
     file = pq.ParquetFile(manifest)
     roles = (("audio_c1e2", "track_c1e1"), ("audio_c2e1", "track_c2e2"))
     for group in range(file.num_row_groups):
-        table = file.read_row_group(group, columns=[name for role in roles for name in role])
+        table = file.read_row_group(group, columns=["split", *(name for role in roles for name in role)])
+        table = table.filter(pc.field("split") != "test")  # evaluated without pairs
         for role in roles:
             found.update(zip(*(table.column(name).to_pylist() for name in role), strict=True))
     return sorted((audio, track) for audio, track in found if track is not None and audio != track)
@@ -58,9 +60,11 @@ def mfcc(waveform: np.ndarray) -> np.ndarray:
 
     Without the zeroth, the loudness: that is what another emotion changes most.
     """
-    from librosa.feature import mfcc as cepstrum
+    import librosa.feature
 
-    found = cepstrum(y=waveform, sr=SAMPLING_RATE, n_mfcc=_NUM_MFCC, n_fft=400, hop_length=_HOP_SAMPLES, n_mels=40)[1:]
+    found = librosa.feature.mfcc(
+        y=waveform, sr=SAMPLING_RATE, n_mfcc=_NUM_MFCC, n_fft=400, hop_length=_HOP_SAMPLES, n_mels=40
+    )[1:]
     return (found - found.mean(axis=1, keepdims=True)) / (found.std(axis=1, keepdims=True) + 1e-6)
 
 

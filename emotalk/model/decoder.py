@@ -20,8 +20,9 @@ def causal_bias(num_frames: int, device: torch.device) -> Tensor:
     frames = torch.arange(num_frames, device=device)
     distance = frames[:, None] - frames[None, :]
     periods = (distance // _PERIOD).to(torch.float32)
-    slopes = torch.tensor(_SLOPES, device=device)[:, None, None]
-    return (-slopes * periods).masked_fill(distance < 0, float("-inf"))
+    # One head after the other: a tensor of slopes would be copied to the device, and waited for, at every step.
+    bias = torch.stack([-slope * periods for slope in _SLOPES])
+    return bias.masked_fill(distance < 0, float("-inf"))
 
 
 class DecoderLayer(nn.TransformerDecoderLayer):

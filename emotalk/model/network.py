@@ -95,8 +95,8 @@ class EmoTalk(nn.Module):
     def reconstruct(self, content: Tensor, emotion: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
         """Do what `forward` does, from the features (B, L, C) of the convolutional stacks on."""
         views = self.audio_encoder_cont.contextualise(layout.content(content), layout.content.attention_mask)
-        heard = self.audio_encoder_emo.wav2vec2.contextualise(layout.emotion(emotion), layout.emotion.attention_mask)
-        worn = layout.emotion_to_motion(heard)
+        states = self.audio_encoder_emo.wav2vec2.contextualise(layout.emotion(emotion), layout.emotion.attention_mask)
+        worn = layout.emotion_to_motion(states)
         valid = layout.emotion_to_motion.mask[..., None]
         pooled = (worn * valid).sum(dim=1) / valid.sum(dim=1)
         tracks = self._decode(views.index_select(0, layout.view), worn, layout.level, layout.person)

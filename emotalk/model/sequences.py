@@ -38,12 +38,18 @@ def frame_mask(num_frames: Sequence[int]) -> Tensor:
 
 
 def map_tensors(value: T, function: Callable[[Tensor], Tensor]) -> T:
-    """Copy of a dataclass, and of the dataclasses in it, with every tensor replaced by what `function` makes of it."""
+    """Copy of a dataclass, and of the dataclasses in it, with every tensor replaced by what `function` makes of it.
+
+    A tensor that stands in several fields of a dataclass stays one.
+    """
     changed: dict[str, Any] = {}
+    made: dict[int, Tensor] = {}
     for field in fields(value):  # type: ignore[arg-type]
         part = getattr(value, field.name)
         if isinstance(part, Tensor):
-            changed[field.name] = function(part)
+            if id(part) not in made:
+                made[id(part)] = function(part)
+            changed[field.name] = made[id(part)]
         elif is_dataclass(part):
             changed[field.name] = map_tensors(part, function)
     return replace(value, **changed)  # type: ignore[type-var]

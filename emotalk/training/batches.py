@@ -155,6 +155,8 @@ class BatchMaker:
         place = {clip_id: i for i, clip_id in enumerate(clip_ids)}
         tracks = [torch.tensor(self.store[item.target].track) for item in items]
         num_samples = [len(self.store[clip_id].waveform) for clip_id in clip_ids]
+        timings = [(item.content, item.target) for item in items]
+        warps = {timing: self.alignments.get(*timing) for timing in set(timings)}
         request = Request(
             content_samples=num_samples,
             emotion_samples=num_samples,
@@ -163,7 +165,7 @@ class BatchMaker:
             num_frames=[len(track) for track in tracks],
             level=[example["intensity"] for example, _ in wanted],
             person=[example["subject"] for example, _ in wanted],
-            warps=[self.alignments.get(item.content, item.target) for item in items],
+            warps=[warps[timing] for timing in timings],
         )
         return Batch(
             heard=self._hear(clip_ids),

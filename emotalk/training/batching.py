@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from emotalk.training.schedule import Example
 
 _POOL = 256
-"""Consecutive examples of an epoch among which like lengths are looked for: an epoch's order stays random beyond."""
+"""About as many consecutive examples of an epoch are sorted by length: beyond, its order stays random."""
 
 
 def form_batches(examples: Sequence[Example], batch_size: int, max_frames: int | None) -> list[list[Example]]:
@@ -22,8 +22,9 @@ def form_batches(examples: Sequence[Example], batch_size: int, max_frames: int |
         Most frames that a batch reconstructs, or None. An example that has more is a batch of its own.
     """
     batches = []
-    for start in range(0, len(examples), _POOL):
-        pool = range(start, min(start + _POOL, len(examples)))
+    size = batch_size * max(1, _POOL // batch_size)
+    for start in range(0, len(examples), size):
+        pool = range(start, min(start + size, len(examples)))
         formed: list[list[int]] = []
         num_frames = 0
         for i in sorted(pool, key=lambda i: _length(examples[i])):

@@ -30,15 +30,21 @@ class CheckpointFolder:
     def _all(self) -> list[Path]:
         return [path for path in self.path.iterdir() if _NAME.fullmatch(path.name)]
 
-    def starting_point(self, epochs: int) -> Path | None:
+    def starting_point(self, epochs: int, manner: str) -> Path | None:
         """Checkpoint to continue from on the way to `epochs`, or None to begin.
 
         A run that has finished and is asked for again begins anew: it was forced. So does one that is asked for fewer
-        epochs than it has had. One whose `epochs` were raised continues.
+        epochs than it has had. One whose `epochs` were raised continues, and one that is asked for in another manner
+        is finished already.
+
+        Parameters
+        ----------
+        manner
+            Settings that decide how a run is computed and not what.
         """
         mark, newest = self.path / _FINISHED, self.newest()
         last = _epoch(newest) if newest else 0
-        if last > epochs or (last == epochs and mark.exists()):
+        if last > epochs or (last == epochs and mark.exists() and mark.read_text(encoding="utf-8") == manner):
             for path in self._all():
                 path.unlink()
         mark.unlink(missing_ok=True)
@@ -59,7 +65,7 @@ class CheckpointFolder:
                 old.unlink()
         return path
 
-    def finish(self, out: Path) -> None:
+    def finish(self, out: Path, manner: str) -> None:
         """Give the last checkpoint out as the finished run, without a second copy where the disk allows."""
         newest = self.newest()
         assert newest is not None, "a run ends with a checkpoint"
@@ -68,7 +74,7 @@ class CheckpointFolder:
             os.link(newest, out)
         except OSError:
             shutil.copyfile(newest, out)
-        (self.path / _FINISHED).touch()
+        (self.path / _FINISHED).write_text(manner, encoding="utf-8")
 
 
 def _epoch(path: Path) -> int:

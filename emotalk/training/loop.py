@@ -20,7 +20,7 @@ from emotalk.training.features import cached_features
 from emotalk.training.history import History
 from emotalk.training.objectives import TERMS
 from emotalk.training.precision import choose_precision
-from emotalk.training.preflight import Load, check_resources, footprint
+from emotalk.training.preflight import Workload, check_resources, footprint
 from emotalk.training.preparation import prepare_network
 from emotalk.training.schedule import Schedule
 from emotalk.training.settings import TrainingSettings
@@ -55,7 +55,7 @@ def train(
         raise TrainingError(f"{manifest} holds {schedule.num_epochs()} epochs, {settings.epochs} are asked for.")
     precision = choose_precision(settings.precision, device)
     aligned = Alignments(alignments)
-    data = {"clips": store.digest(), "schedule": schedule.digest(), "is_aligned": len(aligned) > 0}
+    data = {"clips": store.digest(), "schedule": schedule.digest(), "alignments": aligned.digest(schedule.pairs())}
     identity = settings.identity() | data | {"precision": precision}
     run = fingerprint(identity)
     checkpoints = CheckpointFolder(folder / "checkpoints" / run)
@@ -63,15 +63,15 @@ def train(
         torch.set_float32_matmul_precision("high")  # TF32, for what mixed precision leaves in fp32.
     network, resolved = prepare_network(settings, device)
     first = schedule.examples("train", 1)
-    load = Load.of(form_batches(first, settings.batch_size, settings.max_frames_per_batch))
-    check_resources(footprint(network, settings, precision, load), load, checkpoints.path, device)
+    workload = Workload.of(form_batches(first, settings.batch_size, settings.max_frames_per_batch))
+    check_resources(footprint(network, settings, precision, workload), workload, checkpoints.path, device)
     features = cached_features(network, store, Path(clips[0]).parent / "features") if settings.cache_features else None
     make = BatchMaker(store, aligned, network.conv_frames, settings.velocity_on, features)
     trainer = Trainer(network, make, settings, schedule.training_subjects(), precision)
     _LOG.info("Run %s: %s", run, trainer.describe())
 
     done, rows = 0, []
-    newest = checkpoints.starting_point(settings.epochs)
+    newest = checkpoints.starting_point(settings.epochs, settings.manner())
     if newest is not None:
         checkpoint = read_checkpoint(newest)
         trainer.restore(checkpoint)
@@ -94,7 +94,7 @@ def train(
                 checkpoints.save(epoch, content | trainer.state() | {"resolved_encoders": resolved})
                 saved = time.monotonic()
     history.write(folder / "metrics.parquet")
-    checkpoints.finish(folder / "checkpoint.pth")
+    checkpoints.finish(folder / "checkpoint.pth", settings.manner())
 
 
 def _tell(epoch: int, epochs: int, rows: list[dict[str, Any]]) -> None:

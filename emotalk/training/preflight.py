@@ -12,6 +12,7 @@ from transformers import Wav2Vec2Config
 
 from emotalk.errors import TrainingError
 from emotalk.model.network import EmoTalk
+from emotalk.timing import FPS, SAMPLING_RATE
 from emotalk.training.schedule import Example
 from emotalk.training.settings import TrainingSettings
 
@@ -24,20 +25,21 @@ _MOMENT_BYTES = {"fp32": 4, "8bit": 1}
 
 @dataclass(frozen=True)
 class Footprint:
-    """Bytes that training holds at its peak."""
+    """Bytes that training holds, by what they are for."""
 
     parameters: int
     gradients: int
     moments: int
-    copies: int
-    """16-bit copies of the weights, in mixed precision."""
     activations: int
-    """Kept from the forward of the largest batch for its backward."""
+    """Kept from the forward of the largest batch for its backward, 16-bit copies of the weights among them."""
+    accumulates: bool
+    """Whether gradients of the batch before are held during a forward."""
 
     @property
-    def total(self) -> int:
-        """Their sum."""
-        return self.parameters + self.gradients + self.moments + self.copies + self.activations
+    def peak(self) -> int:
+        """Most that is held at once: a backward frees activations as it makes gradients."""
+        passing = (self.gradients, self.activations)
+        return self.parameters + self.moments + (sum(passing) if self.accumulates else max(passing))
 
     @property
     def checkpoint(self) -> int:
@@ -46,49 +48,58 @@ class Footprint:
 
 
 @dataclass(frozen=True)
-class Load:
-    """Frames in the largest batch: heard by the two encoders, and the longest sequence among them."""
+class Workload:
+    """Frames in the largest batch: encoded by the content and by the emotion encoder, and of its longest example."""
 
     content: int
     emotion: int
     longest: int
 
     @classmethod
-    def of(cls, batches: Iterable[Sequence[Example]]) -> "Load":
-        """Load of the largest of some batches.
+    def of(cls, batches: Iterable[Sequence[Example]]) -> "Workload":
+        """Workload of the largest of some batches.
 
-        An example's content is encoded at the length of each of its reconstructions, its emotion once a clip.
+        Content is encoded once for each distinct length of a clip (a random pair has its first clip at one length
+        twice), emotion once for each clip.
         """
-        loads = [
+        clips = {"self": 1.0, "cross": 2 / 3, "random": 2 / 3}
+        views = clips | {"cross": 1.0}
+        found = [
             (
-                sum(example["num_frames"] for example in batch),
-                sum(example["num_frames"] * (1 if example["kind"] == "self" else 2 / 3) for example in batch),
+                round(sum(example["num_frames"] * views[example["kind"]] for example in batch)),
+                round(sum(example["num_frames"] * clips[example["kind"]] for example in batch)),
                 max(example["num_frames"] // (1 if example["kind"] == "self" else 3) for example in batch),
             )
             for batch in batches
         ]
-        content, emotion, longest = max(loads)
-        return cls(content, round(emotion), longest)
+        return cls(*max(found))
 
 
-def footprint(network: EmoTalk, settings: TrainingSettings, precision: str, load: Load) -> Footprint:
-    """Estimate what training holds; the sum of its parts, without what an allocator wastes."""
+def footprint(network: EmoTalk, settings: TrainingSettings, precision: str, workload: Workload) -> Footprint:
+    """Estimate what training holds, without what an allocator wastes."""
     parameters = list(network.parameters())
     trainable = [parameter for parameter in parameters if parameter.requires_grad]
-    num_keys = load.longest if parameters[0].device.type == "cpu" else 0
+    num_keys = workload.longest if parameters[0].device.type == "cpu" else 0
     kept = sum(
         num_frames * _activations(config, layers, settings, precision, num_keys)
         for layers, config, num_frames in zip(
-            network.layers, network.encoder_configs.values(), (load.content, load.emotion), strict=True
+            network.layers, network.encoder_configs.values(), (workload.content, workload.emotion), strict=True
         )
     )
+    copies = 0 if precision == "fp32" else _bytes(trainable) // 2
+    waves = 0 if settings.cache_features else workload.emotion * _convolutional(network.encoder_configs["content"])
     return Footprint(
         parameters=_bytes(parameters),
         gradients=_bytes(trainable),
         moments=_MOMENTS * _bytes(trainable) * _MOMENT_BYTES[settings.optimizer_state] // _FP32,
-        copies=0 if precision == "fp32" else _bytes(parameters) // 2,
-        activations=kept,
+        activations=max(kept + copies, waves),
+        accumulates=settings.accumulate > 1,
     )
+
+
+def _convolutional(config: Wav2Vec2Config) -> int:
+    """Bytes, a frame, that the first convolution holds for a moment: its output, normalised and activated."""
+    return round(3 * _FP32 * config.conv_dim[0] * SAMPLING_RATE / FPS / config.conv_stride[0])
 
 
 def _bytes(parameters: Sequence[Parameter]) -> int:
@@ -114,7 +125,7 @@ def _activations(
     return layer * count
 
 
-def check_resources(need: Footprint, load: Load, folder: Path, device: torch.device) -> None:
+def check_resources(need: Footprint, workload: Workload, folder: Path, device: torch.device) -> None:
     """Tell in one line what the run needs and what there is.
 
     Parameters
@@ -132,15 +143,17 @@ def check_resources(need: Footprint, load: Load, folder: Path, device: torch.dev
     memory, disk = _free_memory(device), shutil.disk_usage(folder).free
     present = sum(path.stat().st_size for path in folder.glob("*.pth"))
     _LOG.info(
-        "Memory: about %s (parameters %s, gradients %s, Adam %s, 16-bit copies %s, activations of the largest batch, "
-        "%d frames, %s); free besides the parameters: %s. Disk: 2 checkpoints of %s; free: %s.",
-        *map(_size, (need.total, need.parameters, need.gradients, need.moments, need.copies)),
-        load.content,
-        *map(_size, (need.activations, memory, need.checkpoint, disk)),
+        "Memory: about %s at once (parameters %s, Adam %s, gradients %s %s %s of activations for a batch of %d "
+        "frames); free besides the parameters: %s. Disk: 2 checkpoints of %s; free: %s.",
+        *map(_size, (need.peak, need.parameters, need.moments, need.gradients)),
+        "and" if need.accumulates else "or",
+        _size(need.activations),
+        workload.content,
+        *map(_size, (memory, need.checkpoint, disk)),
     )
-    if need.total - need.parameters > memory:
+    if need.peak - need.parameters > memory:
         raise TrainingError(
-            f"Training needs about {_size(need.total - need.parameters)} more memory on {device}, and "
+            f"Training needs about {_size(need.peak - need.parameters)} more memory on {device}, and "
             f"{_size(memory)} are free. Lower train.batch_size (train.accumulate keeps the examples a step) or "
             "set train.max_frames_per_batch; then train.gradient_checkpointing, train.optimizer_state: 8bit, "
             "train.freeze, in this order. docs/small-cards.md tells what each saves."

@@ -52,3 +52,9 @@ class Schedule:
         """Digest of the first training epoch and of validation, which more epochs leave as they are."""
         rows = [self.examples("train", 1), self.examples("validation")]
         return hashlib.sha256(repr(rows).encode()).hexdigest()[:16]
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Of the same examples: clips that are spoken, and those whose motion is to be matched."""
+        rows = [*self.examples("train", 1), *self.examples("validation")]
+        roles = (("audio_c1e2", "track_c1e1"), ("audio_c2e1", "track_c2e2"))
+        return [(row[audio], row[track]) for row in rows for audio, track in roles]

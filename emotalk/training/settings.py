@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from emotalk.model.pretrained import EncoderSource
+from emotalk.provenance import canonical
 
 _FREE_TO_CHANGE = ("gradient_checkpointing", "compile", "cache_features", "checkpoint_every_minutes", "workers")
-"""Settings that leave what is learned as it is."""
+"""Settings that leave what is learned as it is, but for rounding and for the random numbers of compiled dropout."""
 
 
 @dataclass(frozen=True)
@@ -77,3 +78,7 @@ class TrainingSettings:
         if self.schedule == "constant":
             del settings["epochs"]
         return settings
+
+    def manner(self) -> str:
+        """How a run is computed, and not what: the settings that may change on the way, as one line."""
+        return canonical({name: getattr(self, name) for name in _FREE_TO_CHANGE})

@@ -61,7 +61,7 @@ class Trainer:
             self._trainable,
             settings.learning_rate,
             FiniteGuard(self._device),
-            state=settings.optimizer_state,
+            moments=settings.optimizer_state,
             precision=precision,
         )
         # The CPU has nothing to wait for: reading there takes its time from computing.

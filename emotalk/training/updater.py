@@ -22,7 +22,7 @@ class Updater:
         Step size of Adam.
     guard
         Knows whether a loss was not finite.
-    state
+    moments
         How Adam's moments are kept: "fp32" or "8bit".
     precision
         What the losses are computed in; "fp16" scales them so that small gradients do not vanish.
@@ -34,13 +34,13 @@ class Updater:
         learning_rate: float,
         guard: FiniteGuard,
         *,
-        state: str,
+        moments: str,
         precision: str,
     ) -> None:
-        self.optimizer = _make_optimizer(parameters, learning_rate, state)
+        self.optimizer = _make_optimizer(parameters, learning_rate, moments)
         self._scaler = torch.amp.GradScaler(guard.broken.device.type, enabled=precision == "fp16")
         self.guard = guard
-        self._can_skip_on_device = state == "fp32"
+        self._can_skip_on_device = moments == "fp32"
 
     def set_learning_rate(self, learning_rate: float) -> None:
         """Change the step size."""
@@ -59,7 +59,7 @@ class Updater:
         self._scaler.scale(loss).backward()
 
     def update(self) -> None:
-        """Apply the gradients, unless a loss was not finite; the device decides, so that nobody waits for it."""
+        """Apply the gradients, unless a loss was not finite; only 8-bit moments wait for the device to know."""
         if self._scaler.is_enabled():
             self._scaler.step(self.optimizer)
             self._scaler.update()
@@ -79,8 +79,8 @@ class Updater:
         self._scaler.load_state_dict(state["scaler"])
 
 
-def _make_optimizer(parameters: Sequence[Parameter], learning_rate: float, state: str) -> torch.optim.Optimizer:
-    if state == "fp32":
+def _make_optimizer(parameters: Sequence[Parameter], learning_rate: float, moments: str) -> torch.optim.Optimizer:
+    if moments == "fp32":
         return torch.optim.Adam(parameters, lr=learning_rate, fused=True)
     try:
         from bitsandbytes.optim import Adam8bit

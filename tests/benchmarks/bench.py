@@ -77,14 +77,16 @@ class Bench:
         self._updaters: dict[str, Updater] = {}
         lengths = ravdess_lengths(num_pairs * CLIPS_A_PAIR[recipe])
         self._store = write_clips(folder / "clips.arrow", lengths)
-        self.examples = pairs(recipe, lengths)
+        # Like lengths stand together, as they do in training's batches.
+        self.examples = sorted(pairs(recipe, lengths), key=lambda example: example["num_frames"])
         write_alignments(folder / "alignments.arrow", [], [])
         self._make = self.maker(self._store)
         self._make_cached: BatchMaker | None = None
         self._reference = Reference(self.network, device)
-        self._plain_adam = torch.optim.Adam(self.network.parameters(), lr=LEARNING_RATE)
-        if device.type == "cpu":  # Memory for a second pair of moments is not what is compared.
-            self._plain_adam.state = self._updater("fp32").optimizer.state
+        # Capturable, so that it counts its steps where the fused Adam does and both can share one pair of moments.
+        on_gpu = device.type == "cuda"
+        self._plain_adam = torch.optim.Adam(self.network.parameters(), lr=LEARNING_RATE, capturable=on_gpu)
+        self._plain_adam.state = self._updater("fp32").optimizer.state
 
     def maker(self, store: object, **options: object) -> BatchMaker:
         """What makes batches of a store's clips."""
@@ -108,9 +110,10 @@ class Bench:
         """The report's step on the first two clips of an example, with torch's Adam as the report called it."""
 
         def work() -> None:
-            self._plain_adam.zero_grad()
-            self._reference_loss(example).backward()
-            self._plain_adam.step()
+            with torch.compiler.set_stance("force_eager"):
+                self._plain_adam.zero_grad()
+                self._reference_loss(example).backward()
+                self._plain_adam.step()
 
         return work
 
@@ -137,11 +140,14 @@ class Bench:
         """Relative difference of our loss from the reference's on one pair, in evaluation mode."""
         self.network.eval()
         example = self.examples[0]
+        rounding = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("highest")  # Without TF32, which rounds each of them in its own way.
         expected = self._reference_loss(example).item()
         main, donor = example["audio_c1e2"], example["audio_c2e1"]
         pair = example | {"kind": "random", "track_c1e1": main, "track_c2e2": donor}
         batch = replace(self._make, velocity_on="first")([pair]).to(self.device)
         found = batch_losses(self.network, batch, WEIGHTS["report"], precision="fp32")["loss"].item()
+        torch.set_float32_matmul_precision(rounding)
         self.network.train()
         return abs(found - expected) / expected
 
@@ -158,7 +164,7 @@ class Bench:
         kind = "fp16" if precision == "fp16" else "fp32"
         if kind not in self._updaters:
             trainable = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
-            self._updaters[kind] = Updater(trainable, LEARNING_RATE, self._guard, state="fp32", precision=kind)
+            self._updaters[kind] = Updater(trainable, LEARNING_RATE, self._guard, moments="fp32", precision=kind)
         return self._updaters[kind]
 
     def _reference_loss(self, example: Example) -> torch.Tensor:

@@ -1,5 +1,6 @@
 """Measuring: seconds, peak memory and floating-point operations on either kind of device."""
 
+import math
 import resource
 import statistics
 import time
@@ -18,18 +19,19 @@ def synchronise(device: torch.device) -> None:
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:
-    """Time of one call, with all that it leaves the device to do."""
+    """Time of one call, with all that it leaves the device to do; on a GPU the mean of several."""
+    calls = 5 if device.type == "cuda" else 1
     synchronise(device)
     start = time.perf_counter()
-    work()
+    for _ in range(calls):
+        work()
     synchronise(device)
-    return time.perf_counter() - start
+    return (time.perf_counter() - start) / calls
 
 
 def reset_peak(device: torch.device) -> None:
     """Forget the peak so far; on the CPU where Linux lets us."""
     if device.type == "cuda":
-        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
     elif (clear := Path("/proc/self/clear_refs")).exists():
         clear.write_text("5", encoding="ascii")
@@ -54,13 +56,21 @@ def matmul_rate(device: torch.device, precision: str) -> float:
     return 2 * size**3 / statistics.median(times[2:])
 
 
-def operations(work: Callable[[], object], *, is_counted: bool) -> int:
-    """Floating-point operations of matrix products, convolutions and attention in one call; 0 where not counted."""
+def operations(work: Callable[[], object]) -> int:
+    """Floating-point operations of matrix products, convolutions and attention in one call."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    if not is_counted:
-        work()
-        return 0
-    with FlopCounterMode(display=False) as counter:
+    backward = {torch.ops.aten.convolution_backward: _convolution_backward}
+    with FlopCounterMode(display=False, custom_mapping=backward) as counter:
         work()
     return counter.get_total_flops()
+
+
+def _convolution_backward(
+    grad_shape: list[int], _x_shape: list[int], w_shape: list[int], *rest: object, **_: object
+) -> int:
+    """As many as the forward for each gradient that is wanted; torch's own count forgets that groups divide them."""
+    wanted = rest[-1]
+    assert isinstance(wanted, list | tuple)
+    forward = 2 * grad_shape[0] * math.prod(grad_shape[2:]) * math.prod(w_shape)
+    return forward * sum(bool(each) for each in wanted[:2])

@@ -14,6 +14,7 @@ from emotalk.training.history import METRICS
 from emotalk.training.loop import train
 from emotalk.training.preparation import prepare_network
 from emotalk.training.schedule import Schedule
+from emotalk.training.settings import Freezing
 from emotalk.training.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -160,6 +161,18 @@ def test_what_trades_time_for_memory_may_change_in_a_stopped_run(run, tmp_path, 
     assert same_weights(whole, continued)
 
 
+def test_a_finished_run_asked_for_in_another_manner_is_finished_already(run, caplog):
+    """Another number of workers makes the engine's rule stale, and costs no training."""
+    first, _ = run(epochs=2)
+    caplog.set_level(logging.INFO)
+    again, folder = run(epochs=2, workers=5)
+    assert "epoch 1 of 2" not in caplog.text
+    assert same_weights(first, again)
+    assert len(pq.read_table(folder / "metrics.parquet")) == 4
+    run(epochs=2, workers=5)
+    assert "epoch 1 of 2" in caplog.text
+
+
 def test_cached_features_end_with_nearly_the_same_losses(run):
     plain, _ = run("plain")
     cached, _ = run("cached", cache_features=True)
@@ -194,10 +207,11 @@ def test_other_precisions_are_other_runs(run):
     assert len(list((folder / "checkpoints").iterdir())) == 2
 
 
-def test_compiled_layers_train_to_the_same_losses(run):
+@pytest.mark.parametrize("changes", [{}, {"gradient_checkpointing": True, "freeze": Freezing(1, "conv")}])
+def test_compiled_layers_train_to_the_same_losses(run, changes):
     """Names in the checkpoint stay the released ones, too."""
-    plain, _ = run("plain", epochs=1)
-    compiled, _ = run("compiled", epochs=1, compile=True)
+    plain, _ = run("plain", epochs=1, **changes)
+    compiled, _ = run("compiled", epochs=1, compile=True, **changes)
     assert plain["model"].keys() == compiled["model"].keys()
     assert compiled["loss"] == pytest.approx(plain["loss"], rel=1e-4)
 

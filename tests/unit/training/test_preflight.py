@@ -13,7 +13,7 @@ from emotalk.model.pretrained import EncoderSource
 from emotalk.training import preflight
 from emotalk.training.batches import BatchMaker
 from emotalk.training.precision import autocast
-from emotalk.training.preflight import Load, check_resources, footprint
+from emotalk.training.preflight import Footprint, Workload, check_resources, footprint
 from emotalk.training.preparation import prepare_network
 from tests.conftest import NO_ALIGNMENTS, TINY
 from tests.unit.training.conftest import example
@@ -53,11 +53,17 @@ def test_the_estimate_of_a_layers_activations_is_what_autograd_keeps(clips, sett
 
     def kept(depth):
         encoder = EncoderSource("random", sizes=MIDDLE | {"num_hidden_layers": depth})
-        chosen = settings(content_encoder=encoder, emotion_encoder=encoder, gradient_checkpointing=checkpointing)
+        chosen = settings(
+            content_encoder=encoder,
+            emotion_encoder=encoder,
+            gradient_checkpointing=checkpointing,
+            cache_features=True,
+        )
         network, _ = prepare_network(chosen, CPU)
         examples = [example("self") | {"audio_c1e2": f"c{i}", "num_frames": 20 + 3 * i} for i in range(8)]
         batch = BatchMaker(ClipStore(clips), NO_ALIGNMENTS, network.conv_frames, "every")(examples)
-        estimate = footprint(network, chosen, precision, Load.of([examples])).activations
+        estimate = footprint(network, chosen, precision, Workload.of([examples])).activations
+        estimate -= 0 if precision == "fp32" else sum(p.numel() * 2 for p in network.parameters() if p.requires_grad)
         return estimate, kept_for_backward(network, batch, precision)
 
     (shallow, found_shallow), (deep, found_deep) = kept(2), kept(6)
@@ -67,8 +73,17 @@ def test_the_estimate_of_a_layers_activations_is_what_autograd_keeps(clips, sett
 
 def test_the_load_of_a_batch_counts_content_by_reconstruction_and_emotion_by_clip():
     pair, alone = example("cross") | {"num_frames": 330}, example("self") | {"num_frames": 300}
-    assert Load.of([[pair]]) == Load(content=330, emotion=220, longest=110)
-    assert Load.of([[pair], [alone, alone]]) == Load(content=600, emotion=600, longest=300)
+    assert Workload.of([[pair]]) == Workload(content=330, emotion=220, longest=110)
+    # A random pair hears clip A twice at its own length, and B once.
+    assert Workload.of([[pair | {"kind": "random"}]]) == Workload(content=220, emotion=220, longest=110)
+    assert Workload.of([[pair], [alone, alone]]) == Workload(content=600, emotion=600, longest=300)
+
+
+def test_a_backward_frees_activations_as_it_makes_gradients_unless_these_accumulate():
+    once = Footprint(parameters=10, gradients=9, moments=18, activations=4, accumulates=False)
+    assert once.peak == 10 + 18 + 9
+    assert replace(once, activations=12).peak == 10 + 18 + 12
+    assert replace(once, accumulates=True).peak == 10 + 18 + 9 + 4
 
 
 def test_the_full_size_network_needs_what_domain_md_says(settings):
@@ -78,11 +93,11 @@ def test_the_full_size_network_needs_what_domain_md_says(settings):
     encoder = EncoderSource("random", sizes=RELEASED_ENCODER)
     with torch.device("meta"):
         network, _ = build_network(encoder, encoder)
-    load = Load(content=330, emotion=220, longest=110)
-    need = footprint(network, settings(), "bf16", load)
+    workload = Workload(content=330, emotion=220, longest=110)
+    need = footprint(network, settings(), "bf16", workload)
     assert need.parameters / 2**30 == pytest.approx(2.39, abs=0.01)
     assert need.checkpoint / 2**30 == pytest.approx(7.1, abs=0.05)
-    eight = footprint(network, settings(optimizer_state="8bit"), "bf16", load)
+    eight = footprint(network, settings(optimizer_state="8bit"), "bf16", workload)
     assert (need.moments - eight.moments) / 2**30 == pytest.approx(3.53, abs=0.02)
 
 
@@ -90,8 +105,8 @@ Usage = namedtuple("Usage", "total used free")
 
 
 def check(network, settings, folder, **changes):
-    load = Load(100, 100, 50)
-    check_resources(footprint(network, settings(**changes), "fp32", load), load, folder, CPU)
+    workload = Workload(100, 100, 50)
+    check_resources(footprint(network, settings(**changes), "fp32", workload), workload, folder, CPU)
 
 
 def test_what_is_needed_and_what_is_there_stands_in_one_line(settings, tmp_path, caplog):
@@ -99,7 +114,7 @@ def test_what_is_needed_and_what_is_there_stands_in_one_line(settings, tmp_path,
     check(prepare_network(settings(), CPU)[0], settings, tmp_path)
     (line,) = caplog.messages
     assert line.startswith("Memory: about ")
-    assert "activations of the largest batch, 100 frames" in line
+    assert "of activations for a batch of 100 frames" in line
     assert "Disk: 2 checkpoints of" in line
 
 
@@ -111,7 +126,7 @@ def test_too_little_memory_is_an_error_that_says_what_to_change(settings, tmp_pa
 
 def test_too_little_disk_is_an_error_and_checkpoints_that_are_there_count(settings, tmp_path, monkeypatch):
     network, _ = prepare_network(settings(), CPU)
-    need = footprint(network, settings(), "fp32", Load(1, 1, 1)).checkpoint
+    need = footprint(network, settings(), "fp32", Workload(1, 1, 1)).checkpoint
     monkeypatch.setattr("shutil.disk_usage", lambda path: Usage(1, 1, need))
     with pytest.raises(TrainingError, match=r"two checkpoints of .* must fit: a new one is complete before"):
         check(network, settings, tmp_path)
@@ -121,11 +136,11 @@ def test_too_little_disk_is_an_error_and_checkpoints_that_are_there_count(settin
 
 def test_frozen_layers_need_neither_gradients_nor_activations(settings):
     network, _ = prepare_network(settings(), CPU)
-    load = Load(100, 100, 50)
-    whole = footprint(network, settings(), "fp32", load)
+    workload = Workload(100, 100, 50)
+    whole = footprint(network, settings(cache_features=True), "fp32", workload)
     for parameter in network.audio_encoder_cont.parameters():
         parameter.requires_grad_(False)
-    part = footprint(network, settings(), "fp32", replace(load))
+    part = footprint(network, settings(cache_features=True), "fp32", workload)
     assert part.activations == whole.activations / 2
     assert part.gradients < whole.gradients
     assert part.parameters == whole.parameters

@@ -32,9 +32,9 @@ def batch_of(clips, network):
     return BatchMaker(ClipStore(clips), NO_ALIGNMENTS, network.conv_frames, "every")
 
 
-def updater_of(network, precision="fp32", state="fp32"):
+def updater_of(network, precision="fp32", moments="fp32"):
     trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    return Updater(trainable, 1e-3, FiniteGuard(CPU), state=state, precision=precision)
+    return Updater(trainable, 1e-3, FiniteGuard(CPU), moments=moments, precision=precision)
 
 
 def gradients(network, batches) -> dict:
@@ -80,6 +80,29 @@ def test_after_a_loss_that_is_not_finite_nothing_is_updated_until_somebody_looks
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     with pytest.raises(TrainingError, match=r"not finite \(loss nan.*with the clips c4\."):
         updater.guard.check()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_step_on_a_gpu_never_waits_for_it(network, batch_of, precision):
+    device = torch.device("cuda")
+    network.to(device).train()
+    updater = Updater(
+        [parameter for parameter in network.parameters() if parameter.requires_grad],
+        1e-3,
+        FiniteGuard(device),
+        moments="fp32",
+        precision=precision,
+    )
+    batches = [batch_of(ROWS).pin_memory().to(device) for _ in range(3)]
+    training_step(network, updater, batches[:1], WEIGHTS, precision=precision)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for batch in batches[1:]:
+            training_step(network, updater, [batch], WEIGHTS, precision=precision)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    updater.guard.check()
 
 
 def test_finite_losses_pass_the_guard(network, batch_of):
@@ -134,15 +157,15 @@ def test_matrix_products_are_computed_in_the_precision():
 def test_8bit_moments_without_their_library_say_how_to_get_it(network, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "bitsandbytes.optim", None)
     with pytest.raises(TrainingError, match=r"needs bitsandbytes: pip install .*8bit"):
-        updater_of(network, state="8bit")
+        updater_of(network, moments="8bit")
 
 
 def test_8bit_moments_train_and_are_saved(network, batch_of):
     pytest.importorskip("bitsandbytes")
-    updater = updater_of(network, state="8bit")
+    updater = updater_of(network, moments="8bit")
     losses = [training_step(network, updater, [batch_of(ROWS)], WEIGHTS, precision="fp32")["loss"] for _ in range(8)]
     assert losses[-1] < losses[0]
-    other = updater_of(network, state="8bit")
+    other = updater_of(network, moments="8bit")
     other.restore(updater.state())
     moments = [value.dtype for entry in other.state()["optimizer"]["state"].values() for value in _tensors(entry)]
     assert torch.uint8 in moments
