@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers import Wav2Vec2Config, Wav2Vec2Model, Wav2Vec2PreTrainedModel
 
 from emotalk.emotions import EMOTIONS
@@ -32,6 +33,8 @@ class SpeechEncoder(Wav2Vec2Model):
         super().__init__(config)
         self.masked_spec_embed = nn.Parameter(torch.empty(config.hidden_size).uniform_())
         self.lm_head = nn.Linear(config.hidden_size, _VOCABULARY)
+        self.recomputes = False
+        """Whether layers are computed again in the backward pass instead of being kept (gradient checkpointing)."""
         self.post_init()
 
     @property
@@ -75,7 +78,11 @@ class SpeechEncoder(Wav2Vec2Model):
         for layer in transformer.layers:
             if self.training and torch.rand(()) < self.config.layerdrop:
                 continue
-            hidden = layer(hidden, attention_mask=mask)
+            if self.recomputes and torch.is_grad_enabled():
+                # Around the layer, not within it as the library has it: so a compiled layer stays one graph.
+                hidden = checkpoint(layer, hidden, attention_mask=mask, use_reentrant=False)
+            else:
+                hidden = layer(hidden, attention_mask=mask)
         return transformer.layer_norm(hidden) if self.config.do_stable_layer_norm else hidden
 
 

@@ -64,6 +64,10 @@ class EmoTalk(nn.Module):
         """Transformer layers of the content and of the emotion encoder: the bulk of the network."""
         return self.audio_encoder_cont.encoder.layers, self.audio_encoder_emo.wav2vec2.encoder.layers
 
+    def recompute_layers(self, enabled: bool) -> None:
+        """Turn gradient checkpointing of both encoders on or off."""
+        self.audio_encoder_cont.recomputes = self.audio_encoder_emo.wav2vec2.recomputes = enabled
+
     @property
     def conv_frames(self) -> tuple[ConvFrames, ConvFrames]:
         """Lengths that the convolutional stacks of the content and the emotion encoder make of audio."""

@@ -23,9 +23,7 @@ def prepare_network(settings: TrainingSettings, device: torch.device) -> tuple[E
     network.to(device)
     freeze(network.audio_encoder_cont, settings.freeze.content_encoder)
     freeze(network.audio_encoder_emo, settings.freeze.emotion_encoder)
-    if settings.gradient_checkpointing:
-        for encoder in (network.audio_encoder_cont, network.audio_encoder_emo):
-            encoder.activation_checkpointing_enable({"use_reentrant": False})
+    network.recompute_layers(settings.gradient_checkpointing)
     if settings.compile:
         for layer in chain(*network.layers):
             layer.compile(dynamic=True)

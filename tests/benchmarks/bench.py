@@ -127,14 +127,6 @@ class Bench:
         for layer in chain(*self.network.layers):
             layer.compile(dynamic=True)
 
-    def set_checkpointing(self, enabled: bool) -> None:
-        """Turn gradient checkpointing on or off."""
-        for encoder in (self.network.audio_encoder_cont, self.network.audio_encoder_emo):
-            if enabled:
-                encoder.activation_checkpointing_enable({"use_reentrant": False})
-            else:
-                encoder.activation_checkpointing_disable()
-
     @torch.no_grad()
     def loss_difference(self) -> float:
         """Relative difference of our loss from the reference's on one pair, in evaluation mode."""
