@@ -32,14 +32,15 @@ class Footprint:
     moments: int
     activations: int
     """Kept from the forward of the largest batch for its backward, 16-bit copies of the weights among them."""
-    accumulates: bool
-    """Whether gradients of the batch before are held during a forward."""
+    holds_both: bool
+    """Whether gradients are held beside all activations: those of the batch before, if they accumulate; on the CPU
+    always, whose heap does not give freed activations to gradients (measured)."""
 
     @property
     def peak(self) -> int:
-        """Most that is held at once: a backward frees activations as it makes gradients."""
+        """Most that is held at once; a backward frees activations as it makes gradients."""
         passing = (self.gradients, self.activations)
-        return self.parameters + self.moments + (sum(passing) if self.accumulates else max(passing))
+        return self.parameters + self.moments + (sum(passing) if self.holds_both else max(passing))
 
     @property
     def checkpoint(self) -> int:
@@ -79,7 +80,8 @@ def footprint(network: EmoTalk, settings: TrainingSettings, precision: str, work
     """Estimate what training holds, without what an allocator wastes."""
     parameters = list(network.parameters())
     trainable = [parameter for parameter in parameters if parameter.requires_grad]
-    num_keys = workload.longest if parameters[0].device.type == "cpu" else 0
+    on_cpu = parameters[0].device.type == "cpu"
+    num_keys = workload.longest if on_cpu else 0
     kept = sum(
         num_frames * _activations(config, layers, settings, precision, num_keys)
         for layers, config, num_frames in zip(
@@ -93,7 +95,7 @@ def footprint(network: EmoTalk, settings: TrainingSettings, precision: str, work
         gradients=_bytes(trainable),
         moments=_MOMENTS * _bytes(trainable) * _MOMENT_BYTES[settings.optimizer_state] // _FP32,
         activations=max(kept + copies, waves),
-        accumulates=settings.accumulate > 1,
+        holds_both=settings.accumulate > 1 or on_cpu,
     )
 
 
@@ -146,7 +148,7 @@ def check_resources(need: Footprint, workload: Workload, folder: Path, device: t
         "Memory: about %s at once (parameters %s, Adam %s, gradients %s %s %s of activations for a batch of %d "
         "frames); free besides the parameters: %s. Disk: 2 checkpoints of %s; free: %s.",
         *map(_size, (need.peak, need.parameters, need.moments, need.gradients)),
-        "and" if need.accumulates else "or",
+        "and" if need.holds_both else "or",
         _size(need.activations),
         workload.content,
         *map(_size, (memory, need.checkpoint, disk)),

@@ -80,10 +80,10 @@ def test_the_load_of_a_batch_counts_content_by_reconstruction_and_emotion_by_cli
 
 
 def test_a_backward_frees_activations_as_it_makes_gradients_unless_these_accumulate():
-    once = Footprint(parameters=10, gradients=9, moments=18, activations=4, accumulates=False)
+    once = Footprint(parameters=10, gradients=9, moments=18, activations=4, holds_both=False)
     assert once.peak == 10 + 18 + 9
     assert replace(once, activations=12).peak == 10 + 18 + 12
-    assert replace(once, accumulates=True).peak == 10 + 18 + 9 + 4
+    assert replace(once, holds_both=True).peak == 10 + 18 + 9 + 4
 
 
 def test_the_full_size_network_needs_what_domain_md_says(settings):
