@@ -16,13 +16,11 @@ from emotalk.training.features import cached_features
 from emotalk.training.guard import FiniteGuard
 from emotalk.training.precision import choose_precision
 from emotalk.training.schedule import Example
-from emotalk.training.settings import LossWeights
 from emotalk.training.step import batch_losses, training_step
 from emotalk.training.updater import Updater
-from tests.benchmarks.material import ENCODERS, pairs, ravdess_lengths, write_clips
+from tests.benchmarks.material import ENCODERS, WEIGHTS, pairs, ravdess_lengths, write_clips
 from tests.benchmarks.reference import Reference
 
-WEIGHTS = {"report": LossWeights(1.0, 1.0, 0.5, 0.0), "paper": LossWeights(1.0, 1.0, 0.5, 0.1)}
 CLIPS_A_PAIR = {"report": 2, "paper": 4}
 LEARNING_RATE = 1e-6
 """So small that all variants go on computing on much the same network."""

@@ -9,6 +9,7 @@ import json
 import logging
 import tempfile
 import time
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,7 @@ from emotalk.corpus.alignments import write_alignments
 from emotalk.corpus.manifest import write_manifest
 from emotalk.corpus.names import RAVDESS_EMOTIONS
 from emotalk.training.loop import train
-from emotalk.training.settings import Freezing, TrainingSettings
-from tests.benchmarks.bench import WEIGHTS
-from tests.benchmarks.material import ENCODERS, ravdess_lengths, write_clips
+from tests.benchmarks.material import ENCODERS, PLAIN, WEIGHTS, ravdess_lengths, write_clips
 
 NUM_ACTORS = 24
 
@@ -50,18 +49,14 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="file for the figures")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    settings = TrainingSettings(
+    settings = replace(
+        PLAIN,
         epochs=given.epochs,
         batch_size=given.batch_size,
-        max_frames_per_batch=None,
-        accumulate=1,
         learning_rate=1e-4,
-        schedule="constant",
         loss_weights=WEIGHTS[given.recipe],
         velocity_on="first" if given.recipe == "report" else "every",
-        freeze=Freezing("conv", "conv"),
         precision="auto",
-        optimizer_state="fp32",
         gradient_checkpointing=given.gradient_checkpointing,
         compile=given.compile,
         cache_features=given.cache_features,
@@ -69,7 +64,6 @@ def main() -> None:
         workers=4,
         content_encoder=ENCODERS[given.size],
         emotion_encoder=ENCODERS[given.size],
-        seed=1,
     )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

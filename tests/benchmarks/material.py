@@ -8,6 +8,7 @@ import numpy as np
 from emotalk.corpus.clips import ClipStore, ClipWriter
 from emotalk.model.pretrained import RELEASED_ENCODER, EncoderSource
 from emotalk.training.schedule import Example
+from emotalk.training.settings import Freezing, LossWeights, TrainingSettings
 
 MEAN_FRAMES = 111
 """RAVDESS: 159,702 frames in 1,440 clips (DOMAIN.md, section 1)."""
@@ -24,6 +25,31 @@ ENCODERS = {
     "full": EncoderSource("random", sizes=RELEASED_ENCODER),
     "small": EncoderSource("random", sizes=SMALL_ENCODER),
 }
+
+WEIGHTS = {"report": LossWeights(1.0, 1.0, 0.5, 0.0), "paper": LossWeights(1.0, 1.0, 0.5, 0.1)}
+
+PLAIN = TrainingSettings(
+    epochs=1,
+    batch_size=1,
+    max_frames_per_batch=None,
+    accumulate=1,
+    learning_rate=1e-6,
+    schedule="constant",
+    loss_weights=WEIGHTS["paper"],
+    velocity_on="every",
+    freeze=Freezing("conv", "conv"),
+    precision="bf16",
+    optimizer_state="fp32",
+    gradient_checkpointing=False,
+    compile=False,
+    cache_features=False,
+    checkpoint_every_minutes=0,
+    workers=0,
+    content_encoder=ENCODERS["full"],
+    emotion_encoder=ENCODERS["full"],
+    seed=1,
+)
+"""The paper's recipe at full size, one pair a step, in bf16; benchmarks change what they measure."""
 
 
 def ravdess_lengths(count: int) -> list[int]:

@@ -22,34 +22,11 @@ from emotalk.training.preparation import prepare_network
 from emotalk.training.settings import Freezing, TrainingSettings
 from emotalk.training.step import training_step
 from emotalk.training.updater import Updater
-from tests.benchmarks.bench import WEIGHTS
-from tests.benchmarks.material import ENCODERS, pairs, write_clips
+from tests.benchmarks.material import PLAIN, pairs, write_clips
 from tests.benchmarks.measuring import peak_mb, reset_peak
 
 RAVDESS_FRAMES = [111] * 32
 """Clips of the mean length of RAVDESS: eight of the paper's pairs."""
-
-PLAIN = TrainingSettings(
-    epochs=1,
-    batch_size=1,
-    max_frames_per_batch=None,
-    accumulate=1,
-    learning_rate=1e-6,
-    schedule="constant",
-    loss_weights=WEIGHTS["paper"],
-    velocity_on="every",
-    freeze=Freezing("conv", "conv"),
-    precision="bf16",
-    optimizer_state="fp32",
-    gradient_checkpointing=False,
-    compile=False,
-    cache_features=False,
-    checkpoint_every_minutes=0,
-    workers=0,
-    content_encoder=ENCODERS["full"],
-    emotion_encoder=ENCODERS["full"],
-    seed=1,
-)
 
 CHANGES: dict[str, dict[str, object]] = {
     "`precision: fp32`": {"precision": "fp32"},

@@ -14,8 +14,8 @@ import torch
 
 from emotalk.training.precision import choose_precision
 from tests.benchmarks import tables
-from tests.benchmarks.bench import WEIGHTS, Bench, Variant, Work, variants
-from tests.benchmarks.material import ENCODERS
+from tests.benchmarks.bench import Bench, Variant, Work, variants
+from tests.benchmarks.material import ENCODERS, WEIGHTS
 from tests.benchmarks.measuring import matmul_rate, operations, peak_mb, reset_peak, seconds
 from tests.benchmarks.sweep import LENGTHS_S, sweep
 

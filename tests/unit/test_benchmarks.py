@@ -1,10 +1,14 @@
 """What the benchmark compares with computes what we compute, only slower."""
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 
+from emotalk.corpus.pairing import PseudoPairs
 from tests.benchmarks import material
 from tests.benchmarks.bench import Bench, Variant, variants
+from tests.benchmarks.epochs import ravdess_labels
 from tests.benchmarks.step import measure, table
 from tests.conftest import TINY
 
@@ -57,6 +61,15 @@ def test_a_measurement_has_a_row_for_the_reference_and_each_variant(bench):
     ]
     assert rows[0]["ratio"] == 1
     assert all(row["ratio"] > 0 and row["operations_a_pair"] > 0 and row["peak_mb"] > 0 for row in rows)
+
+
+def test_a_whole_run_is_over_as_many_clips_and_pairs_as_ravdess_has():
+    """DOMAIN.md, sections 1 and 3: 1,440 clips, 159,702 frames, 4,704 combinations."""
+    labels = ravdess_labels()
+    assert len(labels) == 1440
+    assert sum(material.ravdess_lengths(1440)) == pytest.approx(159_702, rel=0.01)
+    table = pd.DataFrame(labels).assign(is_whole=True)
+    assert PseudoPairs(table, np.arange(1440)).num_combinations == 4704
 
 
 def test_no_two_variants_share_a_name(monkeypatch):

@@ -1,6 +1,8 @@
 import subprocess
 import sys
+from pathlib import Path
 
+ROOT = Path(__file__).parents[3]
 BLOCKED = "soundfile soxr librosa scipy matplotlib snakemake jsonschema tensorboard"
 
 
@@ -11,6 +13,7 @@ for name in {BLOCKED.split()}:
     sys.modules[name] = None
 import emotalk.training.loop, emotalk.training.extraction, emotalk.training.device
 import emotalk.training.trainer
+import tests.benchmarks.step, tests.benchmarks.memory, tests.benchmarks.epochs
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
