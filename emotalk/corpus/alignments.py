@@ -20,6 +20,10 @@ ALIGNMENTS = pa.schema(
 there, from 0 (its start) to 1 (its end)."""
 
 
+ALIGNED_ROLES = (("audio_c1e2", "track_c1e1"), ("audio_c2e1", "track_c2e2"))
+"""Columns of the manifest that hold such pairs: the clip that is spoken, and the one whose motion is to be matched."""
+
+
 class Alignments:
     """Warps by the clip that is spoken and the clip whose motion is to be matched, memory-mapped.
 

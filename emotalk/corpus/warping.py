@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from emotalk.corpus.alignments import write_alignments
+from emotalk.corpus.alignments import ALIGNED_ROLES, write_alignments
 from emotalk.corpus.clips import ClipStore
 from emotalk.corpus.samples import from_int16
 from emotalk.progress import progress
@@ -46,11 +46,10 @@ def _pairs(manifest: str | Path) -> list[tuple[str, str]]:
     """Distinct (spoken clip, clip whose motion is matched) of training's and validation's pseudo-pairs, sorted."""
     found: set[tuple[str, str]] = set()
     file = pq.ParquetFile(manifest)
-    roles = (("audio_c1e2", "track_c1e1"), ("audio_c2e1", "track_c2e2"))
     for group in range(file.num_row_groups):
-        table = file.read_row_group(group, columns=["split", *(name for role in roles for name in role)])
+        table = file.read_row_group(group, columns=["split", *(name for role in ALIGNED_ROLES for name in role)])
         table = table.filter(pc.field("split") != "test")  # evaluated without pairs
-        for role in roles:
+        for role in ALIGNED_ROLES:
             found.update(zip(*(table.column(name).to_pylist() for name in role), strict=True))
     return sorted((audio, track) for audio, track in found if track is not None and audio != track)
 

@@ -1,6 +1,7 @@
 """EmoTalk: content of one clip and emotion of another become 52 blendshape coefficients a frame."""
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 import torch
@@ -63,6 +64,15 @@ class EmoTalk(nn.Module):
     def layers(self) -> tuple[nn.ModuleList, nn.ModuleList]:
         """Transformer layers of the content and of the emotion encoder: the bulk of the network."""
         return self.audio_encoder_cont.encoder.layers, self.audio_encoder_emo.wav2vec2.encoder.layers
+
+    def trainable_parameters(self) -> list[nn.Parameter]:
+        """Parameters that are not frozen."""
+        return [parameter for parameter in self.parameters() if parameter.requires_grad]
+
+    def compile_layers(self) -> None:
+        """Let torch compile the encoders' layers when they are first used; parameter names stay."""
+        for layer in chain(*self.layers):
+            layer.compile(dynamic=True)
 
     def recompute_layers(self, enabled: bool) -> None:
         """Turn gradient checkpointing of both encoders on or off."""

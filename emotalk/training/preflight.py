@@ -79,7 +79,7 @@ class Workload:
 def footprint(network: EmoTalk, settings: TrainingSettings, precision: str, workload: Workload) -> Footprint:
     """Estimate what training holds, without what an allocator wastes."""
     parameters = list(network.parameters())
-    trainable = [parameter for parameter in parameters if parameter.requires_grad]
+    trainable = network.trainable_parameters()
     on_cpu = parameters[0].device.type == "cpu"
     num_keys = workload.longest if on_cpu else 0
     kept = sum(

@@ -1,7 +1,5 @@
 """Preparation of a network for training: built from a seed, partly frozen, and set to trade time for memory."""
 
-from itertools import chain
-
 import torch
 
 from emotalk.model.freezing import freeze
@@ -25,6 +23,5 @@ def prepare_network(settings: TrainingSettings, device: torch.device) -> tuple[E
     freeze(network.audio_encoder_emo, settings.freeze.emotion_encoder)
     network.recompute_layers(settings.gradient_checkpointing)
     if settings.compile:
-        for layer in chain(*network.layers):
-            layer.compile(dynamic=True)
+        network.compile_layers()
     return network, resolved

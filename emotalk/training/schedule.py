@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from emotalk.corpus.alignments import ALIGNED_ROLES
 from emotalk.errors import TrainingError
 
 Example = dict[str, Any]
@@ -56,5 +57,4 @@ class Schedule:
     def pairs(self) -> list[tuple[str, str]]:
         """Of the same examples: clips that are spoken, and those whose motion is to be matched."""
         rows = [*self.examples("train", 1), *self.examples("validation")]
-        roles = (("audio_c1e2", "track_c1e1"), ("audio_c2e1", "track_c2e2"))
-        return [(row[audio], row[track]) for row in rows for audio, track in roles]
+        return [(row[audio], row[track]) for row in rows for audio, track in ALIGNED_ROLES]

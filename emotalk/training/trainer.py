@@ -56,7 +56,7 @@ class Trainer:
         unseen = [index for index in range(NUM_PERSONS) if index not in subjects]
         persons[unseen] = torch.tensor(mean_person(subjects), device=self._device)
         self._persons = persons
-        self._trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        self._trainable = network.trainable_parameters()
         self._updater = Updater(
             self._trainable,
             settings.learning_rate,

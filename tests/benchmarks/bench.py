@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 
 import torch
@@ -120,11 +119,6 @@ class Bench:
         main, donor = (len(self._store[example[name]].track) for name in ("audio_c1e2", "audio_c2e1"))
         return 2 * main + donor
 
-    def compile(self) -> None:
-        """Let the encoders' layers be compiled where a variant wants it."""
-        for layer in chain(*self.network.layers):
-            layer.compile(dynamic=True)
-
     @torch.no_grad()
     def loss_difference(self) -> float:
         """Relative difference of our loss from the reference's on one pair, in evaluation mode."""
@@ -153,7 +147,7 @@ class Bench:
         """One optimizer, and another only for fp16, which scales its losses."""
         kind = "fp16" if precision == "fp16" else "fp32"
         if kind not in self._updaters:
-            trainable = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+            trainable = self.network.trainable_parameters()
             self._updaters[kind] = Updater(trainable, LEARNING_RATE, self._guard, moments="fp32", precision=kind)
         return self._updaters[kind]
 

@@ -81,7 +81,7 @@ def _steps(network: EmoTalk, settings: TrainingSettings, device: torch.device, f
     store = write_clips(folder / "clips.arrow", RAVDESS_FRAMES)
     write_alignments(folder / "alignments.arrow", [], [])
     make = BatchMaker(store, Alignments(folder / "alignments.arrow"), network.conv_frames, "every")
-    trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    trainable = network.trainable_parameters()
     precision = settings.precision
     updater = Updater(trainable, 1e-6, FiniteGuard(device), moments=settings.optimizer_state, precision=precision)
     examples = pairs("paper", RAVDESS_FRAMES)[: settings.batch_size]

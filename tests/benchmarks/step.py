@@ -27,7 +27,7 @@ EPOCHS = 80
 def measure(bench: Bench, chosen: list[Variant], alternations: int) -> dict[str, dict[str, list[float]]]:
     """Seconds a frame and peak memory of the reference and of each variant in turn; the first turn warms up."""
     if any(variant.compiled for variant in chosen):
-        bench.compile()
+        bench.network.compile_layers()
     found: dict[str, dict[str, list[float]]] = {}
     for turn in range(alternations + 1):
         for name, variant in [(REFERENCE, None), *((variant.name, variant) for variant in chosen)]:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -7,8 +9,21 @@ from emotalk.corpus.alignments import write_alignments
 from emotalk.corpus.clips import ClipWriter
 from emotalk.corpus.manifest import MANIFEST
 from emotalk.model.pretrained import EncoderSource
-from emotalk.training.settings import Freezing, LossWeights, TrainingSettings
+from tests.benchmarks.material import PLAIN
 from tests.conftest import TINY
+
+ENCODER = EncoderSource("random", sizes=TINY)
+SETTINGS = replace(
+    PLAIN,
+    epochs=4,
+    batch_size=2,
+    learning_rate=1e-3,
+    precision="auto",
+    workers=2,
+    content_encoder=ENCODER,
+    emotion_encoder=ENCODER,
+    seed=7,
+)
 
 
 @pytest.fixture
@@ -68,31 +83,9 @@ def alignments(tmp_path):
 
 @pytest.fixture
 def settings():
-    """Settings of a run that takes a second."""
-    encoder = EncoderSource("random", sizes=TINY)
+    """Settings of a run that takes a second, with changes."""
 
     def make(**changes):
-        common = dict(
-            epochs=4,
-            batch_size=2,
-            max_frames_per_batch=None,
-            accumulate=1,
-            learning_rate=1e-3,
-            schedule="constant",
-            loss_weights=LossWeights(1.0, 1.0, 0.5, 0.1),
-            velocity_on="every",
-            freeze=Freezing("conv", "conv"),
-            precision="auto",
-            optimizer_state="fp32",
-            gradient_checkpointing=False,
-            compile=False,
-            cache_features=False,
-            checkpoint_every_minutes=0,
-            workers=2,
-            content_encoder=encoder,
-            emotion_encoder=encoder,
-            seed=7,
-        )
-        return TrainingSettings(**(common | changes))
+        return replace(SETTINGS, **changes)
 
     return make

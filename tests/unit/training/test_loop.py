@@ -33,18 +33,24 @@ def same_weights(one, other) -> bool:
     return all(torch.equal(one["model"][name], other["model"][name]) for name in one["model"])
 
 
-def interrupt_in_epoch(monkeypatch, epoch: int):
-    """Stop the run as a kill does, inside an epoch."""
-    original = Trainer.train_epoch
+@pytest.fixture
+def interrupted(run):
+    """Runs that stop as by a kill, inside an epoch."""
 
-    def stopping(self, number, examples, shown):
-        if number == epoch:
-            original(self, number, examples[:1], shown)
-            raise KeyboardInterrupt
-        return original(self, number, examples, shown)
+    def start(folder, *, in_epoch, **changes):
+        original = Trainer.train_epoch
 
-    monkeypatch.setattr(Trainer, "train_epoch", stopping)
-    return lambda: monkeypatch.setattr(Trainer, "train_epoch", original)
+        def stopping(self, number, examples, shown):
+            if number == in_epoch:
+                original(self, number, examples[:1], shown)
+                raise KeyboardInterrupt
+            return original(self, number, examples, shown)
+
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(Trainer, "train_epoch", stopping)
+            run(folder, **changes)
+
+    return start
 
 
 def test_two_runs_with_one_seed_end_with_equal_weights(run):
@@ -65,12 +71,9 @@ def test_training_lowers_the_loss_and_writes_one_row_an_epoch_and_split(run):
     assert validation[-1] < validation[0]
 
 
-def test_an_interrupted_run_ends_with_the_bits_of_an_uninterrupted_one(run, tmp_path, monkeypatch, caplog):
+def test_an_interrupted_run_ends_with_the_bits_of_an_uninterrupted_one(run, interrupted, caplog):
     whole, whole_folder = run("whole")
-    restore = interrupt_in_epoch(monkeypatch, 3)
-    with pytest.raises(KeyboardInterrupt):
-        run("cut")
-    restore()
+    interrupted("cut", in_epoch=3)
     caplog.set_level(logging.INFO)
     continued, folder = run("cut")
     assert "Continuing emotalk_model_epoch2_" in caplog.text
@@ -97,12 +100,9 @@ def test_a_finished_run_asked_for_again_begins_anew(run, caplog):
     assert same_weights(first, again)
 
 
-def test_asking_for_fewer_epochs_than_were_trained_begins_anew(run, tmp_path, monkeypatch):
+def test_asking_for_fewer_epochs_than_were_trained_begins_anew(run, interrupted):
     shorter, _ = run("shorter", epochs=1)
-    restore = interrupt_in_epoch(monkeypatch, 4)
-    with pytest.raises(KeyboardInterrupt):
-        run("cut", epochs=4)
-    restore()
+    interrupted("cut", in_epoch=4, epochs=4)
     again, folder = run("cut", epochs=1)
     assert again["epoch"] == 1
     assert same_weights(again, shorter)
@@ -148,13 +148,10 @@ def test_validation_gives_a_held_out_subject_the_mean_of_the_training_subjects(t
     assert trained.validate(examples) != expected
 
 
-def test_what_trades_time_for_memory_may_change_in_a_stopped_run(run, tmp_path, monkeypatch, caplog):
+def test_what_trades_time_for_memory_may_change_in_a_stopped_run(run, interrupted, caplog):
     """Out of memory at night, continued with gradient checkpointing in the morning: the same run."""
     whole, _ = run("whole")
-    restore = interrupt_in_epoch(monkeypatch, 3)
-    with pytest.raises(KeyboardInterrupt):
-        run("cut")
-    restore()
+    interrupted("cut", in_epoch=3)
     caplog.set_level(logging.INFO)
     continued, _ = run("cut", gradient_checkpointing=True, workers=0)
     assert "Continuing emotalk_model_epoch2_" in caplog.text
