@@ -22,6 +22,13 @@ This table is made from `workflow/schemas/config.schema.yaml` by `python -m emot
 | setting | default | values | meaning |
 | --- | --- | --- | --- |
 """
+_BOUNDS = {
+    "minimum": "≥",
+    "exclusiveMinimum": ">",
+    "maximum": "≤",
+    "exclusiveMaximum": "<",
+    "multipleOf": "multiple of",
+}
 
 
 def reference(schema: Mapping[str, Any]) -> str:
@@ -57,11 +64,7 @@ def _values(described: Mapping[str, Any]) -> str:
     if "enum" in described:
         return ", ".join(f"`{value}`" for value in described["enum"])
     kind = described["type"]
-    bounds = [
-        f"{sign} {described[key]}"
-        for key, sign in (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("multipleOf", "multiple of"))
-        if key in described
-    ]
+    bounds = [f"{sign} {described[key]}" for key, sign in _BOUNDS.items() if key in described]
     if kind == "array":
         return f"list of {_values(described['items'])}"
     return " ".join([" or ".join(kind) if isinstance(kind, list) else kind, ", ".join(bounds)]).strip()

@@ -23,3 +23,7 @@ class TrainingError(EmoTalkError):
 
 class EvaluationError(EmoTalkError):
     """Predictions cannot be scored, or a model falls short of what the configuration asks."""
+
+
+class Interrupted(Exception):  # noqa: N818 - nothing went wrong
+    """A signal asked to stop, and everything is saved."""

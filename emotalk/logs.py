@@ -1,33 +1,63 @@
 """Logging of one job: to its file and to the terminal, errors as sentences instead of tracebacks."""
 
+import errno
 import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from emotalk.errors import EmoTalkError
+from emotalk.errors import EmoTalkError, Interrupted
+
+INTERRUPTED_EXIT_CODE = 75
+"""What sysexits.h calls a temporary failure: try again, and the work goes on."""
+_ERROR = "Error: "
+_NOT_AGAIN = " (Not tried again.)"
+_DEFECT = "This is a defect of the program, not of your data; please report it with these lines:"
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 
 
 @contextmanager
-def job_log(path: str | Path) -> Iterator[None]:
+def job_log(path: str | Path, *, goes_on: bool = False, level: int = logging.INFO) -> Iterator[None]:
     """Send log lines and warnings of the enclosed work to `path` and to standard error.
 
-    An :class:`EmoTalkError` ends the process with exit code 1 and its message; anything else is a defect of the
-    program and keeps its traceback, which goes to the file too.
+    An :class:`EmoTalkError` ends the process with exit code 1 and its message; an :class:`Interrupted` with
+    `INTERRUPTED_EXIT_CODE`; anything else is a defect of the program and keeps its traceback, which goes to the file
+    too.
+
+    Parameters
+    ----------
+    goes_on
+        Whether the same job wrote to this log before, in an earlier attempt or in its launcher. It is added to then;
+        and if it ends with an error of the user's input, which trying again does not mend, this ends at once.
+    level
+        Least level of what is logged.
     """
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    file = logging.FileHandler(path, mode="w", encoding="utf-8")
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    before = path.read_text(encoding="utf-8").splitlines() if goes_on and path.exists() else []
+    file = logging.FileHandler(path, mode="a" if goes_on else "w", encoding="utf-8")
     terminal = logging.StreamHandler(sys.stderr)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=[file, terminal]
-    )
+    logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=[file, terminal])
     logging.captureWarnings(True)
+    last = before[-1].partition(" ")[2] if before else ""
+    if last.startswith(_ERROR):
+        logging.error("%s%s", last.removesuffix(_NOT_AGAIN), _NOT_AGAIN)
+        sys.exit(1)
     try:
         yield
     except EmoTalkError as error:
-        logging.error("Error: %s", "\n".join([str(error), *getattr(error, "__notes__", [])]))
+        logging.error("%s%s", _ERROR, " ".join([str(error), *getattr(error, "__notes__", [])]))
+        sys.exit(1)
+    except Interrupted as stop:
+        logging.warning("%s", stop)
+        sys.exit(INTERRUPTED_EXIT_CODE)
+    except OSError as error:
+        if error.errno not in _DISK_ERRORS:
+            logging.exception("%s", _DEFECT)
+        else:
+            logging.error("%s%s. Make room or give access, and type the command again.", _ERROR, error)
         sys.exit(1)
     except Exception:
-        logging.exception("This is a defect of the program, not of your data; please report it with these lines:")
+        logging.exception("%s", _DEFECT)
         sys.exit(1)

@@ -3,7 +3,8 @@
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from pickle import UnpicklingError
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -61,8 +62,7 @@ def load_weights(
     """
     path = Path(path)
     card = read_card(path)
-    if path.suffix == ".json":
-        path = path.with_suffix(".safetensors")
+    path = weights_file(path)
     if encoder is not None:
         configs = {"content": encoder, "emotion": encoder}
     else:
@@ -72,6 +72,11 @@ def load_weights(
     if ignored:
         _LOG.warning("%s holds %d entries that the network does not have: %s", path, len(ignored), ", ".join(ignored))
     return network.to(device).eval()
+
+
+def weights_file(path: Path) -> Path:
+    """File that holds the tensors: of a card, the one beside it."""
+    return path.with_suffix(".safetensors") if path.suffix == ".json" else path
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -90,11 +95,42 @@ def read_state(path: Path) -> dict[str, Tensor]:
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except (SafetensorError, OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
         raise WeightsError(f"{path} is no readable weights file: {error}") from None
-    except Exception as error:  # UnpicklingError is what weights_only raises for anything but tensors.
-        raise WeightsError(f"{path} holds more than tensors and is not loaded: {error}") from None
+    except UnpicklingError:  # Its text advises to load the file all the same.
+        raise WeightsError(f"{path} holds more than tensors, or is damaged; it is not loaded.") from None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{path} is no table of tensors. A training checkpoint becomes weights by rule 'extract'.")
     return state
+
+
+class Mismatch(NamedTuple):
+    """How a state differs from what a network has, by names of parameters."""
+
+    missing: list[str]
+    unexpected: list[str]
+    unlike: list[str]
+    """In another shape."""
+
+    def __bool__(self) -> bool:
+        return any(self[:])
+
+    def __str__(self) -> str:
+        kinds = ((self.missing, "missing"), (self.unexpected, "unexpected"), (self.unlike, "of another shape"))
+        return "; ".join(f"{len(names)} parameters are {what} ({_first(names)})" for names, what in kinds if names)
+
+
+def _first(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+
+
+def compare(network: EmoTalk, state: Mapping[str, Tensor], prefix: str = "") -> Mismatch:
+    """How a state under either names differs from the network's parameters whose names begin with `prefix`."""
+    wanted = {name: value for name, value in released_names(network.state_dict()).items() if name.startswith(prefix)}
+    given = released_names(state)
+    return Mismatch(
+        missing=[name for name in wanted if name not in given],
+        unexpected=[name for name in given if name not in wanted],
+        unlike=[name for name in wanted if name in given and given[name].shape != wanted[name].shape],
+    )
 
 
 def fit_state(network: EmoTalk, state: Mapping[str, Tensor], source: str) -> list[str]:
@@ -110,22 +146,22 @@ def fit_state(network: EmoTalk, state: Mapping[str, Tensor], source: str) -> lis
     WeightsError
         If a parameter is missing or has another shape.
     """
-    wanted = released_names(network.state_dict())
-    given = released_names(state)
-    missing = [name for name in wanted if name not in given]
-    unlike = [name for name in wanted if name in given and given[name].shape != wanted[name].shape]
-    if missing or unlike:
-        found = [
-            f"{len(names)} parameters {what}, {names[0]} first"
-            for names, what in ((missing, "are missing"), (unlike, "have another shape"))
-            if names
-        ]
+    mismatch = compare(network, state)
+    if mismatch.missing or mismatch.unlike:
         raise WeightsError(
-            f"{source} does not fit the network: {'; '.join(found)}. Encoder sizes come from the card beside the "
-            "weights; for weights without a card pass them as 'encoder'."
+            f"{source} does not fit the network: {mismatch}. Encoder sizes come from the card beside the weights; for "
+            "weights without a card pass them as 'encoder'."
         )
-    network.load_state_dict(current_names({name: given[name] for name in wanted}))
-    return [name for name in given if name not in wanted]
+    take_what_fits(network, state, mismatch)
+    return mismatch.unexpected
+
+
+def take_what_fits(network: EmoTalk, state: Mapping[str, Tensor], mismatch: Mismatch) -> int:
+    """Put the parameters of a state that fit into a network; returns how many they are."""
+    left_out = {*mismatch.unexpected, *mismatch.unlike}
+    fitting = {name: value for name, value in released_names(state).items() if name not in left_out}
+    network.load_state_dict(current_names(fitting), strict=False)
+    return len(fitting)
 
 
 def save_weights(network: EmoTalk, folder: Path, name: str) -> None:

@@ -94,10 +94,8 @@ class Batch:
         Which terms a reconstruction counts in; one that is not cross is self.
     labels : (R,) int64
         Emotion classes, `UNLABELLED` for none.
-    num_examples
-        E.
-    clip_ids
-        Clips heard in the batch.
+    examples
+        The E rows of the manifest.
     """
 
     heard: Heard
@@ -106,8 +104,12 @@ class Batch:
     is_cross: Tensor
     has_velocity: Tensor
     labels: Tensor
-    num_examples: int
-    clip_ids: Sequence[str]
+    examples: Sequence[Example]
+
+    @property
+    def num_examples(self) -> int:
+        """E."""
+        return len(self.examples)
 
     @property
     def mask(self) -> Tensor:
@@ -174,8 +176,7 @@ class BatchMaker:
             is_cross=torch.tensor([item.term == "cross" for item in items]),
             has_velocity=torch.tensor([item.has_velocity for item in items]),
             labels=torch.tensor([item.label for item in items]),
-            num_examples=len(examples),
-            clip_ids=clip_ids,
+            examples=examples,
         )
 
     def _hear(self, clip_ids: Sequence[str]) -> Heard:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from emotalk.training.schedule import Example
+from emotalk.training.settings import TrainingSettings
 
 _POOL = 256
 """About as many consecutive examples of an epoch are sorted by length: beyond, its order stays random."""
@@ -45,3 +46,17 @@ def _length(example: Example) -> float:
 def in_groups(items: Sequence[list[Example]], size: int) -> list[Sequence[list[Example]]]:
     """Consecutive batches in groups of `size`, one optimizer step each; the last may be smaller."""
     return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def plan_steps(examples: Sequence[Example], settings: TrainingSettings) -> list[Sequence[list[Example]]]:
+    """Optimizer steps of an epoch with these examples: the batches of each."""
+    return in_groups(form_batches(examples, settings.batch_size, settings.max_frames_per_batch), settings.accumulate)
+
+
+def share_of(group: Sequence[list[Example]], rank: int, count: int) -> list[list[Example]]:
+    """What one of `count` processes computes of a step: of each batch a part as large as those of the others.
+
+    Where parts cannot be equal, the larger one goes to the next process with each batch. A process may get nothing.
+    """
+    parts = (batch[(rank + number) % count :: count] for number, batch in enumerate(group))
+    return [part for part in parts if part]

@@ -1,121 +1,206 @@
-"""Checkpoints: what a run needs to continue, written so that the last good one is never lost."""
+"""The folder of a run's checkpoints: which is the newest good one, which are kept, when a run begins anew."""
 
+import json
+import logging
 import os
-import random
 import re
 import shutil
 import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import torch
+from filelock import FileLock, Timeout
 
 from emotalk.errors import TrainingError
+from emotalk.training.acceptance import ACCEPTED, FINISHED
+from emotalk.training.checkpoint_file import (
+    CHECKSUM,
+    PARTIAL,
+    check_complete,
+    checksum_of,
+    read_checkpoint,
+    write_checkpoint,
+)
+from emotalk.training.identity import differences
 
-_NAME = re.compile(r"emotalk_model_epoch(\d+)_.*\.pth")
-_FINISHED = "finished"
+_LOG = logging.getLogger(__name__)
+_NAME = re.compile(r"emotalk_model_epoch(\d+)(?:_step(\d+))?_(\d{8}T\d{6})\.pth")
+_IDENTITY = "run.json"
+_LOCK_WAIT_S = 30.0
+"""A job that was just killed holds its lock for a moment."""
+
+
+class Position(NamedTuple):
+    """How far a run is: epochs that are complete, and steps of the one that follows."""
+
+    epoch: int
+    step: int = 0
 
 
 class CheckpointFolder:
-    """Checkpoints of one run, named `emotalk_model_epoch<N>_<time>.pth`; the newest is the one of the highest epoch."""
+    """Checkpoints of one run.
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder
-        folder.mkdir(parents=True, exist_ok=True)
+    Their names are `emotalk_model_epoch<N>_<time>.pth`, and `emotalk_model_epoch<N>_step<S>_<time>.pth` within the
+    epoch after the N-th.
 
-    def newest(self) -> Path | None:
-        """Checkpoint of the highest epoch, or None."""
-        return max(self._all(), key=_epoch, default=None)
-
-    def _all(self) -> list[Path]:
-        return [path for path in self.path.iterdir() if _NAME.fullmatch(path.name)]
-
-    def starting_point(self, epochs: int, manner: str) -> Path | None:
-        """Checkpoint to continue from on the way to `epochs`, or None to begin.
-
-        A run that has finished and is asked for again begins anew: it was forced. So does one that is asked for fewer
-        epochs than it has had. One whose `epochs` were raised continues, and one that is asked for in another manner
-        is finished already.
-
-        Parameters
-        ----------
-        manner
-            Settings that decide how a run is computed and not what.
-        """
-        mark, newest = self.path / _FINISHED, self.newest()
-        last = _epoch(newest) if newest else 0
-        if last > epochs or (last == epochs and mark.exists() and mark.read_text(encoding="utf-8") == manner):
-            for path in self._all():
-                path.unlink()
-        mark.unlink(missing_ok=True)
-        return self.newest()
-
-    def save(self, epoch: int, content: dict[str, Any]) -> Path:
-        """Write the checkpoint of an epoch beside and rename it, then remove the older ones."""
-        older = self._all()
-        path = self.path / f"emotalk_model_epoch{epoch}_{time.strftime('%Y%m%dT%H%M%S')}.pth"
-        partial = path.with_suffix(".partial")
-        with open(partial, "wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        for old in older:
-            if old != path:
-                old.unlink()
-        return path
-
-    def finish(self, out: Path, manner: str) -> None:
-        """Give the last checkpoint out as the finished run, without a second copy where the disk allows."""
-        newest = self.newest()
-        assert newest is not None, "a run ends with a checkpoint"
-        out.unlink(missing_ok=True)
-        try:
-            os.link(newest, out)
-        except OSError:
-            shutil.copyfile(newest, out)
-        (self.path / _FINISHED).write_text(manner, encoding="utf-8")
-
-
-def _epoch(path: Path) -> int:
-    match = _NAME.fullmatch(path.name)
-    assert match is not None
-    return int(match[1])
-
-
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Content of a checkpoint. The file is data, never code.
+    Parameters
+    ----------
+    folder
+        Made if it is not there.
 
     Raises
     ------
     TrainingError
-        If it is missing, damaged or no checkpoint.
+        If it cannot be written.
     """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # What torch raises for damaged files is no closed set.
-        raise TrainingError(
-            f"{path} is no readable checkpoint ({str(error).partition(chr(10))[0]}). "
-            "Remove it: training then continues from an older one beside it, or begins."
-        ) from None
-    if not isinstance(content, dict) or "epoch" not in content:
-        raise TrainingError(f"{path} is no checkpoint of this program. Remove it, or give another.")
-    return content
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._unwritable(error) from None
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Context in which no other process trains this run; what a killed one left half written is removed.
+
+        Raises
+        ------
+        TrainingError
+            If another process does not let go.
+        """
+        lock = FileLock(self.path / "lock", timeout=_LOCK_WAIT_S)
+        try:
+            lock.acquire()
+            for path in self.path.iterdir():
+                is_orphan = path.suffix == CHECKSUM and not path.with_suffix("").exists()
+                if path.suffix == PARTIAL or is_orphan:
+                    path.unlink()
+        except Timeout:
+            raise TrainingError(
+                f"Another process trains this run, in {self.path}: a job that outlived its workflow, perhaps. "
+                "Wait for it, or stop it, and type the command again."
+            ) from None
+        except OSError as error:
+            raise self._unwritable(error) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _unwritable(self, error: OSError) -> TrainingError:
+        return TrainingError(
+            f"The folder {self.path} cannot be written ({error.strerror}). Make it writable, or set 'results' to "
+            "another place."
+        )
+
+    def all(self) -> list[Path]:
+        """All checkpoints, the newest first: the highest epoch and step, whatever a clock said."""
+        found = [path for path in self.path.iterdir() if _NAME.fullmatch(path.name)]
+        return sorted(found, key=lambda path: (position_of(path), path.name), reverse=True)
+
+    def begin_anew_if_asked(self, epochs: int, request: str) -> None:
+        """Remove all checkpoints of a run that is to begin anew.
+
+        That is one which has finished, was accepted by the workflow and is asked for again just so: it was forced. And
+        one of which fewer epochs are asked than it has had. One whose `epochs` were raised continues, and one that is
+        asked for in another manner needs no more training.
+
+        Parameters
+        ----------
+        request
+            From `TrainingSettings.request`.
+        """
+        accepted, checkpoints = self.path / ACCEPTED, self.all()
+        was_accepted = accepted.is_file() and accepted.read_text(encoding="utf-8") == request
+        if checkpoints and (was_accepted or position_of(checkpoints[0]) > (epochs, 0)):
+            _LOG.info("This run was finished and is asked for again, or for fewer epochs: it begins anew.")
+            for path in checkpoints:
+                _remove(path)
+        for name in (ACCEPTED, FINISHED):
+            (self.path / name).unlink(missing_ok=True)
+
+    def tell_of_other_runs(self, identity: Mapping[str, Any]) -> None:
+        """Log how the runs beside this one differ: who changes a setting by mistake should know why all begins anew."""
+        for other in sorted(self.path.parent.glob(f"*/{_IDENTITY}")):
+            if other.parent != self.path and CheckpointFolder(other.parent).all():
+                unlike = differences(json.loads(other.read_text(encoding="utf-8")), identity)
+                _LOG.info("%s holds checkpoints of another run (%s).", other.parent, "; ".join(unlike))
+        (self.path / _IDENTITY).write_text(json.dumps(identity, indent=2) + "\n", encoding="utf-8")
+
+    def newest(self, identity: Mapping[str, Any]) -> tuple[Path, dict[str, Any]] | None:
+        """Newest complete checkpoint and its content, or None if there is none; damaged ones are put aside and named.
+
+        Raises
+        ------
+        TrainingError
+            If it is of another run.
+        """
+        for path in self.all():
+            try:
+                check_complete(path)
+                content = read_checkpoint(path)
+            except TrainingError as error:
+                path.replace(path.with_name(path.name + ".broken"))
+                _LOG.warning("%s It is put aside as %s.broken, and the one before it is taken.", error, path.name)
+                continue
+            unlike = differences(content["identity"], identity)
+            if unlike:
+                raise TrainingError(
+                    f"{path} is of another run: {'; '.join(unlike)}. Continuing needs the settings and data that a run "
+                    "began with. Put them back, or remove this file."
+                )
+            _LOG.info("Continuing %s: epoch %d, loss %.6f", path.name, content["epoch"], content["loss"])
+            return path, content
+        return None
+
+    def store(self, content: dict[str, Any], keep_last: int, best_epochs: Sequence[int]) -> None:
+        """Write a checkpoint, and then remove those that are no longer wanted.
+
+        Raises
+        ------
+        TrainingError
+            If it cannot be written; the others stay.
+        """
+        step = f"_step{content['step']}" if content["step"] else ""
+        path = self.path / f"emotalk_model_epoch{content['epoch']}{step}_{time.strftime('%Y%m%dT%H%M%S')}.pth"
+        write_checkpoint(path, content)
+        kept = {Position(epoch) for epoch in best_epochs}
+        for old in self.all()[keep_last:]:
+            if old != path and position_of(old) not in kept:
+                _remove(old)
+
+    def finish(self, out: Path, request: str, epochs: Sequence[int]) -> None:
+        """Give a checkpoint out as the finished run, without a second copy where the disk allows.
+
+        Parameters
+        ----------
+        request
+            From `TrainingSettings.request`.
+        epochs
+            Whose checkpoint it may be, the preferred one first; the last one is there.
+        """
+        ends = {position_of(path).epoch: path for path in self.all() if not position_of(path).step}
+        source = next(ends[epoch] for epoch in epochs if epoch in ends)
+        _LOG.info("%s becomes %s.", source.name, out)
+        out.unlink(missing_ok=True)
+        try:
+            os.link(source, out)
+        except OSError:
+            shutil.copyfile(source, out)
+        (self.path / FINISHED).write_text(request, encoding="utf-8")
 
 
-def random_states() -> dict[str, Any]:
-    """States of all random generators that training draws from."""
-    return {
-        "python": random.getstate(),
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-    }
+def position_of(path: Path) -> Position:
+    """Position that a checkpoint's name tells."""
+    match = _NAME.fullmatch(path.name)
+    assert match is not None
+    return Position(int(match[1]), int(match[2] or 0))
 
 
-def restore_random_states(states: dict[str, Any]) -> None:
-    """Put all random generators back; a run moved to another number of GPUs keeps those that it has."""
-    version, internal, gauss = states["python"]
-    random.setstate((version, tuple(internal), gauss))
-    torch.set_rng_state(states["torch"])
-    for device, state in enumerate(states["cuda"][: torch.cuda.device_count()]):
-        torch.cuda.set_rng_state(state, device)
+def _remove(path: Path) -> None:
+    path.unlink()
+    checksum_of(path).unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from emotalk.model.card import write_card
 from emotalk.model.network import EmoTalk
 from emotalk.model.weights import load_weights, save_weights
 from emotalk.provenance import library_versions
-from emotalk.training.checkpoint import read_checkpoint
+from emotalk.training.checkpoint_file import read_checkpoint
 
 _LOG = logging.getLogger(__name__)
 _NAME = "emotalk"
@@ -45,7 +45,8 @@ def extract_weights(
     content = read_checkpoint(checkpoint)
     encoders = content["encoders"]
     network = EmoTalk.from_configs(Wav2Vec2Config(**encoders["content"]), Wav2Vec2Config(**encoders["emotion"]))
-    network.load_state_dict(content["model"])
+    average = content["average"] or {"weights": {}}
+    network.load_state_dict(content["model"] | average["weights"])
     save_weights(network, folder, _NAME)
     write_card(folder / f"{_NAME}.json", _card(content, recipe))
     store = ClipStore(clips)
@@ -66,6 +67,7 @@ def _card(content: dict[str, Any], recipe: dict[str, Any]) -> dict[str, Any]:
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "licence": "Weights trained on RAVDESS or 3D-ETF are for non-commercial use: so are their data.",
         "epochs": content["epoch"],
+        "is_average": content["average"] is not None,
         "losses": {row["split"]: {name: value for name, value in row.items() if name != "split"} for row in last},
         "recipe": recipe,
         "run": content["identity"],

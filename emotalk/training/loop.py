@@ -1,8 +1,8 @@
-"""The training loop."""
+"""The training of one run, from its files to its files."""
 
 import logging
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +11,23 @@ import torch
 from emotalk.corpus.alignments import Alignments
 from emotalk.corpus.clips import ClipStore
 from emotalk.errors import TrainingError
-from emotalk.progress import Progress
 from emotalk.provenance import fingerprint
 from emotalk.training.batches import BatchMaker
-from emotalk.training.batching import form_batches
-from emotalk.training.checkpoint import CheckpointFolder, read_checkpoint
+from emotalk.training.batching import plan_steps, share_of
+from emotalk.training.checkpoint import CheckpointFolder
+from emotalk.training.checkpoint_file import read_checkpoint
+from emotalk.training.diagnosis import write_diagnosis
 from emotalk.training.features import cached_features
+from emotalk.training.guard import NonFiniteError
 from emotalk.training.history import History
-from emotalk.training.objectives import TERMS
 from emotalk.training.precision import choose_precision
 from emotalk.training.preflight import Workload, check_resources, footprint
 from emotalk.training.preparation import prepare_network
+from emotalk.training.processes import ALONE, Processes
+from emotalk.training.run import Run
 from emotalk.training.schedule import Schedule
 from emotalk.training.settings import TrainingSettings
+from emotalk.training.signals import Interruption
 from emotalk.training.trainer import Trainer
 
 _LOG = logging.getLogger(__name__)
@@ -35,71 +39,97 @@ def train(
     alignments: str | Path,
     *,
     folder: str | Path,
+    diagnosis: str | Path,
     settings: TrainingSettings,
     device: torch.device,
+    processes: Processes = ALONE,
 ) -> None:
     """Train the network over the manifest's epochs, continuing from the newest checkpoint of the same run.
 
     Writes `checkpoint.pth` and `metrics.parquet` into `folder` at the end, and keeps resumable checkpoints below
     `folder/checkpoints`, in a subfolder named by a fingerprint of data and settings: other settings never meet them.
 
+    Parameters
+    ----------
+    diagnosis
+        JSON file that is written if a loss or gradient is not finite.
+    processes
+        Those that train together, each of which calls this.
+
     Raises
     ------
+    Interrupted
+        After SIGTERM, SIGINT or SIGUSR1, when everything is saved.
     TrainingError
-        If the manifest is too short, memory or disk cannot be enough, a checkpoint is unreadable, or a loss is not
-        finite.
+        If the manifest is too short, memory or disk cannot be enough, checkpoints cannot be read or written, or a loss
+        or gradient is not finite.
     """
-    folder = Path(folder)
-    store, schedule = ClipStore(clips), Schedule(manifest)
-    if schedule.num_epochs() < settings.epochs:
-        raise TrainingError(f"{manifest} holds {schedule.num_epochs()} epochs, {settings.epochs} are asked for.")
+    folder, store, schedule = Path(folder), ClipStore(clips), Schedule(manifest)
+    _check_schedule(schedule, settings, manifest)
     precision = choose_precision(settings.precision, device)
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")  # TF32, for what mixed precision leaves in fp32.
     aligned = Alignments(alignments)
     data = {"clips": store.digest(), "schedule": schedule.digest(), "alignments": aligned.digest(schedule.pairs())}
     identity = settings.identity() | data | {"precision": precision}
-    run = fingerprint(identity)
-    checkpoints = CheckpointFolder(folder / "checkpoints" / run)
-    if device.type == "cuda":
-        torch.set_float32_matmul_precision("high")  # TF32, for what mixed precision leaves in fp32.
-    network, resolved = prepare_network(settings, device)
-    first = schedule.examples("train", 1)
-    workload = Workload.of(form_batches(first, settings.batch_size, settings.max_frames_per_batch))
-    check_resources(footprint(network, settings, precision, workload), workload, checkpoints.path, device)
-    features = cached_features(network, store, Path(clips[0]).parent / "features") if settings.cache_features else None
-    make = BatchMaker(store, aligned, network.conv_frames, settings.velocity_on, features)
-    trainer = Trainer(network, make, settings, schedule.training_subjects(), precision)
-    _LOG.info("Run %s: %s", run, trainer.describe())
+    with Interruption() as interruption:
+        network, resolved = prepare_network(settings, device)
+        if processes.rank:
+            torch.manual_seed(settings.seed + processes.rank)  # Equal parameters, unlike dropout.
+        identity["init_weights"]["source"] = resolved.get("init_weights")
+        run_name = fingerprint(identity)
+        checkpoints = CheckpointFolder(folder / "checkpoints" / run_name)
+        steps = plan_steps(schedule.examples("train", 1), settings)
+        workload = Workload.of([part for step in steps for part in share_of(step, 0, processes.count)])
+        need = footprint(network, settings, precision, workload)
+        check_resources(
+            need, workload, checkpoints.path, device, num_checkpoints=settings.keep_last + settings.num_best
+        )
+        with processes.main_first():
+            cache = Path(clips[0]).parent / "features"
+            features = cached_features(network, store, cache) if settings.cache_features else None
+        make = BatchMaker(store, aligned, network.conv_frames, settings.velocity_on, features)
+        trainer = Trainer(network, make, settings, schedule.training_subjects(), precision, processes=processes)
+        _LOG.info("Run %s: %s", run_name, trainer.describe())
+        with checkpoints.locked() if processes.is_main else nullcontext():
+            checkpoint = _checkpoint(checkpoints, identity, settings, processes)
+            tensorboard = folder / "tensorboard" / run_name if processes.is_main else None
+            history = History(checkpoint["history"] if checkpoint else [], tensorboard)
+            facts = {"identity": identity, "resolved_encoders": resolved}
+            run = Run(trainer, schedule, checkpoints, settings, facts, history=history, processes=processes)
+            if checkpoint:
+                run.continue_from(checkpoint)
+            del checkpoint  # At full size it holds 7 GiB.
+            try:
+                run.train(interruption)
+            except NonFiniteError as error:
+                where = {**run.whereabouts(), "precision": precision, "losses_before": history.rows[-2:]}
+                weights = settings.loss_weights
+                write_diagnosis(Path(diagnosis), error, where, network=network, make=make, weights=weights)
+                raise NonFiniteError(f"{error} {diagnosis} tells more.", error.examples, error.found) from None
+            if processes.is_main:
+                history.write(folder / "metrics.parquet")
+                checkpoints.finish(folder / "checkpoint.pth", settings.request(), run.epochs_to_deliver())
 
-    done, rows = 0, []
-    newest = checkpoints.starting_point(settings.epochs, settings.manner())
-    if newest is not None:
-        checkpoint = read_checkpoint(newest)
-        trainer.restore(checkpoint)
-        done, rows = checkpoint["epoch"], checkpoint["history"]
-        _LOG.info("Continuing %s: epoch %d, loss %.6f", newest.name, done, checkpoint["loss"])
-        del checkpoint  # At full size it holds 7 GiB.
-    history = History(rows, folder / "tensorboard" / run)
 
-    saved = time.monotonic()
-    held_out = schedule.examples("validation")
-    with Progress(trainer.num_steps(first) * (settings.epochs - done), "Training", "steps") as shown:
-        for epoch in range(done + 1, settings.epochs + 1):
-            losses = trainer.train_epoch(epoch, schedule.examples("train", epoch), shown)
-            history.add(epoch, "train", losses)
-            if held_out:
-                history.add(epoch, "validation", trainer.validate(held_out))
-            _tell(epoch, settings.epochs, history.rows)
-            if epoch == settings.epochs or time.monotonic() - saved >= 60 * settings.checkpoint_every_minutes:
-                content = {"epoch": epoch, "loss": losses["loss"], "history": history.rows, "identity": identity}
-                checkpoints.save(epoch, content | trainer.state() | {"resolved_encoders": resolved})
-                saved = time.monotonic()
-    history.write(folder / "metrics.parquet")
-    checkpoints.finish(folder / "checkpoint.pth", settings.manner())
+def _check_schedule(schedule: Schedule, settings: TrainingSettings, manifest: str | Path) -> None:
+    if schedule.num_epochs() < settings.epochs:
+        raise TrainingError(f"{manifest} holds {schedule.num_epochs()} epochs, {settings.epochs} are asked for.")
+    if settings.needs_validation and not schedule.examples("validation"):
+        raise TrainingError(
+            "train.early_stopping, train.deliver: best and train.keep_best decide by validation, and the manifest "
+            "holds no validation example. Hold subjects out under 'split', or switch them off."
+        )
 
 
-def _tell(epoch: int, epochs: int, rows: list[dict[str, Any]]) -> None:
-    """Log the losses of an epoch."""
-    for row in rows:
-        if row["epoch"] == epoch:
-            terms = ", ".join(f"{name} {row[name]:.5f}" for name in TERMS)
-            _LOG.info("epoch %d of %d, %s: loss %.5f (%s)", epoch, epochs, row["split"], row["loss"], terms)
+def _checkpoint(
+    checkpoints: CheckpointFolder, identity: Mapping[str, Any], settings: TrainingSettings, processes: Processes
+) -> dict[str, Any] | None:
+    """Checkpoint to continue from, the same in all processes, or None to begin."""
+    found = None
+    if processes.is_main:
+        checkpoints.tell_of_other_runs(identity)
+        checkpoints.begin_anew_if_asked(settings.epochs, settings.request())
+        found = checkpoints.newest(identity)
+    path = processes.gather(found[0] if found else None)[0]
+    return found[1] if found else read_checkpoint(path) if path else None

@@ -53,6 +53,18 @@ def loss_terms(tracks: Tensor, logits: Tensor, batch: Batch) -> dict[str, Tensor
     return {name: value / batch.num_examples for name, value in sums.items()}
 
 
+def motion_variance(tracks: Tensor, batch: Batch) -> dict[str, Tensor]:
+    """Variance over time of predictions and of targets, each a mean over reconstructions and channels."""
+    mask = batch.mask[..., None]
+    count = mask.sum(dim=1).clamp(min=1)
+
+    def over_time(values: Tensor) -> Tensor:
+        deviation = (values - (values * mask).sum(dim=1, keepdim=True) / count[:, None]) * mask
+        return (deviation.square().sum(dim=1) / count).mean()
+
+    return {"predicted_variance": over_time(tracks), "target_variance": over_time(batch.targets)}
+
+
 def total_loss(terms: dict[str, Tensor], weights: LossWeights) -> Tensor:
     """Weighted sum of the terms (equation 6)."""
     return sum((getattr(weights, name) * terms[name] for name in TERMS), start=torch.zeros_like(terms["cross"]))

@@ -13,6 +13,7 @@ from transformers import Wav2Vec2Config
 from emotalk.errors import TrainingError
 from emotalk.model.network import EmoTalk
 from emotalk.timing import FPS, SAMPLING_RATE
+from emotalk.training.device import free_memory
 from emotalk.training.schedule import Example
 from emotalk.training.settings import TrainingSettings
 
@@ -35,17 +36,18 @@ class Footprint:
     holds_both: bool
     """Whether gradients are held beside all activations: those of the batch before, if they accumulate; on the CPU
     always, whose heap does not give freed activations to gradients (measured)."""
+    average: int = 0
 
     @property
     def peak(self) -> int:
         """Most that is held at once; a backward frees activations as it makes gradients."""
         passing = (self.gradients, self.activations)
-        return self.parameters + self.moments + (sum(passing) if self.holds_both else max(passing))
+        return self.parameters + self.moments + self.average + (sum(passing) if self.holds_both else max(passing))
 
     @property
     def checkpoint(self) -> int:
         """Bytes of a checkpoint on disk."""
-        return self.parameters + self.moments
+        return self.parameters + self.moments + self.average
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ def footprint(network: EmoTalk, settings: TrainingSettings, precision: str, work
         moments=_MOMENTS * _bytes(trainable) * _MOMENT_BYTES[settings.optimizer_state] // _FP32,
         activations=max(kept + copies, waves),
         holds_both=settings.accumulate > 1 or on_cpu,
+        average=0 if settings.ema_decay is None else _bytes(trainable),
     )
 
 
@@ -127,7 +130,9 @@ def _activations(
     return layer * count
 
 
-def check_resources(need: Footprint, workload: Workload, folder: Path, device: torch.device) -> None:
+def check_resources(
+    need: Footprint, workload: Workload, folder: Path, device: torch.device, *, num_checkpoints: int
+) -> None:
     """Tell in one line what the run needs and what there is.
 
     Parameters
@@ -135,23 +140,27 @@ def check_resources(need: Footprint, workload: Workload, folder: Path, device: t
     need
         Of which the parameters lie in memory already.
     folder
-        Where checkpoints go; a new one is written beside the last.
+        Where checkpoints go.
+    num_checkpoints
+        How many are kept; a new one is complete before an old one is removed.
 
     Raises
     ------
     TrainingError
         If memory or disk cannot be enough.
     """
-    memory, disk = _free_memory(device), shutil.disk_usage(folder).free
+    memory, disk = free_memory(device), shutil.disk_usage(folder).free
     present = sum(path.stat().st_size for path in folder.glob("*.pth"))
     _LOG.info(
         "Memory: about %s at once (parameters %s, Adam %s, gradients %s %s %s of activations for a batch of %d "
-        "frames); free besides the parameters: %s. Disk: 2 checkpoints of %s; free: %s.",
+        "frames); free besides the parameters: %s. Disk: %d checkpoints of %s; free: %s.",
         *map(_size, (need.peak, need.parameters, need.moments, need.gradients)),
         "and" if need.holds_both else "or",
         _size(need.activations),
         workload.content,
-        *map(_size, (memory, need.checkpoint, disk)),
+        _size(memory),
+        num_checkpoints + 1,
+        *map(_size, (need.checkpoint, disk)),
     )
     if need.peak - need.parameters > memory:
         raise TrainingError(
@@ -160,23 +169,13 @@ def check_resources(need: Footprint, workload: Workload, folder: Path, device: t
             "set train.max_frames_per_batch; then train.gradient_checkpointing, train.optimizer_state: 8bit, "
             "train.freeze, in this order. docs/small-cards.md tells what each saves."
         )
-    if 2 * need.checkpoint > disk + present:
+    if (num_checkpoints + 1) * need.checkpoint > disk + present:
         raise TrainingError(
-            f"{folder} has {_size(disk)} free, and two checkpoints of {_size(need.checkpoint)} must fit: a new one is "
-            "complete before the last is removed. Make room, or set 'results' to another disk."
+            f"{folder} has {_size(disk)} free, and {num_checkpoints + 1} checkpoints of {_size(need.checkpoint)} must "
+            "fit: a new one is complete before an old one is removed. Make room, lower train.keep_last or "
+            "train.keep_best, or set 'results' to another disk."
         )
 
 
 def _size(num_bytes: float) -> str:
     return f"{num_bytes / _GIB:.1f} GiB" if num_bytes >= _GIB else f"{num_bytes / 2**20:.0f} MiB"
-
-
-def _free_memory(device: torch.device) -> float:
-    """Bytes free on a device; infinite where the system does not tell."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration):
-        return float("inf")

@@ -3,21 +3,27 @@
 import torch
 
 from emotalk.model.freezing import freeze
+from emotalk.model.initial import begin_from
 from emotalk.model.network import EmoTalk
 from emotalk.model.pretrained import build_network
 from emotalk.training.settings import TrainingSettings
 
 
 def prepare_network(settings: TrainingSettings, device: torch.device) -> tuple[EmoTalk, dict[str, str]]:
-    """Network on a device, and what the sources of its encoders turned out to be.
+    """Network on a device, and what the sources of its weights turned out to be.
 
     Raises
     ------
     WeightsError
-        If an encoder cannot be loaded, or has fewer layers than are to be frozen.
+        If an encoder or the initial weights cannot be loaded, or fewer layers are there than are to be frozen.
     """
     torch.manual_seed(settings.seed)
     network, resolved = build_network(settings.content_encoder, settings.emotion_encoder)
+    initial = settings.init_weights
+    if initial.source is not None:
+        resolved["init_weights"] = begin_from(
+            network, initial.source, encoders_only=initial.parts == "encoders", strict=initial.strict
+        )
     network.to(device)
     freeze(network.audio_encoder_cont, settings.freeze.content_encoder)
     freeze(network.audio_encoder_emo, settings.freeze.emotion_encoder)

@@ -8,8 +8,21 @@ from typing import Any
 from emotalk.model.pretrained import EncoderSource
 from emotalk.provenance import canonical
 
-_FREE_TO_CHANGE = ("gradient_checkpointing", "compile", "cache_features", "checkpoint_every_minutes", "workers")
-"""Settings that leave what is learned as it is, but for rounding and for the random numbers of compiled dropout."""
+_FREE_TO_CHANGE = (
+    "early_stopping",
+    "deliver",
+    "gradient_checkpointing",
+    "compile",
+    "cache_features",
+    "checkpoint_every_minutes",
+    "checkpoint_every_steps",
+    "keep_last",
+    "keep_best",
+    "checkpoint_frozen",
+    "gpus",
+    "workers",
+)
+"""Settings that leave what is learned in an epoch as it is, but for rounding and for the random numbers of dropout."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +44,15 @@ class Freezing:
 
 
 @dataclass(frozen=True)
+class InitialWeights:
+    """Weights that training begins from; see `emotalk.model.initial`."""
+
+    source: str | None
+    parts: str
+    strict: bool
+
+
+@dataclass(frozen=True)
 class TrainingSettings:
     """What decides a run besides its data; units and meanings stand in the configuration's schema."""
 
@@ -40,6 +62,12 @@ class TrainingSettings:
     accumulate: int
     learning_rate: float
     schedule: str
+    warmup_epochs: float
+    clip_norm: float | None
+    ema_decay: float | None
+    early_stopping: int | None
+    deliver: str
+    init_weights: InitialWeights
     loss_weights: LossWeights
     velocity_on: str
     freeze: Freezing
@@ -49,6 +77,11 @@ class TrainingSettings:
     compile: bool
     cache_features: bool
     checkpoint_every_minutes: float
+    checkpoint_every_steps: int | None
+    keep_last: int
+    keep_best: int
+    checkpoint_frozen: str
+    gpus: int
     workers: int
     content_encoder: EncoderSource
     emotion_encoder: EncoderSource
@@ -57,15 +90,32 @@ class TrainingSettings:
     @classmethod
     def from_config(cls, train: Mapping[str, Any], model: Mapping[str, Any], seed: int) -> "TrainingSettings":
         """Read the sections `train` and `model` of a checked configuration."""
-        parts = {"loss_weights": LossWeights(**train["loss_weights"]), "freeze": Freezing(**train["freeze"])}
+        parts = {
+            "loss_weights": LossWeights(**train["loss_weights"]),
+            "freeze": Freezing(**train["freeze"]),
+            "init_weights": InitialWeights(**train["init_weights"]),
+        }
         encoders = {name: EncoderSource(**source) for name, source in model.items()}
         return cls(**{**train, **encoders, **parts, "seed": seed})
 
-    def learning_rate_at(self, epoch: int) -> float:
-        """Learning rate of an epoch, counted from 1."""
+    def learning_rate_at(self, passed: float) -> float:
+        """Learning rate when so many epochs have passed; a step stands in its middle."""
+        if passed < self.warmup_epochs:
+            return self.learning_rate * passed / self.warmup_epochs
         if self.schedule == "constant":
             return self.learning_rate
-        return self.learning_rate * (1 + math.cos(math.pi * (epoch - 1) / self.epochs)) / 2
+        share = (passed - self.warmup_epochs) / (self.epochs - self.warmup_epochs)
+        return self.learning_rate * (1 + math.cos(math.pi * share)) / 2
+
+    @property
+    def num_best(self) -> int:
+        """Checkpoints of best epochs to keep."""
+        return max(self.keep_best, self.deliver == "best")
+
+    @property
+    def needs_validation(self) -> bool:
+        """Whether something is decided by validation."""
+        return self.early_stopping is not None or self.num_best > 0
 
     def identity(self) -> dict[str, Any]:
         """What must not change when a run is continued.
@@ -79,6 +129,6 @@ class TrainingSettings:
             del settings["epochs"]
         return settings
 
-    def manner(self) -> str:
-        """How a run is computed, and not what: the settings that may change on the way, as one line."""
-        return canonical({name: getattr(self, name) for name in _FREE_TO_CHANGE})
+    def request(self) -> str:
+        """What is asked of a run besides its identity, as one line: how far it goes, and how it is computed."""
+        return canonical({name: getattr(self, name) for name in ("epochs", *_FREE_TO_CHANGE)})

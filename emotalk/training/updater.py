@@ -1,14 +1,17 @@
-"""Updates of the parameters: Adam, the scaling that fp16 needs, and what is left undone when a loss is not finite."""
+"""Updates of the parameters: Adam, the scaling that fp16 needs, and what is left undone when a value is not finite."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from emotalk.errors import TrainingError
 from emotalk.training.guard import FiniteGuard
+from emotalk.training.processes import ALONE, Processes
+from emotalk.training.schedule import Example
 
 
 class Updater:
@@ -21,11 +24,15 @@ class Updater:
     learning_rate
         Step size of Adam.
     guard
-        Knows whether a loss was not finite.
+        Knows whether a value was not finite.
     moments
         How Adam's moments are kept: "fp32" or "8bit".
     precision
         What the losses are computed in; "fp16" scales them so that small gradients do not vanish.
+    clip_norm
+        Greatest norm of a gradient, or None.
+    processes
+        Those that share the steps; each calls `update` after the gradients of its share.
     """
 
     def __init__(
@@ -36,7 +43,10 @@ class Updater:
         *,
         moments: str,
         precision: str,
+        clip_norm: float | None = None,
+        processes: Processes = ALONE,
     ) -> None:
+        self._parameters, self._clip_norm, self.processes = parameters, clip_norm, processes
         self.optimizer = _make_optimizer(parameters, learning_rate, moments)
         self._scaler = torch.amp.GradScaler(guard.broken.device.type, enabled=precision == "fp16")
         self.guard = guard
@@ -58,22 +68,77 @@ class Updater:
             loss = loss * torch.where(self.guard.broken > 0, torch.nan, 1.0)
         self._scaler.scale(loss).backward()
 
-    def update(self) -> None:
-        """Apply the gradients, unless a loss was not finite; only 8-bit moments wait for the device to know."""
+    def update(self, examples: Sequence[Example]) -> None:
+        """Apply the gradients, unless a value was not finite; only 8-bit moments wait for the device to know.
+
+        Parameters
+        ----------
+        examples
+            Those that the gradients come from, to name them if they are not finite.
+        """
+        self._share_gradients()
+        gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
         if self._scaler.is_enabled():
+            self._scaler.unscale_(self.optimizer)
+            self._clip(gradients)
             self._scaler.step(self.optimizer)
             self._scaler.update()
-        elif self._can_skip_on_device:
+            return
+        # In fp16 a gradient may overflow, and the scaler then lowers its scale; elsewhere it must not.
+        self.guard.watch_gradient(self._clip(gradients), examples)
+        if self._can_skip_on_device:
             self.optimizer.found_inf = self.guard.broken  # type: ignore[attr-defined]
             self.optimizer.step()
         elif not self.guard.broken.item():
             self.optimizer.step()
 
+    def _clip(self, gradients: list[Tensor]) -> Tensor:
+        norm = get_total_norm(gradients)
+        if self._clip_norm is not None:
+            clip_grads_with_norm_(self._parameters, self._clip_norm, norm)
+        return norm
+
+    def _share_gradients(self) -> None:
+        """Sum the gradients of all processes.
+
+        torch's DistributedDataParallel averages over processes, and all of them must use the same parameters equally
+        often. Here shares are unlike, or empty, and layerdrop leaves out other layers in each. A parameter that no
+        process used keeps no gradient, as with one process, so that Adam leaves it alone.
+        """
+        if self.processes.count == 1:
+            return
+        used = torch.tensor(
+            [parameter.grad is not None for parameter in self._parameters],
+            dtype=torch.float32,
+            device=self.guard.broken.device,
+        )
+        self.processes.add_up([used])
+        self.guard.share(self.processes)
+        for parameter, uses in zip(self._parameters, used.tolist(), strict=True):
+            if uses and parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        self.processes.add_up([parameter.grad for parameter in self._parameters if parameter.grad is not None])
+
+    def check(self) -> None:
+        """Wait for the device and look whether everything was finite.
+
+        Raises
+        ------
+        TrainingError
+            If it was not.
+        """
+        self.guard.check()
+        if self._scaler.is_enabled() and self._scaler.get_scale() < 1:
+            raise TrainingError(
+                "The gradients overflow fp16 whatever they are scaled by: training diverges. Lower "
+                "train.learning_rate, set train.clip_norm, or set train.precision to fp32."
+            )
+
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
         return {"optimizer": self.optimizer.state_dict(), "scaler": self._scaler.state_dict()}
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from a checkpoint's state."""
         self.optimizer.load_state_dict(state["optimizer"])
         self._scaler.load_state_dict(state["scaler"])

@@ -83,7 +83,14 @@ def main() -> None:
         )
         files = folder / "manifest.parquet", folder / "alignments.arrow"
         start = time.perf_counter()
-        train([folder / "clips.arrow"], *files, folder=folder, settings=settings, device=torch.device(given.device))
+        train(
+            [folder / "clips.arrow"],
+            *files,
+            folder=folder,
+            diagnosis=folder / "nonfinite.json",
+            settings=settings,
+            device=torch.device(given.device),
+        )
         taken = time.perf_counter() - start
     peak = torch.cuda.max_memory_allocated() / 2**20 if given.device == "cuda" else None
     taken *= NUM_ACTORS / (NUM_ACTORS - 1)  # One actor is held out, as evaluation asks for it.

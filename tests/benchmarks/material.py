@@ -8,7 +8,7 @@ import numpy as np
 from emotalk.corpus.clips import ClipStore, ClipWriter
 from emotalk.model.pretrained import RELEASED_ENCODER, EncoderSource
 from emotalk.training.schedule import Example
-from emotalk.training.settings import Freezing, LossWeights, TrainingSettings
+from emotalk.training.settings import Freezing, InitialWeights, LossWeights, TrainingSettings
 
 MEAN_FRAMES = 111
 """RAVDESS: 159,702 frames in 1,440 clips (DOMAIN.md, section 1)."""
@@ -35,6 +35,12 @@ PLAIN = TrainingSettings(
     accumulate=1,
     learning_rate=1e-6,
     schedule="constant",
+    warmup_epochs=0,
+    clip_norm=None,
+    ema_decay=None,
+    early_stopping=None,
+    deliver="last",
+    init_weights=InitialWeights(None, "all", strict=True),
     loss_weights=WEIGHTS["paper"],
     velocity_on="every",
     freeze=Freezing("conv", "conv"),
@@ -44,6 +50,11 @@ PLAIN = TrainingSettings(
     compile=False,
     cache_features=False,
     checkpoint_every_minutes=0,
+    checkpoint_every_steps=None,
+    keep_last=2,
+    keep_best=0,
+    checkpoint_frozen="stored",
+    gpus=1,
     workers=0,
     content_encoder=ENCODERS["full"],
     emotion_encoder=ENCODERS["full"],

@@ -4,6 +4,7 @@ import sys
 from emotalk.config import checked_config, read_schema
 from emotalk.errors import ConfigError
 from emotalk.provenance import canonical, code_digest, folder_listing
+from emotalk.training.acceptance import accept_finished
 
 
 def usable_config(given: dict) -> dict:
@@ -23,6 +24,19 @@ def data_listing(wildcards) -> str:
 def encoder_listing(wildcards) -> str:
     """Digest of the files of encoders that lie in local folders: other weights make the training stale."""
     return folder_listing(*(encoder["source"] for encoder in config["model"].values()))
+
+
+def initial_weights_listing(wildcards) -> str:
+    """Digest of the weights that training begins from and of their card, if some are named."""
+    source = config["train"]["init_weights"]["source"]
+    folder, name = os.path.split(source or "")
+    stem = os.path.splitext(name)[0].lower()
+    return folder_listing(folder or ".", suffixes=(f"{stem}.pth", f"{stem}.safetensors", f"{stem}.json")) if stem else ""
+
+
+def number_of_attempt(wildcards, attempt: int) -> int:
+    """Which try of the job this is, from 1."""
+    return attempt
 
 
 def recordings_folder(wildcards, input) -> str:

@@ -9,14 +9,19 @@ rule train:
     log:
         f"{LOGS}/train.log",
     threads: 8
+    # A job that was killed continues from its last checkpoint, in the same invocation.
+    retries: 2
     resources:
-        gpu=1,
+        gpu=config["train"]["gpus"],
         mem_mb=24000,
         runtime=2880,
+        attempt=number_of_attempt,
     params:
         code=code_digest("emotalk.training.loop", "emotalk.training.device"),
         encoders=encoder_listing,
+        initial=initial_weights_listing,
         folder=training_folder,
+        diagnosis=f"{LOGS}/train.nonfinite.json",
         train=canonical(config["train"]),
         model=canonical(config["model"]),
         seed=config["seed"],
@@ -46,3 +51,12 @@ rule extract:
         "Extracting weights that the released code loads"
     script:
         "../scripts/extract.py"
+
+
+# Only the workflow knows that a finished run was taken over; see emotalk.training.acceptance.
+onsuccess:
+    accept_finished(f"{RESULTS}/training")
+
+
+onerror:
+    accept_finished(f"{RESULTS}/training")

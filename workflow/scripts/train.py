@@ -3,18 +3,19 @@
 import json
 
 from emotalk.logs import job_log
-from emotalk.training.device import choose_device
-from emotalk.training.loop import train
-from emotalk.training.settings import TrainingSettings
+from emotalk.training.job import TrainingJob
 
-with job_log(snakemake.log[0]):
-    train(
-        snakemake.input.clips,
-        snakemake.input.manifest,
-        snakemake.input.alignments,
+with job_log(snakemake.log[0], goes_on=snakemake.resources.attempt > 1):
+    TrainingJob(
+        clips=list(snakemake.input.clips),
+        manifest=snakemake.input.manifest,
+        alignments=snakemake.input.alignments,
         folder=snakemake.params.folder,
-        settings=TrainingSettings.from_config(
-            json.loads(snakemake.params.train), json.loads(snakemake.params.model), snakemake.params.seed
-        ),
-        device=choose_device(snakemake.resources.gpu, snakemake.threads),
-    )
+        diagnosis=snakemake.params.diagnosis,
+        train=json.loads(snakemake.params.train),
+        model=json.loads(snakemake.params.model),
+        seed=snakemake.params.seed,
+        gpus=snakemake.resources.gpu,
+        threads=snakemake.threads,
+        log=snakemake.log[0],
+    ).start()

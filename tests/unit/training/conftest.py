@@ -4,15 +4,24 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from emotalk.corpus.alignments import write_alignments
 from emotalk.corpus.clips import ClipWriter
 from emotalk.corpus.manifest import MANIFEST
 from emotalk.model.pretrained import EncoderSource
+from emotalk.training.acceptance import accept_finished
+from emotalk.training.checkpoint_file import read_checkpoint
+from emotalk.training.loop import train
+from emotalk.training.trainer import Trainer
 from tests.benchmarks.material import PLAIN
 from tests.conftest import TINY
 
+CPU = torch.device("cpu")
 ENCODER = EncoderSource("random", sizes=TINY)
+_CHANCE = ("hidden_dropout", "activation_dropout", "feat_proj_dropout", "attention_dropout", "layerdrop")
+STEADY = EncoderSource("random", sizes=TINY | dict.fromkeys(_CHANCE, 0.0))
+"""An encoder that draws nothing at random while it trains."""
 SETTINGS = replace(
     PLAIN,
     epochs=4,
@@ -89,3 +98,49 @@ def settings():
         return replace(SETTINGS, **changes)
 
     return make
+
+
+@pytest.fixture
+def run(clips, manifest, alignments, settings, tmp_path):
+    """Train as rule `train` does; the workflow then accepts what was finished, unless it is said to have died."""
+
+    def start(folder="run", *, accepted=True, **changes):
+        train(
+            clips,
+            manifest,
+            alignments,
+            folder=tmp_path / folder,
+            diagnosis=tmp_path / "nonfinite.json",
+            settings=settings(**changes),
+            device=CPU,
+        )
+        if accepted:
+            accept_finished(tmp_path / folder)
+        return read_checkpoint(tmp_path / folder / "checkpoint.pth"), tmp_path / folder
+
+    return start
+
+
+def same_weights(one, other) -> bool:
+    """Whether two checkpoints hold equal parameters, bit for bit."""
+    return all(torch.equal(one["model"][name], other["model"][name]) for name in one["model"])
+
+
+@pytest.fixture
+def interrupted(run):
+    """Runs that stop as by a kill, inside an epoch."""
+
+    def start(folder, *, in_epoch, after_step=1, **changes):
+        original = Trainer.steps
+
+        def stopping(self, epoch, examples, done, means):
+            for step in original(self, epoch, examples, done, means):
+                yield step
+                if (epoch, step) == (in_epoch, after_step):
+                    raise KeyboardInterrupt
+
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(Trainer, "steps", stopping)
+            run(folder, **changes)
+
+    return start

@@ -12,7 +12,8 @@ from emotalk.training.loop import train
 
 @pytest.fixture
 def finished(clips, manifest, alignments, settings, tmp_path):
-    train(clips, manifest, alignments, folder=tmp_path, settings=settings(epochs=2), device=torch.device("cpu"))
+    files = {"folder": tmp_path, "diagnosis": tmp_path / "nonfinite.json"}
+    train(clips, manifest, alignments, **files, settings=settings(epochs=2), device=torch.device("cpu"))
     (tmp_path / "weights").mkdir()
     return tmp_path
 

@@ -79,7 +79,7 @@ def test_after_a_loss_that_is_not_finite_nothing_is_updated_until_somebody_looks
         training_step(network, updater, [batch], WEIGHTS, precision=precision)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     with pytest.raises(TrainingError, match=r"not finite \(loss nan.*with the clips c4\."):
-        updater.guard.check()
+        updater.check()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
@@ -102,13 +102,13 @@ def test_a_step_on_a_gpu_never_waits_for_it(network, batch_of, precision):
             training_step(network, updater, [batch], WEIGHTS, precision=precision)
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    updater.guard.check()
+    updater.check()
 
 
 def test_finite_losses_pass_the_guard(network, batch_of):
     updater = updater_of(network)
     training_step(network, updater, [batch_of(ROWS)], WEIGHTS, precision="fp32")
-    updater.guard.check()
+    updater.check()
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("bf16", 0.05), ("fp16", 0.01)])

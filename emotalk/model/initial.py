@@ -1,0 +1,50 @@
+"""Weights that training begins from: a whole network's, or those of its encoders."""
+
+import logging
+from pathlib import Path
+
+from emotalk.errors import WeightsError
+from emotalk.model.network import EmoTalk
+from emotalk.model.weights import compare, read_state, take_what_fits, weights_file
+from emotalk.provenance import file_digest
+
+_LOG = logging.getLogger(__name__)
+_ENCODERS = "audio_encoder_"
+
+
+def begin_from(network: EmoTalk, source: str, *, encoders_only: bool, strict: bool) -> str:
+    """Put weights into a network that was just built.
+
+    Parameters
+    ----------
+    source
+        A released `.pth`, a `.safetensors` file, or one of our cards.
+    encoders_only
+        Whether the rest of the network stays as it is, and the rest of the file is not looked at.
+    strict
+        Whether weights that do not fit in every parameter are refused. Else what fits is taken and the rest logged.
+
+    Returns
+    -------
+    str
+        SHA-256 of the file.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing or damaged, does not fit, or nothing in it does.
+    """
+    path = weights_file(Path(source))
+    prefix = _ENCODERS if encoders_only else ""
+    state = {name: value for name, value in read_state(path).items() if name.startswith(prefix)}
+    mismatch = compare(network, state, prefix)
+    if strict and mismatch:
+        raise WeightsError(
+            f"{source} does not fit the network: {mismatch}. Encoder sizes are those of 'model'. To take what "
+            "fits, set train.init_weights.strict to false."
+        )
+    if mismatch:
+        _LOG.warning("Of %s only what fits is taken: %s.", source, mismatch)
+    if not take_what_fits(network, state, mismatch):
+        raise WeightsError(f"{source} holds nothing that fits the network.")
+    return file_digest(path)

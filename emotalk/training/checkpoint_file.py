@@ -1,0 +1,116 @@
+"""A checkpoint's file, proven complete by a checksum beside it. The file is data, never code."""
+
+import hashlib
+import os
+from contextlib import suppress
+from io import BufferedWriter
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+
+from emotalk.errors import TrainingError
+from emotalk.provenance import file_digest
+
+PARTIAL = ".partial"
+CHECKSUM = ".sha256"
+
+
+class _Hashed:
+    """File that knows the digest of what it was given to write, which need not be what the disk holds."""
+
+    def __init__(self, file: BufferedWriter) -> None:
+        self._file, self.digest = file, hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        self.digest.update(data)
+        return self._file.write(data)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
+def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Write beside, read back, compare, and only then rename; at any moment a file of this name is complete.
+
+    Raises
+    ------
+    TrainingError
+        If the disk does not take it, or holds something else afterwards. Nothing is left of the attempt.
+    """
+    partial, checksum = path.with_name(path.name + PARTIAL), checksum_of(path)
+    try:
+        with open(partial, "wb") as file:
+            hashed = _Hashed(file)
+            torch.save(content, hashed)  # type: ignore[arg-type]
+            file.flush()
+            os.fsync(file.fileno())
+        digest = hashed.digest.hexdigest()
+        if file_digest(partial) != digest:
+            raise OSError("what was read back is not what was written")
+        with open(checksum, "w", encoding="ascii") as file:
+            file.write(f"{digest}  {path.name}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        _sync_folder(path.parent)
+    except (OSError, RuntimeError) as error:  # torch's writer turns what the disk says into a RuntimeError.
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+            checksum.unlink(missing_ok=True)
+        reason = error if isinstance(error, OSError) else error.__context__ or error
+        raise TrainingError(
+            f"The checkpoint {path} could not be written: {str(reason).partition(chr(10))[0]}. The ones before it are "
+            "as they were. Make room, or make the folder writable, and type the command again: training continues."
+        ) from None
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename durable."""
+    if hasattr(os, "O_DIRECTORY"):
+        handle = os.open(folder, os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def checksum_of(path: Path) -> Path:
+    """Where a checkpoint's checksum stands, in the form that `sha256sum --check` reads."""
+    return path.with_name(path.name + CHECKSUM)
+
+
+def check_complete(path: Path) -> None:
+    """Compare a checkpoint with the checksum beside it.
+
+    Raises
+    ------
+    TrainingError
+        If they differ, or there is no checksum.
+    """
+    checksum = checksum_of(path)
+    if not checksum.is_file():
+        raise TrainingError(f"{path} has no checksum {checksum.name} beside it.")
+    expected, found = checksum.read_text(encoding="ascii", errors="replace").split(" ")[0], file_digest(path)
+    if found != expected:
+        raise TrainingError(f"{path} is damaged: its SHA-256 is {found[:12]}…, {checksum.name} says {expected[:12]}….")
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Content of a checkpoint.
+
+    Raises
+    ------
+    TrainingError
+        If it is missing, damaged, more than data, or no checkpoint.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError:  # Its text advises to load the file all the same.
+        raise TrainingError(f"{path} holds more than data, or is damaged; it is not loaded.") from None
+    except Exception as error:  # What torch raises for damaged files is no closed set.
+        raise TrainingError(f"{path} is no readable checkpoint ({str(error).partition(chr(10))[0]}).") from None
+    if not isinstance(content, dict) or not {"epoch", "step", "identity"} <= content.keys():
+        raise TrainingError(f"{path} is no checkpoint of this program.")
+    return content

@@ -1,0 +1,276 @@
+"""A run that was stopped goes on as if nothing had happened, and one that is forced begins anew."""
+
+import logging
+import os
+import re
+import signal
+from itertools import product
+
+import pyarrow.parquet as pq
+import pytest
+
+from emotalk.errors import Interrupted, TrainingError
+from emotalk.training.checkpoint import CheckpointFolder
+from emotalk.training.settings import Freezing
+from emotalk.training.trainer import Trainer
+from tests.unit.training.conftest import same_weights
+
+MOMENTS = [(1, 1), (1, 2), (2, 1), (3, 2), (4, 1)]
+"""Epoch, and steps of its two that were done."""
+
+
+def same_metrics(one, other) -> bool:
+    return pq.read_table(one / "metrics.parquet").equals(pq.read_table(other / "metrics.parquet"))
+
+
+@pytest.mark.parametrize("every_steps", [1, 2, None])
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_run_that_was_killed_at_any_step_ends_with_the_bits_of_one_that_was_not(
+    run, interrupted, moment, every_steps
+):
+    """Whatever was saved by then: this step, the one before, or the epoch before."""
+    whole, whole_folder = run("whole")
+    interrupted("cut", in_epoch=moment[0], after_step=moment[1], checkpoint_every_steps=every_steps)
+    continued, folder = run("cut", checkpoint_every_steps=every_steps)
+    assert same_weights(whole, continued)
+    assert same_metrics(whole_folder, folder)
+    assert whole["optimizer"]["state"].keys() == continued["optimizer"]["state"].keys()
+
+
+def test_a_run_that_was_killed_at_every_step_ends_with_the_same_bits(run, interrupted):
+    whole, whole_folder = run("whole")
+    for epoch in range(1, 5):
+        for step in (1, 2):
+            interrupted("cut", in_epoch=epoch, after_step=step, checkpoint_every_steps=1)
+    continued, folder = run("cut")
+    assert same_weights(whole, continued)
+    assert same_metrics(whole_folder, folder)
+
+
+EVERYTHING = dict(
+    ema_decay=0.9, schedule="cosine", warmup_epochs=0.5, clip_norm=0.1, precision="bf16", accumulate=2, batch_size=1
+)
+
+
+def test_averages_schedules_and_clipping_are_continued_too(run, interrupted):
+    whole, whole_folder = run("whole", **EVERYTHING)
+    interrupted("cut", in_epoch=3, checkpoint_every_steps=1, **EVERYTHING)
+    continued, folder = run("cut", **EVERYTHING)
+    assert same_weights(whole, continued)
+    assert same_metrics(whole_folder, folder)
+    assert same_weights(*({"model": each["average"]["weights"]} for each in (whole, continued)))
+
+
+def test_a_continued_run_tells_from_where(run, interrupted, caplog):
+    interrupted("cut", in_epoch=3, checkpoint_every_steps=1)
+    caplog.set_level(logging.INFO)
+    run("cut")
+    assert re.search(r"Continuing emotalk_model_epoch2_step1_\d{8}T\d{6}\.pth: epoch 2, loss \d", caplog.text)
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGUSR1"])
+def test_a_signal_lets_the_step_finish_and_saves(run, monkeypatch, name):
+    whole, whole_folder = run("whole")
+    original = Trainer.steps
+
+    def signalled(self, epoch, examples, done, means):
+        for step in original(self, epoch, examples, done, means):
+            if (epoch, step) == (2, 1):
+                os.kill(os.getpid(), signal.Signals[name])
+            yield step
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "steps", signalled)
+        with pytest.raises(Interrupted, match=rf"Stopped by {name}. Epoch 1, step 1 is saved: the same command contin"):
+            run("cut", checkpoint_every_minutes=60)
+    continued, folder = run("cut")
+    assert same_weights(whole, continued)
+    assert same_metrics(whole_folder, folder)
+
+
+def test_signals_are_what_they_were_after_training(run):
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)]
+    run(epochs=1)
+    assert before == [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)]
+
+
+def test_raising_the_epochs_continues_and_equals_the_longer_run(run, caplog):
+    longer, _ = run("longer", epochs=4)
+    run("raised", epochs=2)
+    caplog.set_level(logging.INFO)
+    raised, _ = run("raised", epochs=4)
+    assert "Continuing emotalk_model_epoch2_" in caplog.text
+    assert same_weights(longer, raised)
+
+
+def test_a_finished_run_asked_for_again_begins_anew(run, caplog):
+    first, _ = run(epochs=2)
+    caplog.set_level(logging.INFO)
+    again, _ = run(epochs=2)
+    assert "Continuing" not in caplog.text
+    assert "epoch 1 of 2" in caplog.text
+    assert same_weights(first, again)
+
+
+def test_asking_for_fewer_epochs_than_were_trained_begins_anew(run, interrupted):
+    shorter, _ = run("shorter", epochs=1)
+    interrupted("cut", in_epoch=4, epochs=4)
+    again, folder = run("cut", epochs=1)
+    assert again["epoch"] == 1
+    assert same_weights(again, shorter)
+    assert len(pq.read_table(folder / "metrics.parquet")) == 2
+
+
+def test_a_run_killed_between_its_last_checkpoint_and_its_end_is_completed(run, tmp_path, monkeypatch, caplog):
+    with monkeypatch.context() as patch:
+        patch.setattr(CheckpointFolder, "finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            run(epochs=2)
+    caplog.set_level(logging.INFO)
+    checkpoint, _ = run(epochs=2)
+    assert checkpoint["epoch"] == 2
+    assert "epoch 1 of 2" not in caplog.text
+
+
+def test_a_finished_run_whose_workflow_died_before_taking_it_over_is_not_trained_again(run, caplog):
+    first, _ = run(epochs=2, accepted=False)
+    caplog.set_level(logging.INFO)
+    again, folder = run(epochs=2)
+    assert "epoch 1 of 2" not in caplog.text
+    assert same_weights(first, again)
+    assert len(pq.read_table(folder / "metrics.parquet")) == 4
+
+
+def test_what_trades_time_for_memory_may_change_in_a_stopped_run(run, interrupted, caplog):
+    """Out of memory at night, continued with gradient checkpointing in the morning: the same run."""
+    whole, _ = run("whole")
+    interrupted("cut", in_epoch=3)
+    caplog.set_level(logging.INFO)
+    continued, _ = run("cut", gradient_checkpointing=True, workers=0)
+    assert "Continuing emotalk_model_epoch2_" in caplog.text
+    assert same_weights(whole, continued)
+
+
+def test_a_finished_run_asked_for_in_another_manner_is_finished_already(run, caplog):
+    """Another number of workers makes the engine's rule stale, and costs no training."""
+    first, _ = run(epochs=2)
+    caplog.set_level(logging.INFO)
+    again, folder = run(epochs=2, workers=5)
+    assert "epoch 1 of 2" not in caplog.text
+    assert same_weights(first, again)
+    assert len(pq.read_table(folder / "metrics.parquet")) == 4
+    run(epochs=2, workers=5)
+    assert "epoch 1 of 2" in caplog.text
+
+
+def test_a_checkpoint_waits_for_its_time_but_not_at_the_end(run, monkeypatch):
+    saved = []
+    original = CheckpointFolder.store
+    monkeypatch.setattr(
+        CheckpointFolder,
+        "store",
+        lambda self, content, *kept: (
+            saved.append((content["epoch"], content["step"])) or original(self, content, *kept)
+        ),
+    )
+
+    def moments(**changes):
+        saved.clear()
+        run(str(changes), **changes)
+        return list(saved)
+
+    assert moments(checkpoint_every_minutes=0) == [(1, 0), (2, 0), (3, 0), (4, 0)]
+    assert moments(checkpoint_every_minutes=60) == [(4, 0)]
+    assert moments(checkpoint_every_minutes=60, checkpoint_every_steps=2) == [(e, 2) for e in range(4)] + [(4, 0)]
+    assert moments(checkpoint_every_minutes=1e-9) == [*product(range(4), range(3)), (4, 0)][1:]
+
+
+def test_other_settings_never_meet_a_runs_checkpoints(run, caplog):
+    run(epochs=2)
+    caplog.set_level(logging.INFO)
+    _, folder = run(epochs=2, learning_rate=2e-3)
+    assert "Continuing" not in caplog.text
+    assert len(list((folder / "checkpoints").iterdir())) == 2
+    assert "holds checkpoints of another run (learning_rate: 0.001 there, 0.002 here)" in caplog.text
+
+
+def test_other_precisions_are_other_runs(run):
+    run(epochs=1)
+    _, folder = run(epochs=1, precision="bf16")
+    assert len(list((folder / "checkpoints").iterdir())) == 2
+
+
+def test_a_checkpoint_of_another_run_is_refused_with_the_keys_and_both_values(run, interrupted, tmp_path):
+    interrupted("one", in_epoch=2)
+    interrupted("other", in_epoch=2, learning_rate=2e-3, seed=8)
+    (mine,), (theirs,) = ((tmp_path / name / "checkpoints").iterdir() for name in ("one", "other"))
+    for path in theirs.glob("*.pth*"):
+        path.rename(mine / path.name)
+    expected = r"is of another run: learning_rate: 0.002 there, 0.001 here; seed: 8 there, 7 here. Continuing needs"
+    with pytest.raises(TrainingError, match=expected):
+        run("one")
+
+
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before_and_says_so(run, interrupted, tmp_path, caplog):
+    whole, _ = run("whole")
+    interrupted("cut", in_epoch=4)
+    newest = next(tmp_path.glob("cut/checkpoints/*/emotalk_model_epoch3_*.pth"))
+    newest.write_bytes(newest.read_bytes()[:-1000])
+    caplog.set_level(logging.INFO)
+    continued, _ = run("cut")
+    assert re.search(r"epoch3_\S+ is damaged: its SHA-256 is .* It is put aside as .*broken", caplog.text)
+    assert "Continuing emotalk_model_epoch2_" in caplog.text
+    assert same_weights(whole, continued)
+
+
+def test_training_ends_early_when_validation_no_longer_falls(run, monkeypatch):
+    """And stays ended when it is asked for in another manner."""
+    losses = iter([5.0, 3.0, 4.0, 3.5])
+    original = Trainer.validate
+    monkeypatch.setattr(Trainer, "validate", lambda *given: original(*given) | {"loss": next(losses)})
+    for _ in range(2):
+        checkpoint, _ = run(early_stopping=1, accepted=False)
+        assert checkpoint["epoch"] == 3
+    goes_on, _ = run(early_stopping=2, accepted=False)
+    assert goes_on["epoch"] == 4
+
+
+def test_the_best_epoch_is_kept_and_delivered(run, monkeypatch):
+    losses = iter([5.0, 3.0, 4.0, 3.5])
+    original = Trainer.validate
+    monkeypatch.setattr(Trainer, "validate", lambda *given: original(*given) | {"loss": next(losses)})
+    checkpoint, folder = run(deliver="best", keep_last=1, keep_best=2, checkpoint_every_minutes=60)
+    assert checkpoint["epoch"] == 2
+    kept = sorted(path.name.split("_")[2] for path in folder.glob("checkpoints/*/*.pth"))
+    assert kept == ["epoch2", "epoch4"]
+    assert len(pq.read_table(folder / "metrics.parquet")) == 8
+
+
+def test_deciding_by_validation_without_validation_is_refused(run, manifest):
+    table = pq.read_table(manifest).to_pandas()
+    table[table["split"] != "validation"].to_parquet(manifest)
+    with pytest.raises(TrainingError, match=r"early_stopping, train.deliver: best and train.keep_best decide by valid"):
+        run(early_stopping=3)
+
+
+def test_frozen_parts_by_reference_make_smaller_checkpoints_and_equal_bits(run, interrupted, tmp_path):
+    frozen = {"freeze": Freezing("all", 1)}
+    whole, _ = run("whole", **frozen)
+    interrupted("stored", in_epoch=3, **frozen)
+    interrupted("cut", in_epoch=3, checkpoint_frozen="referenced", **frozen)
+    sizes = [
+        sum(path.stat().st_size for path in tmp_path.glob(f"{name}/checkpoints/*/*.pth")) for name in ("cut", "stored")
+    ]
+    assert sizes[0] < sizes[1]
+    continued, _ = run("cut", checkpoint_frozen="referenced", **frozen)
+    assert continued["model"].keys() == whole["model"].keys()
+    assert same_weights(whole, continued)
+
+
+def test_other_frozen_parts_than_were_referred_to_are_refused(run, interrupted, monkeypatch):
+    interrupted("cut", in_epoch=3, checkpoint_frozen="referenced")
+    monkeypatch.setattr(Trainer, "_frozen_digest", "other")
+    with pytest.raises(
+        TrainingError, match=r"refers to frozen parameters .* now are others. Put the old encoders back"
+    ):
+        run("cut")
