@@ -3,9 +3,11 @@
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import zip_longest
 from types import TracebackType
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from emotalk.training.device import free_memory
@@ -29,6 +31,8 @@ class BackgroundWriter:
         self._write = write
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoints")
         self._pending: Future[None] | None = None
+        # Kept for the next time: on a fresh one the system spends longer finding pages than copying.
+        self._copy: dict[str, Any] | None = None
 
     def __enter__(self) -> "BackgroundWriter":
         return self
@@ -49,11 +53,14 @@ class BackgroundWriter:
             If that failed.
         """
         self.wait()
-        if _HEADROOM * _num_bytes(content) > free_memory():
+        if self._copy is None and _HEADROOM * _num_bytes(content) > free_memory():
             _LOG.info("Host memory has no room for a copy of the checkpoint: training waits until it is written.")
             self._write(content)
-        else:
-            self._pending = self._thread.submit(self._write, _copied(content))
+            return
+        self._copy = _copied(content, self._copy)
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self._pending = self._thread.submit(self._write, self._copy)
 
     def wait(self) -> None:
         """Wait until all is written.
@@ -73,14 +80,21 @@ class BackgroundWriter:
             self.wait()
 
 
-def _copied(value: Any) -> Any:
-    """Nested dicts and lists with a copy of every tensor in host memory."""
+def _copied(value: Any, place: Any) -> Any:
+    """Nested dicts and lists with every tensor copied to host memory, where it fits in the place of an earlier copy.
+
+    Copies from a GPU are under way when this returns.
+    """
     if isinstance(value, Tensor):
-        return value.detach().to("cpu", copy=True)
+        if not isinstance(place, Tensor) or (place.shape, place.dtype) != (value.shape, value.dtype):
+            place = torch.empty_like(value, device="cpu", pin_memory=value.is_cuda)
+        return place.copy_(value.detach(), non_blocking=True)
     if isinstance(value, dict):
-        return {key: _copied(each) for key, each in value.items()}
+        places = place if isinstance(place, dict) else {}
+        return {key: _copied(each, places.get(key)) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(_copied(each) for each in value)
+        before = place[: len(value)] if isinstance(place, list | tuple) else ()
+        return type(value)(_copied(*pair) for pair in zip_longest(value, before))
     return value
 
 

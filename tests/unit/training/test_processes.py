@@ -1,0 +1,105 @@
+"""Several processes learn what one does."""
+
+import multiprocessing
+import socket
+from functools import partial
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from torch import nn
+
+from emotalk.training import loop
+from emotalk.training.batching import plan_steps, share_of
+from emotalk.training.loop import train
+from emotalk.training.preparation import prepare_network
+from emotalk.training.processes import joined
+from tests.unit.training.conftest import CPU, STEADY, example
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+@pytest.mark.parametrize(("batch_size", "accumulate"), [(1, 1), (1, 4), (3, 1), (3, 2), (8, 1)])
+def test_any_number_of_processes_share_the_same_examples_of_each_step(settings, count, batch_size, accumulate):
+    examples = [example("cross", position) | {"num_frames": 60 + position % 7} for position in range(23)]
+    for group in plan_steps(examples, settings(batch_size=batch_size, accumulate=accumulate)):
+        shares = [share_of(group, rank, count) for rank in range(count)]
+        positions = sorted(row["position"] for share in shares for part in share for row in part)
+        assert positions == sorted(row["position"] for batch in group for row in batch)
+        assert all(part for share in shares for part in share)
+
+
+def test_shares_are_even_over_the_batches_of_a_step():
+    group = [[example("cross", position)] for position in range(8)]
+    assert [len(share_of(group, rank, 2)) for rank in range(2)] == [4, 4]
+
+
+def without_chance(settings, device):
+    """A network that draws nothing at random, as processes draw unlike numbers."""
+    network, resolved = prepare_network(settings, device)
+    for module in network.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        if isinstance(module, nn.MultiheadAttention):
+            module.dropout = 0.0
+    return network, resolved
+
+
+def worker(rank: int, count: int, port: int, given: tuple) -> None:
+    import os
+
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(count)}
+    torch.set_num_threads(1)
+    loop.prepare_network = without_chance
+    files, options = given
+    with joined(CPU) as processes:
+        train(*files, **options, device=CPU, processes=processes)
+
+
+@pytest.fixture
+def shared(clips, manifest, alignments, settings, tmp_path):
+    """Train in so many processes; returns the folder and the losses."""
+
+    def start(folder: str, count: int, **changes) -> tuple[Path, list[float]]:
+        changes = {"content_encoder": STEADY, "emotion_encoder": STEADY, "learning_rate": 1e-4} | changes
+        options = {"folder": tmp_path / folder, "diagnosis": tmp_path / "d.json", "settings": settings(**changes)}
+        files = (clips, manifest, alignments)
+        if count == 1:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(loop, "prepare_network", without_chance)
+                train(*files, **options, device=CPU)
+        else:
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                port = free.getsockname()[1]
+            run = partial(worker, count=count, port=port, given=(files, options))
+            context = multiprocessing.get_context("spawn")
+            members = [context.Process(target=run, args=(rank,)) for rank in range(count)]
+            for member in members:
+                member.start()
+            for member in members:
+                member.join(300)
+                assert member.exitcode == 0
+        return tmp_path / folder, pq.read_table(tmp_path / folder / "metrics.parquet")["loss"].to_pylist()
+
+    return start
+
+
+@pytest.mark.parametrize("changes", [{"batch_size": 3}, {"batch_size": 1}, {"batch_size": 1, "accumulate": 3}])
+def test_two_processes_have_the_losses_of_one(shared, changes):
+    """Of unlike shares, of none at all for one of them, and of several batches."""
+    _, expected = shared("one", 1, **changes)
+    folder, found = shared("two", 2, **changes)
+    assert found == pytest.approx(expected, rel=1e-5)
+    assert not list(folder.rglob("*.partial"))
+    assert len(list(folder.glob("checkpoints/*/*.pth"))) == 2
+
+
+@pytest.mark.parametrize(("first", "then"), [(2, 1), (1, 2)])
+def test_a_run_of_one_number_of_processes_continues_on_another(shared, first, then):
+    _, expected = shared("whole", 1)
+    shared("moved", first, epochs=2)
+    folder, found = shared("moved", then, epochs=4)
+    assert found == pytest.approx(expected, rel=1e-5)
+    assert len(list(folder.glob("checkpoints/*"))) == 1
