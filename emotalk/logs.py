@@ -18,7 +18,9 @@ _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACC
 
 
 @contextmanager
-def job_log(path: str | Path, *, goes_on: bool = False, level: int = logging.INFO) -> Iterator[None]:
+def job_log(
+    path: str | Path, attempts: str | Path | None = None, *, goes_on: bool = False, level: int = logging.INFO
+) -> Iterator[None]:
     """Send log lines and warnings of the enclosed work to `path` and to standard error.
 
     An :class:`EmoTalkError` ends the process with exit code 1 and its message; an :class:`Interrupted` with
@@ -27,20 +29,22 @@ def job_log(path: str | Path, *, goes_on: bool = False, level: int = logging.INF
 
     Parameters
     ----------
+    attempts
+        Second file that gets the same, for jobs that are tried again: Snakemake deletes `path` before each attempt.
     goes_on
-        Whether the same job wrote to this log before, in an earlier attempt or in its launcher. It is added to then;
-        and if it ends with an error of the user's input, which trying again does not mend, this ends at once.
+        Whether the same job wrote to these files before, in an earlier attempt or in its launcher. They are added to
+        then; and if `attempts` ends with an error of the user's input, which trying again does not mend, so does this.
     level
         Least level of what is logged.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    before = path.read_text(encoding="utf-8").splitlines() if goes_on and path.exists() else []
-    file = logging.FileHandler(path, mode="a" if goes_on else "w", encoding="utf-8")
-    terminal = logging.StreamHandler(sys.stderr)
-    logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=[file, terminal])
+    files = [Path(file) for file in (path, attempts) if file is not None]
+    last = _last_line(files[-1]) if goes_on else ""
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(file, mode="a" if goes_on else "w", encoding="utf-8"))
+    logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=handlers)
     logging.captureWarnings(True)
-    last = before[-1].partition(" ")[2] if before else ""
     if last.startswith(_ERROR):
         logging.error("%s%s", last.removesuffix(_NOT_AGAIN), _NOT_AGAIN)
         sys.exit(1)
@@ -61,3 +65,9 @@ def job_log(path: str | Path, *, goes_on: bool = False, level: int = logging.INF
     except Exception:
         logging.exception("%s", _DEFECT)
         sys.exit(1)
+
+
+def _last_line(path: Path) -> str:
+    """Last message of a log, without its time."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return lines[-1].partition(" ")[2] if lines else ""

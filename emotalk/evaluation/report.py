@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from emotalk.evaluation.check import mouth_improvement
 from emotalk.evaluation.figures import errors_figure, losses_figure
+from emotalk.training.history import is_still
 
 _LOG = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ def write_report(
         "excluded": _with_reasons(found, "excluded"),
         "repaired": _with_reasons(found, "repaired"),
         "examples": _examples(manifest),
-        "losses": losses_table,
+        "is_still": is_still(losses_table.to_dict("records")),
         "losses_figure": _svg(losses_figure_path),
         "errors_figure": _svg(errors_figure_path),
         "improvement": mouth_improvement(metrics_table),

@@ -36,6 +36,7 @@ class TrainingJob:
     gpus: int
     threads: int
     log: str
+    attempts_log: str
 
     def start(self) -> None:
         """Train in this process, or become the launcher of as many as GPUs were granted.
@@ -70,9 +71,10 @@ class TrainingJob:
 
     def join(self) -> None:
         """Train as one of torchrun's processes."""
-        rank, count = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
-        with job_log(self.log, goes_on=True, level=logging.ERROR if int(os.environ["RANK"]) else logging.INFO):
-            device = choose_device(self.gpus, self.threads // count, rank)
+        rank, local_rank, count = (int(os.environ[name]) for name in ("RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE"))
+        level = logging.ERROR if rank else logging.INFO
+        with job_log(self.log, self.attempts_log, goes_on=True, level=level):
+            device = choose_device(self.gpus, self.threads // count, local_rank)
             with joined(device) as processes:
                 self._train(device, processes)
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.workflow.conftest import ROOT, TINY_RUN
+from tests.project import TINY_RUN
 
-DATA = ROOT.parent / "shared/data/3D-ETF-mini"
+DATA = Path(__file__).parents[3] / "shared/data/3D-ETF-mini"
 RECIPES = {"paper": ["RAVDESS", "HDTF"], "report": ["RAVDESS"]}
 
 pytestmark = pytest.mark.skipif(not Path(DATA).is_dir(), reason=f"the real recordings are not at {DATA}")

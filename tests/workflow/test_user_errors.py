@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.workflow.conftest import TINY_RUN
+from tests.project import TINY_RUN
 
 
 def run(project, *arguments):

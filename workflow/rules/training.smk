@@ -21,6 +21,7 @@ rule train:
         encoders=encoder_listing,
         initial=initial_weights_listing,
         folder=training_folder,
+        attempts=f"{LOGS}/train.attempts.log",
         diagnosis=f"{LOGS}/train.nonfinite.json",
         train=canonical(config["train"]),
         model=canonical(config["model"]),

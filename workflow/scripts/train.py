@@ -5,7 +5,7 @@ import json
 from emotalk.logs import job_log
 from emotalk.training.job import TrainingJob
 
-with job_log(snakemake.log[0], goes_on=snakemake.resources.attempt > 1):
+with job_log(snakemake.log[0], snakemake.params.attempts, goes_on=snakemake.resources.attempt > 1):
     TrainingJob(
         clips=list(snakemake.input.clips),
         manifest=snakemake.input.manifest,
@@ -18,4 +18,5 @@ with job_log(snakemake.log[0], goes_on=snakemake.resources.attempt > 1):
         gpus=snakemake.resources.gpu,
         threads=snakemake.threads,
         log=snakemake.log[0],
+        attempts_log=snakemake.params.attempts,
     ).start()

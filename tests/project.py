@@ -1,0 +1,77 @@
+"""A copy of the project in which the workflow runs as a user runs it."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from tests.conftest import TINY
+
+_ROOT = Path(__file__).parents[1]
+_PARTS = ("Snakefile", "workflow", "emotalk", "config", "profiles", "resources/demo.yaml")
+_CONFIG = "test.yaml"
+
+TINY_RUN = {
+    "data": "demo",
+    "results": "results",
+    "demo": {"actors": 3},
+    "split": {"RAVDESS": {"validation": [2], "test": [3]}},
+    "model": {name: {"source": "random", "sizes": TINY} for name in ("content_encoder", "emotion_encoder")},
+    "train": {"epochs": 1, "batch_size": 8, "schedule": "constant"},
+    "evaluate": {"required_improvement": None},
+}
+"""The demo, small enough for a test."""
+
+
+class Project:
+    """A folder with the project's files, which a test may change, and a configuration over the default one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def new(cls, folder: Path, config: dict) -> "Project":
+        """A fresh copy."""
+        for part in _PARTS:
+            source, target = _ROOT / part, folder / part
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if source.is_dir():
+                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, target)
+        project = cls(folder)
+        project.configure(config)
+        return project
+
+    def copy(self, folder: Path) -> "Project":
+        """A copy of this one with its results; times are kept, so that nothing is stale."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return type(self)(folder)
+
+    def configure(self, config: dict) -> None:
+        """Replace the configuration."""
+        (self.folder / _CONFIG).write_text(yaml.safe_dump(config), encoding="utf-8")
+
+    def command(self, *arguments: str) -> list[str]:
+        """What a user types, with the copy's package."""
+        return [sys.executable, "-m", "snakemake", *arguments, "--configfile", _CONFIG]
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Type a command and wait for it."""
+        command = self.command(*arguments)
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=600, check=False)
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Type a command, in a process group of its own, which can be killed without this process."""
+        with open(self.folder / "said.txt", "ab") as said:
+            command = self.command(*arguments)
+            return subprocess.Popen(command, cwd=self.folder, stdout=said, stderr=said, start_new_session=True)
+
+    def jobs(self, *arguments: str) -> set[str]:
+        """Rules that a dry run would run."""
+        done = self.run("-n", *arguments)
+        assert done.returncode == 0, done.stderr + done.stdout
+        table = (done.stdout + done.stderr).rpartition("Job stats:")[2].partition("\n\n")[0].splitlines()[3:]
+        return {line.split()[0] for line in table} - {"total", "all"}

@@ -1,0 +1,96 @@
+"""Training through Snakemake that is killed, signalled, shared by processes, or given what cannot work."""
+
+import os
+import re
+import signal
+import time
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+
+from tests.benchmarks.kill import CONFIG, KINDS, Training, campaign
+
+
+def test_killed_trainings_of_every_kind_end_with_the_same_bits_and_files(tmp_path):
+    outcomes = list(campaign(len(KINDS), 3, tmp_path))
+    assert {outcome.kind: outcome.differences for outcome in outcomes} == {kind: [] for kind in KINDS}
+    assert sum(outcome.kills for outcome in outcomes) >= len(KINDS) - 1
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory) -> Training:
+    training = Training.new(tmp_path_factory.mktemp("prepared"), CONFIG)
+    training.finish("pair")
+    return training
+
+
+@pytest.fixture
+def training(prepared, tmp_path) -> Training:
+    return prepared.copy(tmp_path / "run")
+
+
+def wait_for(condition) -> None:
+    until = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def log_of(training) -> str:
+    return (training.folder / "results/logs/train.attempts.log").read_text()
+
+
+def test_a_warned_training_saves_and_the_same_invocation_goes_on(training):
+    """As Slurm warns before a time limit."""
+    process = training.begin()
+    wait_for(lambda: any(training.results.rglob("*.pth")))
+    for job in training.jobs_at_work(process.pid):
+        job.send_signal(signal.SIGUSR1)
+    assert process.wait() == 0
+    log = log_of(training)
+    assert re.search(r"Stopped by SIGUSR1. Epoch \d, step \d is saved.*\n(.*\n)*.*Continuing emotalk_model_epoch", log)
+    assert log.count("epoch 1 of 3, train") == 1
+
+
+def test_after_ctrl_c_nothing_but_the_command_is_typed_again(training):
+    process = training.begin()
+    wait_for(lambda: any(training.results.rglob("*.pth")))
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait() != 0
+    assert "Stopped by SIGINT" in log_of(training)
+    training.finish("train")
+    assert "Continuing emotalk_model_epoch" in log_of(training)
+    assert len(pq.read_table(training.results / "metrics.parquet")) == 6
+
+
+def test_an_error_of_the_settings_is_not_tried_again(training):
+    training.configure(CONFIG | {"split": {"RAVDESS": {"validation": [], "test": [3]}}, "train": {"deliver": "best"}})
+    done = training.run("train", "--cores", "2")
+    assert done.returncode != 0
+    log = log_of(training)
+    assert log.count("Error: train.early_stopping, train.deliver: best") == 3
+    assert log.count("(Not tried again.)") == 2
+    assert "Traceback" not in log
+
+
+def test_several_processes_are_launched_where_as_many_gpus_are_granted(training):
+    """Here as processes on the CPU; stopped by a signal to their launcher, they save once and go on."""
+    training.configure(CONFIG | {"train": {**CONFIG["train"], "gpus": 2}})
+    process = training.start("train", "--cores", "2", "--resources", "gpu=2")
+    wait_for(lambda: any(training.results.rglob("*.pth")))
+    for job in psutil.Process(process.pid).children(recursive=True):
+        if "torch.distributed.run" in job.cmdline():
+            job.send_signal(signal.SIGTERM)
+    assert process.wait() == 0, (training.folder / "said.txt").read_text()
+    log = log_of(training)
+    assert "shared by 2 processes" in log
+    assert "Stopped by SIGTERM" in log
+    assert "Continuing emotalk_model_epoch" in log
+    assert len(pq.read_table(training.results / "metrics.parquet")) == 6
+
+
+def test_fewer_gpus_than_asked_for_are_told(training):
+    training.configure(CONFIG | {"train": {**CONFIG["train"], "gpus": 4, "epochs": 1}})
+    training.finish("train")
+    assert "train.gpus is 4 and 1 granted: type --resources gpu=4" in log_of(training)
