@@ -5,28 +5,31 @@ from pathlib import Path
 
 from emotalk.errors import WeightsError
 from emotalk.model.network import EmoTalk
-from emotalk.model.weights import compare, read_state, take_what_fits, weights_file
+from emotalk.model.weights import compare, empty_network, read_state, take_what_fits, weights_file
 from emotalk.provenance import file_digest
 
 _LOG = logging.getLogger(__name__)
 _ENCODERS = "audio_encoder_"
 
 
-def begin_from(network: EmoTalk, source: str, *, encoders_only: bool, strict: bool) -> str:
-    """Put weights into a network that was just built.
+def network_from(source: str, *, encoders_only: bool, strict: bool) -> tuple[EmoTalk, str]:
+    """Network that begins from weights; what they do not give is random, from torch's global generator.
 
     Parameters
     ----------
     source
-        A released `.pth`, a `.safetensors` file, or one of our cards.
+        A released `.pth`, a `.safetensors` file, or one of our cards. Sizes are those of the card beside it, else the
+        released ones.
     encoders_only
-        Whether the rest of the network stays as it is, and the rest of the file is not looked at.
+        Whether only the encoders are taken, and the rest of the file is not looked at.
     strict
         Whether weights that do not fit in every parameter are refused. Else what fits is taken and the rest logged.
 
     Returns
     -------
-    str
+    network
+        The network.
+    digest
         SHA-256 of the file.
 
     Raises
@@ -34,17 +37,17 @@ def begin_from(network: EmoTalk, source: str, *, encoders_only: bool, strict: bo
     WeightsError
         If the file is missing or damaged, does not fit, or nothing in it does.
     """
-    path = weights_file(Path(source))
-    prefix = _ENCODERS if encoders_only else ""
+    path, prefix = weights_file(Path(source)), _ENCODERS if encoders_only else ""
     state = {name: value for name, value in read_state(path).items() if name.startswith(prefix)}
+    network = empty_network(Path(source))
     mismatch = compare(network, state, prefix)
     if strict and mismatch:
         raise WeightsError(
-            f"{source} does not fit the network: {mismatch}. Encoder sizes are those of 'model'. To take what "
+            f"{source} does not fit the network: {mismatch}. Sizes come from the card beside the weights. To take what "
             "fits, set train.init_weights.strict to false."
         )
     if mismatch:
         _LOG.warning("Of %s only what fits is taken: %s.", source, mismatch)
     if not take_what_fits(network, state, mismatch):
         raise WeightsError(f"{source} holds nothing that fits the network.")
-    return file_digest(path)
+    return network, file_digest(path)

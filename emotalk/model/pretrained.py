@@ -47,7 +47,7 @@ class EncoderSource:
     revision
         Branch, tag or commit on the hub; None for its default branch.
     sizes
-        wav2vec2 configuration values of a random encoder, where they differ from the released ones.
+        wav2vec2 configuration values of a random encoder.
     """
 
     source: str
@@ -113,7 +113,7 @@ def _random(kind: type[Encoder], sizes: Mapping[str, Any]) -> Encoder:
     if unknown:
         raise WeightsError(f"{', '.join(unknown)} under 'sizes' is no wav2vec2 configuration value. See config.yaml.")
     try:
-        return kind(Wav2Vec2Config(**(RELEASED_ENCODER | dict(sizes))))
+        return kind(Wav2Vec2Config(**sizes))
     except WeightsError:
         raise
     except Exception as error:  # Each layer checks its sizes in its own way.

@@ -60,18 +60,28 @@ def load_weights(
     WeightsError
         If the file is missing or damaged, lacks a parameter, or holds one of another shape.
     """
-    path = Path(path)
-    card = read_card(path)
-    path = weights_file(path)
-    if encoder is not None:
-        configs = {"content": encoder, "emotion": encoder}
-    else:
-        configs = card["encoders"] if card else {"content": RELEASED_ENCODER, "emotion": RELEASED_ENCODER}
-    network = EmoTalk.from_configs(Wav2Vec2Config(**configs["content"]), Wav2Vec2Config(**configs["emotion"]))
+    network = empty_network(Path(path), encoder)
+    path = weights_file(Path(path))
     ignored = fit_state(network, read_state(path), str(path))
     if ignored:
         _LOG.warning("%s holds %d entries that the network does not have: %s", path, len(ignored), ", ".join(ignored))
     return network.to(device).eval()
+
+
+def empty_network(path: Path, encoder: Mapping[str, Any] | None = None) -> EmoTalk:
+    """Network with random weights and the sizes that weights need; see `load_weights`.
+
+    Raises
+    ------
+    WeightsError
+        If there is a card beside the file that is no card.
+    """
+    card = read_card(path)
+    if encoder is not None:
+        configs = {"content": encoder, "emotion": encoder}
+    else:
+        configs = card["encoders"] if card else {"content": RELEASED_ENCODER, "emotion": RELEASED_ENCODER}
+    return EmoTalk.from_configs(Wav2Vec2Config(**configs["content"]), Wav2Vec2Config(**configs["emotion"]))
 
 
 def weights_file(path: Path) -> Path:

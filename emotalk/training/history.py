@@ -21,7 +21,7 @@ _STILL = 0.05
 after its first epoch."""
 
 
-def is_still(rows: Sequence[Mapping[str, Any]]) -> bool:
+def is_still(rows: Sequence[Mapping[Any, Any]]) -> bool:
     """Whether the last row tells of predictions that hardly move: the collapse that this family of models is known for.
 
     The last row is of validation where there is one: dropout moves the predictions of training.

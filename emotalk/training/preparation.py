@@ -3,7 +3,7 @@
 import torch
 
 from emotalk.model.freezing import freeze
-from emotalk.model.initial import begin_from
+from emotalk.model.initial import network_from
 from emotalk.model.network import EmoTalk
 from emotalk.model.pretrained import build_network
 from emotalk.training.settings import TrainingSettings
@@ -18,12 +18,13 @@ def prepare_network(settings: TrainingSettings, device: torch.device) -> tuple[E
         If an encoder or the initial weights cannot be loaded, or fewer layers are there than are to be frozen.
     """
     torch.manual_seed(settings.seed)
-    network, resolved = build_network(settings.content_encoder, settings.emotion_encoder)
     initial = settings.init_weights
-    if initial.source is not None:
-        resolved["init_weights"] = begin_from(
-            network, initial.source, encoders_only=initial.parts == "encoders", strict=initial.strict
-        )
+    if initial.source is None:
+        network, resolved = build_network(settings.content_encoder, settings.emotion_encoder)
+    else:
+        only = initial.parts == "encoders"
+        network, digest = network_from(initial.source, encoders_only=only, strict=initial.strict)
+        resolved = {"init_weights": digest}
     network.to(device)
     freeze(network.audio_encoder_cont, settings.freeze.content_encoder)
     freeze(network.audio_encoder_emo, settings.freeze.emotion_encoder)

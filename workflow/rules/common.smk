@@ -31,7 +31,9 @@ def initial_weights_listing(wildcards) -> str:
     source = config["train"]["init_weights"]["source"]
     folder, name = os.path.split(source or "")
     stem = os.path.splitext(name)[0].lower()
-    return folder_listing(folder or ".", suffixes=(f"{stem}.pth", f"{stem}.safetensors", f"{stem}.json")) if stem else ""
+    return (
+        folder_listing(folder or ".", suffixes=(f"{stem}.pth", f"{stem}.safetensors", f"{stem}.json")) if stem else ""
+    )
 
 
 def number_of_attempt(wildcards, attempt: int) -> int:

@@ -8,9 +8,9 @@ rule train:
         metrics=f"{RESULTS}/training/metrics.parquet",
     log:
         f"{LOGS}/train.log",
-    threads: 8
     # A job that was killed continues from its last checkpoint, in the same invocation.
     retries: 2
+    threads: 8
     resources:
         gpu=config["train"]["gpus"],
         mem_mb=24000,
