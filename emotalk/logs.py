@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,14 +36,15 @@ def job_log(
         Whether the same job wrote to these files before, in an earlier attempt or in its launcher. They are added to
         then; and if `attempts` ends with an error of the user's input, which trying again does not mend, so does this.
     level
-        Least level of what is logged.
+        Least level of what is logged; above INFO, files are made only when there is something to tell.
     """
     files = [Path(file) for file in (path, attempts) if file is not None]
     last = _last_line(files[-1]) if goes_on else ""
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    mode, delay = "a" if goes_on else "w", level > logging.INFO
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(file, mode="a" if goes_on else "w", encoding="utf-8"))
+        handlers.append(logging.FileHandler(file, mode, encoding="utf-8", delay=delay))
     logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=handlers)
     logging.captureWarnings(True)
     if last.startswith(_ERROR):
@@ -56,6 +58,9 @@ def job_log(
     except Interrupted as stop:
         logging.warning("%s", stop)
         sys.exit(INTERRUPTED_EXIT_CODE)
+    except KeyboardInterrupt:
+        logging.warning("Stopped at once.")
+        sys.exit(128 + signal.SIGINT)
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
             logging.exception("%s", _DEFECT)

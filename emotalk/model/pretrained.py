@@ -11,6 +11,7 @@ from transformers import PreTrainedModel, Wav2Vec2Config
 from emotalk.errors import WeightsError
 from emotalk.model.encoders import EmotionEncoder, SpeechEncoder
 from emotalk.model.network import EmoTalk
+from emotalk.provenance import file_digest
 
 Encoder = TypeVar("Encoder", bound=PreTrainedModel)
 
@@ -63,7 +64,7 @@ def build_network(content: EncoderSource, emotion: EncoderSource) -> tuple[EmoTa
     network
         The network.
     resolved
-        What each source turned out to be: a commit of the hub, a folder, or "random".
+        What each source turned out to be: a commit of the hub, a folder and the digest of its weights, or "random".
 
     Raises
     ------
@@ -131,5 +132,9 @@ def _cannot_load(wanted: EncoderSource, is_local: bool, error: Exception) -> str
 
 
 def _resolved(config: Wav2Vec2Config) -> str:
-    """Commit that a hub answered with, else the folder, else "random"."""
-    return getattr(config, "_commit_hash", None) or config._name_or_path or RANDOM
+    """Commit that a hub answered with, else a digest of the folder's weights, else "random"."""
+    commit, name = getattr(config, "_commit_hash", None), config._name_or_path
+    if commit or not name:
+        return commit or RANDOM
+    files = sorted(path for path in Path(name).glob("*") if path.suffix in (".safetensors", ".bin"))
+    return f"{Path(name).name}, SHA-256 {' '.join(map(file_digest, files))}"

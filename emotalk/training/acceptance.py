@@ -11,6 +11,10 @@ FINISHED, ACCEPTED = "finished", "accepted"
 
 
 def accept_finished(folder: str | Path) -> None:
-    """Mark the finished runs below a training folder as accepted."""
-    for mark in Path(folder).glob(f"checkpoints/*/{FINISHED}"):
-        mark.replace(mark.with_name(ACCEPTED))
+    """Mark the finished runs below a training folder as accepted.
+
+    Nothing is marked where the workflow took the finished run away again, as it does if the job fails at its very end.
+    """
+    if (Path(folder) / "checkpoint.pth").exists():
+        for mark in Path(folder).glob(f"checkpoints/*/{FINISHED}"):
+            mark.replace(mark.with_name(ACCEPTED))

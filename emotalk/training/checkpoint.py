@@ -105,31 +105,42 @@ class CheckpointFolder:
     def begin_anew_if_asked(self, epochs: int, request: str) -> None:
         """Remove all checkpoints of a run that is to begin anew.
 
-        That is one which has finished, was accepted by the workflow and is asked for again just so: it was forced. And
-        one of which fewer epochs are asked than it has had. One whose `epochs` were raised continues, and one that is
-        asked for in another manner needs no more training.
+        That is one which has finished, was accepted by the workflow and is asked for again just so: it was forced. One
+        whose `epochs` were raised continues, and one that is asked for in another manner needs no more training.
 
         Parameters
         ----------
         request
             From `TrainingSettings.request`.
+
+        Raises
+        ------
+        TrainingError
+            If fewer epochs are asked for than the run has had.
         """
         accepted, checkpoints = self.path / ACCEPTED, self.all()
-        was_accepted = accepted.is_file() and accepted.read_text(encoding="utf-8") == request
-        if checkpoints and (was_accepted or position_of(checkpoints[0]) > (epochs, 0)):
-            _LOG.info("This run was finished and is asked for again, or for fewer epochs: it begins anew.")
+        if checkpoints and accepted.is_file() and accepted.read_text(encoding="utf-8") == request:
+            _LOG.info("This run was finished and is asked for again: it begins anew.")
             for path in checkpoints:
                 _remove(path)
+        elif checkpoints and position_of(checkpoints[0]) > (epochs, 0):
+            raise TrainingError(
+                f"{checkpoints[0]} is beyond the {epochs} epochs that are asked for. Ask for more, or remove the "
+                "folder to begin anew."
+            )
         for name in (ACCEPTED, FINISHED):
             (self.path / name).unlink(missing_ok=True)
 
     def tell_of_other_runs(self, identity: Mapping[str, Any]) -> None:
         """Log how the runs beside this one differ: who changes a setting by mistake should know why all begins anew."""
-        for other in sorted(self.path.parent.glob(f"*/{_IDENTITY}")):
-            if other.parent != self.path and CheckpointFolder(other.parent).all():
+        mine = self.path / _IDENTITY
+        for other in sorted(set(self.path.parent.glob(f"*/{_IDENTITY}")) - {mine}):
+            if CheckpointFolder(other.parent).all():
                 unlike = differences(json.loads(other.read_text(encoding="utf-8")), identity)
                 _LOG.info("%s holds checkpoints of another run (%s).", other.parent, "; ".join(unlike))
-        (self.path / _IDENTITY).write_text(json.dumps(identity, indent=2) + "\n", encoding="utf-8")
+        partial = mine.with_name(mine.name + PARTIAL)
+        partial.write_text(json.dumps(identity, indent=2) + "\n", encoding="utf-8")
+        partial.replace(mine)
 
     def newest(self, identity: Mapping[str, Any]) -> tuple[Path, dict[str, Any]] | None:
         """Newest complete checkpoint and its content, or None if there is none; damaged ones are put aside and named.
@@ -137,16 +148,19 @@ class CheckpointFolder:
         Raises
         ------
         TrainingError
-            If it is of another run.
+            If all are damaged, or it is of another run, or holds more than data.
         """
+        damaged: dict[Path, TrainingError] = {}
         for path in self.all():
             try:
                 check_complete(path)
-                content = read_checkpoint(path)
             except TrainingError as error:
-                path.replace(path.with_name(path.name + ".broken"))
-                _LOG.warning("%s It is put aside as %s.broken, and the one before it is taken.", error, path.name)
+                damaged[path] = error
                 continue
+            for other, fault in damaged.items():
+                other.replace(other.with_name(other.name + ".broken"))
+                _LOG.warning("%s It is put aside as %s.broken, and the one before it is taken.", fault, other.name)
+            content = read_checkpoint(path)
             unlike = differences(content["identity"], identity)
             if unlike:
                 raise TrainingError(
@@ -155,6 +169,9 @@ class CheckpointFolder:
                 )
             _LOG.info("Continuing %s: epoch %d, loss %.6f", path.name, content["epoch"], content["loss"])
             return path, content
+        if damaged:
+            faults = " ".join(map(str, damaged.values()))
+            raise TrainingError(f"{faults} No other checkpoint is left. Remove these, and training begins anew.")
         return None
 
     def store(self, content: dict[str, Any], keep_last: int, best_epochs: Sequence[int]) -> None:
@@ -183,8 +200,12 @@ class CheckpointFolder:
         epochs
             Whose checkpoint it may be, the preferred one first; the last one is there.
         """
-        ends = {position_of(path).epoch: path for path in self.all() if not position_of(path).step}
-        source = next(ends[epoch] for epoch in epochs if epoch in ends)
+        ends = {position_of(path).epoch: path for path in reversed(self.all()) if not position_of(path).step}
+        epoch = next(epoch for epoch in epochs if epoch in ends)
+        if epoch != epochs[0]:
+            _LOG.warning("The checkpoint of epoch %d, which should be delivered, was not kept.", epochs[0])
+        source = ends[epoch]
+        check_complete(source)
         _LOG.info("%s becomes %s.", source.name, out)
         out.unlink(missing_ok=True)
         try:

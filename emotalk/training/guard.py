@@ -1,5 +1,6 @@
 """The guard against losses and gradients that are not finite, which does not wait for the device at every step."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor
 
 from emotalk.errors import TrainingError
-from emotalk.training.processes import Processes
+from emotalk.training.processes import ALONE, Processes
 from emotalk.training.schedule import Example
 
 
@@ -38,9 +39,17 @@ class FiniteGuard:
 
     From the first value on that is not finite, `broken` tells the optimizer to leave everything as it is, so that
     reading later loses nothing.
+
+    Parameters
+    ----------
+    device
+        Where the values are.
+    processes
+        Those that share the steps, each with a guard of its own.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, processes: Processes = ALONE) -> None:
+        self._processes = processes
         self.broken = torch.zeros((), device=device)
         """1 once a value was not finite, else 0."""
         self._seen: list[_Seen] = []
@@ -51,34 +60,53 @@ class FiniteGuard:
         self._watch(losses["loss"])
         self._seen.append(_Seen("loss", losses, examples))
 
-    def watch_gradient(self, norm: Tensor, examples: Sequence[Example]) -> None:
-        """Note the norm of a step's gradient."""
-        self._watch(norm)
+    def watch_gradient(self, norm: Tensor, examples: Sequence[Example], *, may_overflow: bool = False) -> None:
+        """Note the norm of a step's gradient.
+
+        Parameters
+        ----------
+        may_overflow
+            Whether one that is not finite is no fault yet, as in fp16, where the scale of the loss is lowered first.
+        """
+        if not may_overflow:
+            self._watch(norm)
         self._seen.append(_Seen("gradient", {"norm": norm}, examples))
 
     def _watch(self, value: Tensor) -> None:
         self.broken = torch.maximum(self.broken, (~value.isfinite()).float())
 
-    def share(self, processes: Processes) -> None:
+    def share(self) -> None:
         """Be broken if the guard of another process is."""
-        processes.add_up([self.broken])
-        self.broken.clamp_(max=1)
+        if self._processes.count > 1:
+            self._processes.add_up([self.broken])
+            self.broken.clamp_(max=1)
 
-    def check(self) -> None:
-        """Wait for the device and look at what was seen since the last check.
+    def check(self, *, overflows: bool = False) -> None:
+        """Wait for the device and look at what was seen since the last check; all processes do so together.
+
+        Parameters
+        ----------
+        overflows
+            Whether gradients that may overflow now and then do so whatever is done about it.
 
         Raises
         ------
         NonFiniteError
-            If a value was not finite; names the clips of the first such batch or step.
+            If a value was not finite; names the clips of the first such batch, or else step, of any process.
         """
         seen, self._seen = self._seen, []
-        if self.broken.item():
-            for what, values, examples in seen:
-                found = {name: value.item() for name, value in values.items()}
-                if not torch.tensor(list(found.values())).isfinite().all():
-                    raise NonFiniteError(_message(what, found, examples), examples, found)
-            raise TrainingError("A loss or gradient in another process of this run is not finite; its log names it.")
+        if overflows or self.broken.item():
+            # A loss that is not finite makes the gradients of all processes so.
+            mine = sorted(filter(None, map(_fault, seen)), key=lambda fault: fault[0] != "loss")[:1]
+            faults = [fault for each in self._processes.gather(mine) for fault in each]
+            what, found, examples = min(faults, key=lambda fault: fault[0] != "loss")
+            raise NonFiniteError(_message(what, found, examples), examples, found)
+
+
+def _fault(seen: _Seen) -> tuple[str, dict[str, float], Sequence[Example]] | None:
+    """What was seen, as numbers, if it is not finite."""
+    found = {name: value.item() for name, value in seen.values.items()}
+    return None if all(map(math.isfinite, found.values())) else (seen.what, found, seen.examples)
 
 
 def _message(what: str, found: dict[str, float], examples: Sequence[Example]) -> str:

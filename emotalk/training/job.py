@@ -6,15 +6,20 @@ import os
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
+from torch.distributed.elastic.multiprocessing.api import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.run import main as torchrun
 
-from emotalk.logs import job_log
+from emotalk.errors import Interrupted
+from emotalk.logs import INTERRUPTED_EXIT_CODE, job_log
 from emotalk.training.device import choose_device
 from emotalk.training.loop import train
 from emotalk.training.processes import ALONE, Processes, joined
 from emotalk.training.settings import TrainingSettings
+from emotalk.training.signals import SIGNALS
 
 _LOG = logging.getLogger(__name__)
 _SHUTDOWN_S = 600
@@ -39,7 +44,7 @@ class TrainingJob:
     attempts_log: str
 
     def start(self) -> None:
-        """Train in this process, or become the launcher of as many as GPUs were granted.
+        """Train in this process, or launch as many as GPUs were granted.
 
         Without a GPU in the machine as many processes share its cores.
         """
@@ -54,26 +59,42 @@ class TrainingJob:
         if count > 1:
             _LOG.info("Launching %d processes.", count)
             self._launch(count)
-        self._train(choose_device(self.gpus, self.threads), ALONE)
+        else:
+            self._train(choose_device(self.gpus, self.threads), ALONE)
 
-    def _launch(self, count: int) -> NoReturn:
-        """Replace this process by torchrun, so that signals reach it."""
-        root = str(Path(__file__).parents[2])
-        os.environ["PYTHONPATH"] = os.pathsep.join([root, *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
+    def _launch(self, count: int) -> None:
+        """Let torchrun start the processes; a signal to this one reaches them.
+
+        Raises
+        ------
+        Interrupted
+            If they stopped after a signal, or were killed by one.
+        """
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
         options = {
             "--nproc-per-node": count,
-            "--signals-to-handle": "SIGTERM,SIGINT,SIGUSR1",
+            "--signals-to-handle": ",".join(SIGNALS),
             "--shutdown-timeout": _SHUTDOWN_S,
         }
         words = [f"{name}={value}" for name, value in options.items()]
-        command = ["-m", "torch.distributed.run", "--standalone", *words, "-m", __spec__.name, json.dumps(asdict(self))]
-        os.execv(sys.executable, [sys.executable, *command])  # noqa: S606 - no shell
+        try:
+            torchrun(["--standalone", *words, "-m", __name__, json.dumps(asdict(self))])
+        except SignalException as stop:
+            raise Interrupted(f"The processes were stopped by {stop.sigval.name}.") from None
+        except ChildFailedError as error:
+            codes = {failure.exitcode for failure in error.failures.values()}
+            if INTERRUPTED_EXIT_CODE in codes or min(codes) < 0:
+                raise Interrupted("The processes were stopped by a signal.") from None
+            sys.exit(1)  # What was wrong stands in the log.
 
     def join(self) -> None:
-        """Train as one of torchrun's processes."""
+        """Train as one of torchrun's processes; all but the main one keep silent unless something is wrong."""
         rank, local_rank, count = (int(os.environ[name]) for name in ("RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE"))
+        log, attempts = Path(self.log), Path(self.attempts_log)
+        if rank:
+            log, attempts = (path.with_suffix(f".{rank}.log") for path in (log, attempts))
         level = logging.ERROR if rank else logging.INFO
-        with job_log(self.log, self.attempts_log, goes_on=True, level=level):
+        with job_log(log, attempts, goes_on=not rank, level=level):
             device = choose_device(self.gpus, self.threads // count, local_rank)
             with joined(device) as processes:
                 self._train(device, processes)

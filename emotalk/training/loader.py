@@ -1,5 +1,6 @@
 """Loading: batches are read ahead of the step that takes them."""
 
+import signal
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -8,6 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 from emotalk.errors import TrainingError
 from emotalk.training.batches import Batch, BatchMaker
 from emotalk.training.schedule import Example
+from emotalk.training.signals import SIGNALS
 
 _CLIPS = ("audio_c1e2", "audio_c2e1", "track_c1e1", "track_c2e2")
 
@@ -23,6 +25,12 @@ class _Batches(Dataset[Batch]):
 
     def __getitem__(self, number: int) -> Batch:
         return self._make(self._plan[number])
+
+
+def _leave_signals_to_training(number: int) -> None:
+    """A signal to the whole group must not kill what the last step before saving reads from."""
+    for name in SIGNALS:
+        signal.signal(signal.Signals[name], signal.SIG_IGN)
 
 
 def load_batches(
@@ -51,6 +59,7 @@ def load_batches(
         batch_size=None,
         num_workers=workers,
         pin_memory=device.type == "cuda",
+        worker_init_fn=_leave_signals_to_training,
         # A generator of its own: else the loader would draw from the one that dropout draws from.
         generator=torch.Generator(),
     )

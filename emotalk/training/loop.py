@@ -11,6 +11,7 @@ import torch
 from emotalk.corpus.alignments import Alignments
 from emotalk.corpus.clips import ClipStore
 from emotalk.errors import TrainingError
+from emotalk.model.network import EmoTalk
 from emotalk.provenance import fingerprint
 from emotalk.training.batches import BatchMaker
 from emotalk.training.batching import plan_steps, share_of
@@ -64,27 +65,28 @@ def train(
         If the manifest is too short, memory or disk cannot be enough, checkpoints cannot be read or written, or a loss
         or gradient is not finite.
     """
-    folder, store, schedule = Path(folder), ClipStore(clips), Schedule(manifest)
+    folder, diagnosis = Path(folder), Path(diagnosis)
+    store, schedule, aligned = ClipStore(clips), Schedule(manifest), Alignments(alignments)
     _check_schedule(schedule, settings, manifest)
     precision = choose_precision(settings.precision, device)
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")  # TF32, for what mixed precision leaves in fp32.
-    aligned = Alignments(alignments)
-    data = {"clips": store.digest(), "schedule": schedule.digest(), "alignments": aligned.digest(schedule.pairs())}
-    identity = settings.identity() | data | {"precision": precision}
     with Interruption() as interruption:
         network, resolved = prepare_network(settings, device)
         if processes.rank:
             torch.manual_seed(settings.seed + processes.rank)  # Equal parameters, unlike dropout.
-        identity["init_weights"]["source"] = resolved.get("init_weights")
+        identity = settings.identity() | {
+            "clips": store.digest(),
+            "schedule": schedule.digest(),
+            "alignments": aligned.digest(schedule.pairs()),
+            "precision": precision,
+            "weights": resolved,
+        }
+        for source in ("content_encoder", "emotion_encoder", "init_weights"):
+            del identity[source]["source"]  # Wherever they lie: the weights themselves count.
         run_name = fingerprint(identity)
         checkpoints = CheckpointFolder(folder / "checkpoints" / run_name)
-        steps = plan_steps(schedule.examples("train", 1), settings)
-        workload = Workload.of([part for step in steps for part in share_of(step, 0, processes.count)])
-        need = footprint(network, settings, precision, workload)
-        check_resources(
-            need, workload, checkpoints.path, device, num_checkpoints=settings.keep_last + settings.num_best
-        )
+        _check_resources(network, schedule, settings, precision, folder=checkpoints.path, processes=processes)
         with processes.main_first():
             cache = Path(clips[0]).parent / "features"
             features = cached_features(network, store, cache) if settings.cache_features else None
@@ -100,12 +102,14 @@ def train(
             if checkpoint:
                 run.continue_from(checkpoint)
             del checkpoint  # At full size it holds 7 GiB.
+            diagnosis.unlink(missing_ok=True)
             try:
                 run.train(interruption)
             except NonFiniteError as error:
                 where = {**run.whereabouts(), "precision": precision, "losses_before": history.rows[-2:]}
                 weights = settings.loss_weights
-                write_diagnosis(Path(diagnosis), error, where, network=network, make=make, weights=weights)
+                if processes.is_main:
+                    write_diagnosis(diagnosis, error, where, network=network, make=make, weights=weights)
                 raise NonFiniteError(f"{error} {diagnosis} tells more.", error.examples, error.found) from None
             if processes.is_main:
                 history.write(folder / "metrics.parquet")
@@ -120,6 +124,23 @@ def _check_schedule(schedule: Schedule, settings: TrainingSettings, manifest: st
             "train.early_stopping, train.deliver: best and train.keep_best decide by validation, and the manifest "
             "holds no validation example. Hold subjects out under 'split', or switch them off."
         )
+
+
+def _check_resources(
+    network: EmoTalk,
+    schedule: Schedule,
+    settings: TrainingSettings,
+    precision: str,
+    *,
+    folder: Path,
+    processes: Processes,
+) -> None:
+    """Check memory for this process's share of the first epoch's steps, and the disk for all checkpoints."""
+    steps = plan_steps(schedule.examples("train", 1), settings)
+    workload = Workload.of([part for step in steps for part in share_of(step, 0, processes.count)])
+    need = footprint(network, settings, precision, workload)
+    device, kept = network.bs_map_r.weight.device, settings.keep_last + settings.num_best
+    check_resources(need, workload, folder, device, num_checkpoints=kept)
 
 
 def _checkpoint(

@@ -150,7 +150,7 @@ def check_resources(
         If memory or disk cannot be enough.
     """
     memory, disk = free_memory(device), shutil.disk_usage(folder).free
-    present = sum(path.stat().st_size for path in folder.glob("*.pth"))
+    present = sum(path.stat().st_size for path in folder.glob("*.pth*"))
     _LOG.info(
         "Memory: about %s at once (parameters %s, Adam %s, gradients %s %s %s of activations for a batch of %d "
         "frames); free besides the parameters: %s. Disk: %d checkpoints of %s; free: %s.",

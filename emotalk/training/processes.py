@@ -84,7 +84,8 @@ ALONE = Processes()
 def joined(device: torch.device) -> Iterator[Processes]:
     """Context in which this process, started by torchrun, is connected to the others of its run."""
     _die_with_the_launcher()
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    backend, gpu = ("nccl", device) if device.type == "cuda" else ("gloo", None)
+    distributed.init_process_group(backend, timeout=_PATIENCE, device_id=gpu)
     try:
         hosts = distributed.new_group(backend="gloo", timeout=_PATIENCE)
         yield Processes(distributed.get_rank(), distributed.get_world_size(), hosts)

@@ -58,13 +58,13 @@ class Run:
         self._trainer, self._schedule, self._settings = trainer, schedule, settings
         self._checkpoints, self._facts, self._processes = checkpoints, facts, processes
         self._history, self._position, self._means = history, Position(0), Means()
-        self._saved, self._saved_at, self._is_saved_whole = self._position, time.monotonic(), False
+        self._saved, self._saved_at = self._position, time.monotonic()
 
     def continue_from(self, checkpoint: Mapping[str, Any]) -> None:
         """Take up what a checkpoint holds."""
         self._trainer.restore(checkpoint)
         self._position = Position(checkpoint["epoch"], checkpoint["step"])
-        self._saved, self._is_saved_whole = self._position, checkpoint["frozen"] is None
+        self._saved = self._position
         if self._processes.is_main:
             self._means = Means.restored(checkpoint["means"], self._trainer.device)
 
@@ -92,12 +92,11 @@ class Run:
                     self._save_if_due(writer, interruption)
                 self._end_epoch(epoch, self._trainer.validate(held_out) if held_out else None)
                 self._save_if_due(writer, interruption)
-            if not self._is_saved_whole:
-                self._save(writer)
+        self._stop_if_asked(interruption)
 
     def whereabouts(self) -> dict[str, int]:
-        """Epoch that is being trained, and its steps done."""
-        return {"epoch": self._position.epoch + 1, "steps_done": self._position.step}
+        """Epoch that is being trained, and how many of its steps were done before the last one."""
+        return {"epoch": self._position.epoch + 1, "noticed_after_step": self._position.step}
 
     def epochs_to_deliver(self) -> list[int]:
         """Epochs whose checkpoint may become the finished run, the preferred one first."""
@@ -132,6 +131,11 @@ class Run:
             self._save(writer)
         if due == _STOP:
             writer.wait()
+            self._stop_if_asked(interruption, asked=True)
+
+    def _stop_if_asked(self, interruption: Interruption, *, asked: bool = False) -> None:
+        """Also at the very end: the workflow may no longer take a finished run over."""
+        if asked or self._processes.highest(interruption.signal is not None):
             raise Interrupted(
                 f"Stopped by {interruption.signal or 'a signal to another process'}. Epoch {self._position.epoch}, "
                 f"step {self._position.step} is saved: the same command continues from there."
@@ -143,7 +147,6 @@ class Run:
         if self._processes.is_main:
             writer.submit(content)
         self._saved, self._saved_at = self._position, time.monotonic()
-        self._is_saved_whole = content["frozen"] is None
 
     def _is_due(self) -> bool:
         """Whether a checkpoint is due; only the main process looks at a clock."""
@@ -159,8 +162,8 @@ class Run:
 
     def _content(self) -> dict[str, Any]:
         """What a checkpoint of this moment holds; all processes make it together."""
-        is_last = not self._position.step and self._is_complete()
-        stored = self._settings.checkpoint_frozen == "stored" or is_last or self._settings.deliver == "best"
+        # One at the end of an epoch may become the finished run, which holds everything.
+        with_frozen = self._settings.checkpoint_frozen == "stored" or not self._position.step
         means = self._means.of_all(self._processes)
         rows = [row for row in self._history.rows if row["split"] == "train"]
         return {
@@ -169,7 +172,7 @@ class Run:
             "loss": means.read()["loss"] if self._position.step else rows[-1]["loss"],
             "means": means.state(),
             "history": list(self._history.rows),
-            **self._trainer.state(with_frozen=stored),
+            **self._trainer.state(with_frozen=with_frozen),
             **self._facts,
         }
 

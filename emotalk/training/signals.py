@@ -1,5 +1,6 @@
 """Signals that ask training to stop: it finishes its step and saves first."""
 
+import logging
 import signal
 import threading
 import time
@@ -7,7 +8,8 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
-_SIGNALS = ("SIGTERM", "SIGINT", "SIGUSR1")
+_LOG = logging.getLogger(__name__)
+SIGNALS = tuple(name for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name))
 """What batch systems, Ctrl-C and Slurm's warning before a time limit send."""
 
 _SAME_REQUEST_S = 2.0
@@ -15,7 +17,7 @@ _SAME_REQUEST_S = 2.0
 
 
 class Interruption:
-    """Context in which signals are noted instead of obeyed; the second of a kind is obeyed at once.
+    """Context in which signals are noted instead of obeyed; only Ctrl-C again, after a while, is obeyed at once.
 
     Outside of the main thread, where Python cannot take signals, nothing is noted.
     """
@@ -28,7 +30,7 @@ class Interruption:
 
     def __enter__(self) -> "Interruption":
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.Signals[name] for name in _SIGNALS if hasattr(signal, name)):
+            for number in (signal.Signals[name] for name in SIGNALS):
                 self._before[number] = signal.signal(number, self._note)
         return self
 
@@ -41,5 +43,6 @@ class Interruption:
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.signal is None:
             self.signal, self._since = signal.Signals(number).name, time.monotonic()
-        elif time.monotonic() - self._since > _SAME_REQUEST_S:
+            _LOG.info("%s: training saves after this step, and stops.", self.signal)
+        elif number == signal.SIGINT and time.monotonic() - self._since > _SAME_REQUEST_S:
             raise KeyboardInterrupt

@@ -71,7 +71,7 @@ class Trainer:
         self._updater = Updater(
             network.trainable_parameters(),
             settings.learning_rate,
-            FiniteGuard(self.device),
+            FiniteGuard(self.device, processes),
             moments=settings.optimizer_state,
             precision=precision,
             clip_norm=settings.clip_norm,
@@ -149,7 +149,7 @@ class Trainer:
             If a loss is not finite.
         """
         self._network.eval()
-        means, guard = Means(), FiniteGuard(self.device)
+        means, guard = Means(), FiniteGuard(self.device, self._processes)
         batches = list(chain.from_iterable(plan_steps(examples, self._settings)))
         with self._average.in_use() if self._average is not None else nullcontext():
             for batch in self._load(batches[self._processes.rank :: self._processes.count]):
@@ -157,7 +157,7 @@ class Trainer:
                 losses = batch_losses(self._network, known, self._settings.loss_weights, precision=self._precision)
                 guard.watch_losses(losses, batch.examples)
                 means.add(losses, batch.num_examples)
-        guard.share(self._processes)
+        guard.share()
         guard.check()
         return means.of_all(self._processes).read()
 

@@ -49,6 +49,7 @@ class Updater:
         self._parameters, self._clip_norm, self.processes = parameters, clip_norm, processes
         self.optimizer = _make_optimizer(parameters, learning_rate, moments)
         self._scaler = torch.amp.GradScaler(guard.broken.device.type, enabled=precision == "fp16")
+        self._scaler.scale(guard.broken)  # It begins with what it scales first, which a process may never have.
         self.guard = guard
         self._can_skip_on_device = moments == "fp32"
 
@@ -80,11 +81,10 @@ class Updater:
         gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
         if self._scaler.is_enabled():
             self._scaler.unscale_(self.optimizer)
-            self._clip(gradients)
+            self.guard.watch_gradient(self._clip(gradients), examples, may_overflow=True)
             self._scaler.step(self.optimizer)
             self._scaler.update()
             return
-        # In fp16 a gradient may overflow, and the scaler then lowers its scale; elsewhere it must not.
         self.guard.watch_gradient(self._clip(gradients), examples)
         if self._can_skip_on_device:
             self.optimizer.found_inf = self.guard.broken  # type: ignore[attr-defined]
@@ -113,7 +113,7 @@ class Updater:
             device=self.guard.broken.device,
         )
         self.processes.add_up([used])
-        self.guard.share(self.processes)
+        self.guard.share()
         for parameter, uses in zip(self._parameters, used.tolist(), strict=True):
             if uses and parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
@@ -124,15 +124,11 @@ class Updater:
 
         Raises
         ------
-        TrainingError
+        NonFiniteError
             If it was not.
         """
-        self.guard.check()
-        if self._scaler.is_enabled() and self._scaler.get_scale() < 1:
-            raise TrainingError(
-                "The gradients overflow fp16 whatever they are scaled by: training diverges. Lower "
-                "train.learning_rate, set train.clip_norm, or set train.precision to fp32."
-            )
+        # A scale below 1 has been lowered more often than an overflow can explain.
+        self.guard.check(overflows=self._scaler.is_enabled() and self._scaler.get_scale() < 1)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""

@@ -5,7 +5,6 @@ import re
 import signal
 import time
 
-import psutil
 import pyarrow.parquet as pq
 import pytest
 
@@ -79,14 +78,15 @@ def test_several_processes_are_launched_where_as_many_gpus_are_granted(training)
     training.configure(CONFIG | {"train": {**CONFIG["train"], "gpus": 2}})
     process = training.start("train", "--cores", "2", "--resources", "gpu=2")
     wait_for(lambda: any(training.results.rglob("*.pth")))
-    for job in psutil.Process(process.pid).children(recursive=True):
-        if "torch.distributed.run" in job.cmdline():
-            job.send_signal(signal.SIGTERM)
+    for job in training.jobs_at_work(process.pid):
+        job.send_signal(signal.SIGTERM)
     assert process.wait() == 0, (training.folder / "said.txt").read_text()
     log = log_of(training)
     assert "shared by 2 processes" in log
     assert "Stopped by SIGTERM" in log
+    assert "The processes were stopped by" in log
     assert "Continuing emotalk_model_epoch" in log
+    assert "Traceback" not in log
     assert len(pq.read_table(training.results / "metrics.parquet")) == 6
 
 
@@ -94,3 +94,14 @@ def test_fewer_gpus_than_asked_for_are_told(training):
     training.configure(CONFIG | {"train": {**CONFIG["train"], "gpus": 4, "epochs": 1}})
     training.finish("train")
     assert "train.gpus is 4 and 1 granted: type --resources gpu=4" in log_of(training)
+
+
+def test_an_error_in_several_processes_is_told_once_and_not_tried_again(training):
+    settings = {**CONFIG["train"], "gpus": 2, "optimizer_state": "8bit", "freeze": {"content_encoder": 9}}
+    training.configure(CONFIG | {"train": settings})
+    done = training.run("train", "--cores", "2", "--resources", "gpu=2")
+    assert done.returncode != 0
+    log = log_of(training)
+    assert log.count("9 layers are to be frozen under train.freeze") == 3
+    assert log.count("(Not tried again.)") == 2
+    assert "Traceback" not in log

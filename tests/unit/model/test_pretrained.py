@@ -9,6 +9,7 @@ from emotalk.errors import WeightsError
 from emotalk.model.encoders import EmotionEncoder, SpeechEncoder
 from emotalk.model.pretrained import EncoderSource, build_network, load_encoder
 from emotalk.model.weights import released_names
+from emotalk.provenance import file_digest
 from tests.conftest import TINY
 
 CONFIG = Wav2Vec2Config(**TINY)
@@ -83,7 +84,9 @@ def test_the_convolutional_stacks_of_loaded_encoders_are_frozen_too(tmp_path):
     trainable = {name for name, p in network.named_parameters() if p.requires_grad}
     assert not any("feature_extractor" in name for name in trainable)
     assert any("feature_projection" in name for name in trainable)
-    assert resolved == {"content": str(tmp_path / "SpeechEncoder"), "emotion": str(tmp_path / "EmotionEncoder")}
+    assert resolved.keys() == {"content", "emotion"}
+    for name, kind in (("content", "SpeechEncoder"), ("emotion", "EmotionEncoder")):
+        assert resolved[name] == f"{kind}, SHA-256 {file_digest(tmp_path / kind / 'model.safetensors')}"
 
 
 def test_half_precision_files_become_float32(tmp_path):
@@ -141,7 +144,11 @@ def test_faulty_sizes_of_a_random_encoder_are_named(sizes, said):
         load_encoder(SpeechEncoder, EncoderSource("random", sizes={**TINY, **sizes}))
 
 
-def test_an_unreachable_hub_is_told_with_the_way_out(form):
+def test_an_unreachable_hub_is_told_with_the_way_out(monkeypatch):
+    def unreachable(*given, **options):
+        raise OSError("We couldn't connect to the hub to load the files.")
+
+    monkeypatch.setattr(SpeechEncoder, "from_pretrained", unreachable)
     with pytest.raises(
         WeightsError, match=r"There is no folder nobody/nothing, and the model hub .* set 'source' to its folder"
     ):

@@ -93,11 +93,23 @@ def test_a_checkpoint_without_its_checksum_is_not_trusted(folder, caplog):
     assert "has no checksum" in caplog.text
 
 
-def test_when_all_are_damaged_each_is_named_and_training_begins(folder, caplog):
+def test_when_all_are_damaged_each_is_named_and_nothing_begins_anew_unasked(folder):
     for path in folder.all():
         path.write_bytes(b"noise")
-    assert epoch_of_newest(folder) is None
-    assert caplog.text.count("is damaged") == 2
+    for _ in range(2):
+        with pytest.raises(TrainingError, match=r"is damaged.*is damaged.*No other checkpoint is left. Remove these"):
+            folder.newest(IDENTITY)
+
+
+def test_a_proven_checkpoint_that_memory_cannot_hold_is_not_put_aside(folder, monkeypatch):
+    def no_memory(*given, **options):
+        raise MemoryError
+
+    monkeypatch.setattr(torch, "load", no_memory)
+    with pytest.raises((TrainingError, MemoryError)):
+        folder.newest(IDENTITY)
+    monkeypatch.undo()
+    assert epoch_of_newest(folder) == 2
 
 
 def test_a_checkpoint_of_another_run_is_refused_with_keys_and_values(folder):
@@ -116,14 +128,14 @@ class Malicious:
         return (os.mkdir, (str(self.path),))
 
 
-def test_code_in_a_checkpoint_is_never_run(folder, tmp_path, caplog):
+def test_code_in_a_checkpoint_is_never_run(folder, tmp_path):
     newest = folder.all()[0]
     torch.save(content(2) | {"extra": Malicious(tmp_path / "run_by_pickle")}, newest)
     digest = hashlib.sha256(newest.read_bytes()).hexdigest()
     checksum_of(newest).write_text(f"{digest}  {newest.name}\n")
-    assert epoch_of_newest(folder) == 1
-    assert "holds more than data, or is damaged; it is not loaded" in caplog.text
-    assert "weights_only" not in caplog.text
+    with pytest.raises(TrainingError, match=r"holds more than data, or is damaged; it is not loaded") as said:
+        folder.newest(IDENTITY)
+    assert "weights_only" not in str(said.value)
     assert not (tmp_path / "run_by_pickle").exists()
 
 
@@ -221,6 +233,7 @@ def test_what_a_killed_writer_left_is_removed_by_the_next_run(folder):
     before = sorted(folder.path.iterdir())
     (folder.path / "emotalk_model_epoch3_20260101T000000.pth.partial").write_bytes(b"half")
     (folder.path / "emotalk_model_epoch3_20260101T000000.pth.sha256").write_bytes(b"0  x")
+    (folder.path / "run.json.partial").write_bytes(b"{")
     with folder.locked():
         assert sorted(set(folder.path.iterdir()) - {folder.path / "lock"}) == before
 
