@@ -1,6 +1,7 @@
 """A copy of the project in which the workflow runs as a user runs it."""
 
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,11 @@ TINY_RUN = {
     "evaluate": {"required_improvement": None},
 }
 """The demo, small enough for a test."""
+
+
+def _hears_ctrl_c() -> None:
+    """A shell lets what it starts in the background ignore SIGINT, and so does all that those processes start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Project:
@@ -67,7 +73,8 @@ class Project:
         """Type a command, in a process group of its own, which can be killed without this process."""
         with open(self.folder / "said.txt", "ab") as said:
             command = self.command(*arguments)
-            return subprocess.Popen(command, cwd=self.folder, stdout=said, stderr=said, start_new_session=True)
+            options = {"stdout": said, "stderr": said, "start_new_session": True, "preexec_fn": _hears_ctrl_c}
+            return subprocess.Popen(command, cwd=self.folder, **options)
 
     def jobs(self, *arguments: str) -> set[str]:
         """Rules that a dry run would run."""
