@@ -12,11 +12,12 @@ from emotalk.logs import INTERRUPTED_EXIT_CODE, job_log
 def own_handlers():
     """Logging as a fresh process has it."""
     root = logging.getLogger()
-    before, root.handlers = root.handlers, []
+    before, level, root.handlers = root.handlers, root.level, []
     yield
     for handler in root.handlers:
         handler.close()
     root.handlers = before
+    root.setLevel(level)
     logging.captureWarnings(False)
 
 
