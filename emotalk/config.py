@@ -12,6 +12,9 @@ from jsonschema import Draft202012Validator, ValidationError
 from emotalk.corpus.splits import named_subjects
 from emotalk.errors import ConfigError
 
+_BY_CORPUS = ("sources", "split")
+"""Sections that have an entry for each corpus."""
+
 
 def read_schema(path: str | Path) -> dict[str, Any]:
     """Schema of the configuration, the only home of types, units, ranges and meanings."""
@@ -27,6 +30,10 @@ def checked_config(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict
         If a setting is unknown, of the wrong type or out of its range; all faults are listed.
     """
     complete = deepcopy(dict(config))
+    for section in _BY_CORPUS:
+        given = complete.setdefault(section, {})
+        if isinstance(given, dict) and isinstance(complete.get("corpora"), list):
+            complete[section] = {str(corpus): {} for corpus in complete["corpora"]} | given
     _fill_defaults(complete, schema, schema)
     faults = sorted({_sentence(error) for error in Draft202012Validator(schema).iter_errors(complete)})
     faults = faults or list(_contradictions(complete))
@@ -42,7 +49,9 @@ def resolved(schema: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, An
 
 
 def _fill_defaults(section: dict[str, Any], schema: Mapping[str, Any], root: Mapping[str, Any]) -> None:
-    for name, described in schema.get("properties", {}).items():
+    others = schema.get("additionalProperties") or {}
+    described_by = schema.get("properties", {}) | dict.fromkeys(section.keys() - schema.get("properties", {}), others)
+    for name, described in described_by.items():
         told = resolved(described, root)
         if name not in section and "default" in told:
             section[name] = deepcopy(told["default"])
@@ -89,6 +98,8 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
         yield "smooth.clip_negatives: works only with smooth.enabled, which is off"
     if smooth["order"] >= smooth["window"]:
         yield f"smooth.order: {smooth['order']} must be below smooth.window, which is {smooth['window']}"
+    for corpus in config["sources"].keys() - set(config["corpora"]):
+        yield f"sources.{corpus}: there is no such corpus; 'corpora' names {', '.join(config['corpora'])}"
     for corpus, split in config["split"].items():
         named = [named_subjects(split[part]) for part in split if isinstance(split[part], list)]
         both = set.intersection(*named) if len(named) == 2 else set()

@@ -48,16 +48,18 @@ def _walk(
         told = resolved(described, schema)
         yield prefix + name, told
         yield from _walk(told, schema, f"{prefix}{name}.")
+    if others := section.get("additionalProperties"):
+        yield from _walk(resolved(others, schema), schema, f"{prefix}<corpus>.")
 
 
 def _default(described: Mapping[str, Any]) -> str:
     if "default" not in described:
         return "required"
-    return "" if "properties" in described else f"`{json.dumps(described['default'])}`"
+    return "" if described.get("type") == "object" else f"`{json.dumps(described['default'])}`"
 
 
 def _values(described: Mapping[str, Any]) -> str:
-    if "properties" in described:
+    if described.get("type") == "object":
         return "section"
     if "anyOf" in described:
         return " or ".join(_values(choice) for choice in described["anyOf"])

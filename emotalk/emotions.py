@@ -6,15 +6,7 @@ EMOTIONS = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 UNLABELLED = -1
 """Class index of a clip without a usable emotion label; it carries no classification loss."""
 
-_CLASSES = {
-    "neutral": "neutral",
-    "happy": "happy",
-    "sad": "sad",
-    "angry": "angry",
-    "fearful": "fear",
-    "disgust": "disgust",
-    "surprised": "surprise",
-}
+_CLASSES = {name: name for name in EMOTIONS} | {"fearful": "fear", "surprised": "surprise"}
 
 
 def emotion_class(label: str | None, *, calm: str) -> int:
@@ -23,7 +15,7 @@ def emotion_class(label: str | None, *, calm: str) -> int:
     Parameters
     ----------
     label
-        RAVDESS emotion word; None where the corpus has no labels.
+        RAVDESS emotion word or the head's own; None where the corpus has no labels.
     calm
         What "calm", which the head does not know, counts as: "neutral" or "ignored". Neither the paper nor the
         released code says.

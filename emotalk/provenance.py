@@ -3,12 +3,13 @@
 import ast
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from emotalk.files import files_below, size_and_time
 
 _PACKAGE = __name__.partition(".")[0]
 _ROOT = Path(__file__).parent
@@ -87,32 +88,24 @@ def file_digest(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def folder_listing(*folders: str | Path, suffixes: tuple[str, ...] = ("",)) -> str:
-    """Digest of the names, sizes and times of the files in some folders; changes when a file comes, goes or changes.
+def file_listing(*paths: str | Path, suffixes: tuple[str, ...] = ("",)) -> str:
+    """Digest of the names, sizes and times of files; changes when a file comes, goes or changes.
 
     Parameters
     ----------
-    *folders
-        Folders; one that does not exist counts as empty.
+    *paths
+        Files, and folders of which everything below counts; what does not exist counts as empty.
     suffixes
-        How the names of the files end that count, in small letters.
+        How the names of the files in folders end that count, in small letters.
     """
-    entries = [
-        (entry.path, *_size_and_time(entry))
-        for folder in folders
-        if Path(folder).is_dir()
-        for entry in os.scandir(folder)
-        if entry.name.lower().endswith(suffixes)
-    ]
-    return hashlib.sha256(repr(sorted(entries)).encode()).hexdigest()[:16]
-
-
-def _size_and_time(entry: os.DirEntry[str]) -> tuple[int, int]:
-    """Size and time of a file; zeros for a link that leads nowhere."""
-    try:
-        return entry.stat().st_size, entry.stat().st_mtime_ns
-    except OSError:
-        return 0, 0
+    entries: list[tuple[str, int, int]] = []
+    for path in map(Path, paths):
+        if path.is_file():
+            entries.append((str(path), *size_and_time(path)))
+        else:
+            found = (entry for entry in files_below(path) if entry.name.lower().endswith(suffixes))
+            entries += [(entry.path, *size_and_time(entry)) for entry in found]
+    return hashlib.sha256(repr(sorted(entries)).encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 def canonical(settings: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
-"""Reading of recorded speech: headers alone, or 16 kHz mono waveforms."""
+"""Reading of recorded speech: block by block, as 16 kHz mono or as what an inspection needs."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,42 +8,144 @@ import numpy as np
 import soundfile
 import soxr
 
-from emotalk.timing import SAMPLING_RATE
+from emotalk.corpus.faults import Fault
+from emotalk.corpus.riff import missing_bytes
+from emotalk.corpus.samples import to_int16
+from emotalk.timing import FPS, SAMPLING_RATE
+
+_BLOCK_S, _LARGEST_RATE_OF_VALUES = 10, 1_000_000
+"""Seconds decoded at once, one where a second holds more values than this. Whole seconds are whole frames at any rate,
+and memory does not grow with the file."""
+_FASTEST_RATE, _MOST_CHANNELS = 384_000, 64
+_SILENT_PEAK = 1e-3
+_FULL_SCALE = 0.999
+_CLIPPED_PART = 1e-3
 
 
 @dataclass(frozen=True)
-class AudioHeader:
-    """What an audio file says of itself: samples a second, channels, samples a channel."""
+class AudioFacts:
+    """What an inspection finds in an audio file.
+
+    Attributes
+    ----------
+    sampling_rate, num_channels, num_samples
+        As in the file; samples a channel.
+    peak
+        Largest amplitude of the down-mix.
+    envelope : (T,) float32
+        Root mean square of each motion frame (1/30 s), the last one perhaps of a part of a frame.
+    """
 
     sampling_rate: int
     num_channels: int
     num_samples: int
+    peak: float
+    envelope: np.ndarray
 
 
-def read_header(path: str | Path) -> AudioHeader:
-    """Read an audio file's header without decoding its samples.
+def inspect_audio(path: Path) -> tuple[AudioFacts, list[Fault]]:
+    """Decode a file from its beginning to its end and tell what is in it, and what is wrong with it.
 
     Raises
     ------
-    soundfile.LibsndfileError
-        If the file is no audio that libsndfile knows.
+    Fault
+        `unreadable_wav`, `unsupported_rate`, `empty_wav` or `non_finite`: such a file cannot be used.
     """
-    info = soundfile.info(str(path))
-    return AudioHeader(info.samplerate, info.channels, info.frames)
+    energy, count, peak, full = [], 0, 0.0, 0
+    try:
+        cut_off = missing_bytes(path)
+        with soundfile.SoundFile(path) as file:
+            rate, num_channels = file.samplerate, file.channels
+            if rate > _FASTEST_RATE or num_channels > _MOST_CHANNELS:
+                claims = f"claims {rate} samples a second in {num_channels} channels"
+                rule = f"at most {_FASTEST_RATE} and {_MOST_CHANNELS} are read"
+                raise Fault("unsupported_rate", f"{path.name} {claims}; {rule}", is_final=True)
+            for block in _mono_blocks(file):
+                count += len(block)
+                energy.append(_energy(block, rate))
+                loudest = float(max(block.max(), -block.min()))
+                full += int(np.count_nonzero(np.abs(block) >= _FULL_SCALE)) if loudest >= _FULL_SCALE else 0
+                peak = max(peak, loudest)
+    except (soundfile.SoundFileError, OSError) as error:
+        found = f"{path.name} is no audio that libsndfile reads ({error})"
+        raise Fault("unreadable_wav", found, is_final=True) from None
+    if count == 0:
+        raise Fault("empty_wav", f"{path.name} holds no sample", is_final=True)
+    envelope = np.sqrt(np.concatenate(energy))
+    if not np.isfinite(envelope).all():
+        frame = int(np.flatnonzero(~np.isfinite(envelope))[0])
+        found = f"{path.name} holds samples that are NaN or infinite, the first in frame {frame}"
+        raise Fault("non_finite", found, is_final=True)
+    facts = AudioFacts(rate, num_channels, count, peak, envelope)
+    return facts, list(_audio_faults(path.name, facts, cut_off, full / count))
 
 
-def read_waveform(path: str | Path) -> np.ndarray:
-    """Read speech as (N,) float32 at 16 kHz: channels are averaged, other rates are resampled.
+def _audio_faults(name: str, facts: AudioFacts, cut_off: int, full_part: float) -> Iterator[Fault]:
+    if cut_off:
+        yield Fault("truncated_wav", f"{name} lacks {cut_off} of the bytes that its header promises")
+    if facts.sampling_rate < SAMPLING_RATE:
+        rule = f"the network hears {SAMPLING_RATE}, and what a slower recording lacks is lost"
+        yield Fault("unsupported_rate", f"{name} has {facts.sampling_rate} samples a second; {rule}")
+    if facts.peak < _SILENT_PEAK:
+        yield Fault("silent_wav", f"{name} is nowhere louder than {facts.peak:.1g} (1 is full scale)")
+    if full_part > _CLIPPED_PART:
+        yield Fault("clipped_wav", f"{name} has {full_part:.1%} of its samples at full scale")
 
-    soxr's high-quality setting is what `librosa.load` uses by default.
+
+def _energy(block: np.ndarray, rate: int) -> np.ndarray:
+    """Mean square of each frame in a block that begins on a frame."""
+    starts = np.arange(-(-len(block) * FPS // rate)) * rate // FPS
+    sums = np.add.reduceat(np.square(block), starts)
+    return sums / np.diff(starts, append=len(block))
+
+
+def _mono_blocks(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
+    """Float32 samples, the mean of all channels, in blocks."""
+    seconds = _BLOCK_S if file.samplerate * file.channels <= _LARGEST_RATE_OF_VALUES else 1
+    for block in file.blocks(seconds * file.samplerate, dtype="float32", always_2d=True):
+        yield block[:, 0] if file.channels == 1 else block.mean(axis=1)
+
+
+def waveform_blocks(path: str | Path) -> Iterator[np.ndarray]:
+    """Speech as blocks of 16 kHz mono float32: channels are averaged, other rates are resampled.
+
+    soxr's high-quality setting is what `librosa.load` uses by default; in blocks it gives the same samples.
 
     Raises
     ------
     soundfile.LibsndfileError
         If the file cannot be decoded.
     """
-    samples, sampling_rate = soundfile.read(str(path), dtype="float32", always_2d=True)
-    waveform = samples.mean(axis=1)
-    if sampling_rate == SAMPLING_RATE:
-        return waveform
-    return soxr.resample(waveform, sampling_rate, SAMPLING_RATE, quality="HQ")
+    with soundfile.SoundFile(path) as file:
+        if file.samplerate == SAMPLING_RATE:
+            yield from _mono_blocks(file)
+            return
+        resampler = soxr.ResampleStream(file.samplerate, SAMPLING_RATE, 1, dtype="float32", quality="HQ")
+        for block in _mono_blocks(file):
+            yield resampler.resample_chunk(block)
+        yield resampler.resample_chunk(np.empty(0, np.float32), last=True)
+
+
+def read_waveform(path: str | Path) -> np.ndarray:
+    """Speech as (N,) float32 at 16 kHz; see :func:`waveform_blocks`."""
+    return np.concatenate([np.empty(0, np.float32), *waveform_blocks(path)])
+
+
+def sample_blocks(path: str | Path) -> Iterator[np.ndarray]:
+    """Speech as blocks of int16 at 16 kHz, as clips store it; what is so already is taken as it is.
+
+    Raises
+    ------
+    ValueError
+        If samples are NaN or infinite.
+    soundfile.LibsndfileError
+        If the file cannot be decoded.
+    """
+    with soundfile.SoundFile(path) as file:
+        if (file.samplerate, file.channels, file.subtype) == (SAMPLING_RATE, 1, "PCM_16"):
+            yield from file.blocks(_BLOCK_S * SAMPLING_RATE, dtype="int16")
+            return
+    for block in waveform_blocks(path):
+        if not np.isfinite(block).all():
+            raise ValueError("samples that are NaN or infinite")
+        yield to_int16(block)

@@ -2,10 +2,9 @@
 
 import bisect
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,18 +23,19 @@ CLIPS = pa.schema(
         pa.field("subject", pa.string()),
         pa.field("emotion", pa.string()),
         pa.field("intensity", pa.int8()),
-        pa.field("statement", pa.int8()),
+        pa.field("statement", pa.string()),
         pa.field("repetition", pa.int8()),
         pa.field("digest", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
         pa.field("waveform", pa.list_(pa.int16()), nullable=False),
         pa.field("track", pa.list_(pa.float32()), nullable=False),
     ]
 )
 """Frames count within the recording; `is_whole` tells a recording left in one piece; `digest` is of the waveform's and
-the track's bytes; `waveform` is 16 kHz mono, `track` a (T, 52) array, row after row."""
+the track's bytes, `source` of what they were made from; `waveform` is 16 kHz mono, `track` a (T, 52) array, row after
+row."""
 
 LABELS = [name for name in CLIPS.names if name not in ("waveform", "track")]
-_CLIPS_A_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -55,34 +55,6 @@ class Clip:
     clip_id: str
     waveform: np.ndarray
     track: np.ndarray
-
-
-class ClipWriter:
-    """Writes clips as they come, so that memory does not grow with the corpus."""
-
-    def __init__(self, path: str | Path) -> None:
-        self._writer = pa.ipc.new_file(str(path), CLIPS)
-        self._pending: list[dict[str, Any]] = []
-
-    def __enter__(self) -> "ClipWriter":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._flush()
-        self._writer.close()
-
-    def write(self, labels: Mapping[str, Any], waveform: np.ndarray, track: np.ndarray) -> None:
-        """Add a clip: its labels, (N,) int16 waveform and (T, 52) float32 track."""
-        digest = hashlib.sha256(waveform.tobytes() + track.tobytes()).hexdigest()[:16]
-        self._pending.append({**labels, "digest": digest, "waveform": waveform, "track": track.ravel()})
-        if len(self._pending) == _CLIPS_A_BATCH:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._pending:
-            columns = {name: [row[name] for row in self._pending] for name in CLIPS.names}
-            self._writer.write_batch(pa.RecordBatch.from_pydict(columns, schema=CLIPS))
-            self._pending = []
 
 
 class ClipStore:

@@ -1,13 +1,8 @@
-"""What can be wrong with a recording: each fault has a code, and what was found is told with its numbers."""
+"""What can be wrong with a recording, and what is done about it."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-
-import numpy as np
-import soundfile
-
-from emotalk.blendshapes import NUM_CHANNELS
-from emotalk.corpus.audio import AudioHeader, read_header
+from typing import Any, Self
 
 
 @dataclass(eq=False)
@@ -17,62 +12,70 @@ class Fault(Exception):  # noqa: N818  (an entry of the catalogue, not an error 
     Attributes
     ----------
     code
-        Its name in the catalogue, `wrong_width` for example.
+        Its name in the catalogue, `wrong_width` for example. The catalogue is section `faults` of the configuration's
+        schema: what each code means, what may be done about it, and what is done by default.
     found
         What was found and what the rule is, with the numbers.
+    is_final
+        Whether the recording cannot be used, whatever the policy: nothing is left to keep or to repair.
     """
 
     code: str
     found: str
+    is_final: bool = False
 
     def __str__(self) -> str:
         return f"{self.code}: {self.found}"
 
 
-def inspect_wav(path: Path) -> AudioHeader:
-    """Header of a usable wav.
+@dataclass(frozen=True)
+class Rules:
+    """What counts as a fault, and the policy of each: `exclude`, `repair`, `keep` or `fail`.
 
-    Raises
-    ------
-    Fault
-        `unreadable_wav` or `empty_wav`.
+    Attributes
+    ----------
+    policies
+        Policy by code.
+    max_frame_difference
+        Frames by which track and audio may differ in length.
+    min_frames
+        Frames of the shortest usable recording.
+    max_minutes
+        Length of the longest usable recording.
+    max_offset, min_confidence
+        Frames by which motion may lie apart from audio, and how sure the audit must be to call it a fault.
     """
-    try:
-        header = read_header(path)
-    except (soundfile.SoundFileError, OSError) as error:
-        raise Fault("unreadable_wav", f"{path.name} is no audio that libsndfile reads ({error})") from None
-    if header.num_samples == 0:
-        raise Fault("empty_wav", f"{path.name} holds no sample")
-    return header
+
+    policies: Mapping[str, str]
+    max_frame_difference: int
+    min_frames: int
+    max_minutes: float
+    max_offset: float
+    min_confidence: float
+
+    @classmethod
+    def of(cls, index: Mapping[str, Any], faults: Mapping[str, str]) -> Self:
+        """Rules as the sections `index` and `faults` of a configuration set them."""
+        return cls(policies=dict(sorted(faults.items())), **index)
+
+    def repairs(self, code: str) -> bool:
+        """Whether this fault is to be mended."""
+        return self.policies[code] == "repair"
 
 
-def read_track(path: Path) -> np.ndarray:
-    """Track of a usable npy as (T, 52) float32.
+_STATUS = {"keep": "ok", "repair": "repaired", "exclude": "excluded", "fail": "excluded"}
+_WORSE = ("ok", "repaired", "excluded")
 
-    The file is data, never code: pickled arrays are refused.
 
-    Raises
-    ------
-    Fault
-        `unreadable_track`, `wrong_dims`, `wrong_width` or `non_finite`.
-    """
-    try:
-        track = np.load(path, allow_pickle=False)
-        if not isinstance(track, np.ndarray):
-            raise ValueError("an npz archive, not an npy array")
-        with np.errstate(over="ignore"):  # What overflows is reported as not finite.
-            values = track.astype(np.float32, casting="same_kind" if track.dtype.kind == "f" else "safe")
-    except Exception as error:  # What numpy raises for damaged files is no closed set.
-        raise Fault("unreadable_track", f"{path.name} is no npy array of numbers ({error})") from None
-    if values.ndim != 2:
-        raise Fault("wrong_dims", f"{path.name} has shape {track.shape}; a track is (frames, {NUM_CHANNELS})")
-    if values.shape[1] != NUM_CHANNELS:
-        raise Fault("wrong_width", f"{path.name} has {values.shape[1]} channels; a track has {NUM_CHANNELS}")
-    if not np.isfinite(values).all():
-        frame, channel = np.argwhere(~np.isfinite(values))[0]
-        count = np.count_nonzero(~np.isfinite(values))
-        found = (
-            f"{path.name} holds {count} values that are NaN or infinite, the first at frame {frame}, channel {channel}"
-        )
-        raise Fault("non_finite", found)
-    return values
+def judge(row: dict[str, Any], faults: Iterable[Fault], rules: Rules) -> None:
+    """Add faults to a recording's row: its reasons, and the status that they leave it."""
+    for fault in faults:
+        policy = rules.policies[fault.code]
+        status = _STATUS["exclude" if fault.is_final else policy]
+        row["reasons"] = [*row["reasons"], str(fault)]
+        row["status"] = max(row["status"], status, key=_WORSE.index)
+
+
+def code_of(reason: str) -> str:
+    """Code that a reason starts with."""
+    return reason.partition(":")[0]

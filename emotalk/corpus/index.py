@@ -1,103 +1,127 @@
-"""Index: what lies in the folders, pairs of wav and npy, and the faults of each, as one table."""
+"""Index: what lies in the folders, pairs of wav and track, and the faults of each, as one table."""
 
+import heapq
 import logging
-from collections import Counter
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from emotalk.corpus.duplicates import copied_contents
+from emotalk.corpus.earlier import Earlier, keep, source_digest
+from emotalk.corpus.faults import Rules, judge
 from emotalk.corpus.inspection import Found, inspect_recording
-from emotalk.corpus.names import pairing_key
-from emotalk.corpus.recordings import RECORDINGS
-from emotalk.errors import CorpusError
+from emotalk.corpus.layouts import Listing
+from emotalk.corpus.recordings import RECORDINGS, TableWriter, read_rows
+from emotalk.corpus.sources import Source
+from emotalk.corpus.tables import TableListing
+from emotalk.corpus.tally import Tally
+from emotalk.parallel import in_order
 from emotalk.progress import progress
+from emotalk.provenance import code_digest
 
 _LOG = logging.getLogger(__name__)
-_FOLDERS = {"audio": ".wav", "blendshape": ".npy"}
+
+
+def inspect_corpora(
+    sources: Sequence[Source],
+    out: str | Path,
+    *,
+    rules: Rules,
+    threads: int = 1,
+    shard: int = 0,
+    shards: int = 1,
+    earlier: str | Path | None = None,
+) -> None:
+    """Write what each recording of a shard is by itself, apart from all others.
+
+    Parameters
+    ----------
+    earlier
+        What this function wrote the last time, if there is such a file: recordings whose files are the same are not
+        read again. It becomes the present output.
+
+    Raises
+    ------
+    CorpusError
+        If a folder is missing.
+    """
+    listings = [
+        (TableListing if source.table else Listing)(source, shard=shard, shards=shards)
+        for source in sorted(sources, key=lambda source: source.corpus)
+    ]
+    total = sum(map(len, listings))
+    settings = (rules, code_digest("emotalk.corpus.inspection"))
+    known: Earlier[dict[str, Any]] = Earlier(_earlier_rows(earlier))
+
+    def with_earlier() -> Iterator[tuple[Found, str, dict[str, Any] | None]]:
+        for item in chain.from_iterable(listings):
+            source = source_digest(item, item.stamp(), *settings)
+            yield item, source, known.take((item.corpus, item.recording_id), source)
+
+    def row(given: tuple[Found, str, dict[str, Any] | None]) -> dict[str, Any]:
+        item, source, ready = given
+        return ready or inspect_recording(item, rules) | {"source": source}
+
+    rows = in_order(row, with_earlier(), threads=threads)
+    with TableWriter(out, RECORDINGS) as table:
+        for made in progress(rows, total=total, what="Indexing", unit="recordings"):
+            table.write(made)
+    if known.num_taken:
+        _LOG.info("%d of %d recordings are as they were and were not read again.", known.num_taken, total)
+    keep(out, earlier)
+
+
+def _earlier_rows(path: str | Path | None) -> Iterator[tuple[tuple[str, ...], str, dict[str, Any]]]:
+    if path is None or not Path(path).exists():
+        return
+    try:
+        if not pq.read_schema(path).equals(RECORDINGS):
+            return
+    except (pa.ArrowException, OSError):
+        return
+    for row in read_rows(path):
+        yield (row["corpus"], row["recording_id"]), row["source"], row
+
+
+def collect_recordings(
+    parts: Sequence[str | Path], out: str | Path, *, corpora: Sequence[str], rules: Rules, strict: bool
+) -> None:
+    """Write the table of all recordings from the parts that :func:`inspect_corpora` wrote, and log what was found.
+
+    Raises
+    ------
+    CorpusError
+        If a corpus has nothing usable, if a fault's policy is `fail`, or, with `strict`, if anything is excluded.
+    """
+    copies = copied_contents(parts)
+    tally = Tally(rules)
+    with TableWriter(out, RECORDINGS) as table:
+        rows = heapq.merge(*(read_rows(part) for part in parts), key=lambda row: (row["corpus"], row["recording_id"]))
+        for row in rows:
+            judge(row, copies.get((row["corpus"], row["recording_id"]), []), rules)
+            tally.add(row)
+            table.write(row)
+    tally.log(corpora)
+    tally.refuse(corpora, strict)
 
 
 def index_corpora(
-    data: str | Path,
+    sources: Sequence[Source],
     out: str | Path,
     *,
-    corpora: Sequence[str],
-    max_frame_difference: int,
-    min_frames: int,
+    rules: Rules,
     strict: bool,
     threads: int = 1,
+    earlier: str | Path | None = None,
 ) -> None:
-    """Write the table of all recordings below `data`, in the layout `<corpus>/{audio,blendshape}/<stem>.{wav,npy}`.
-
-    Raises
-    ------
-    CorpusError
-        If a folder is missing, if nothing is usable, or, with `strict`, if anything is excluded.
-    """
-    found = [item for corpus in corpora for item in find_recordings(Path(data), corpus)]
-
-    def row(item: Found) -> dict[str, Any]:
-        return inspect_recording(item, max_frame_difference=max_frame_difference, min_frames=min_frames)
-
-    with ThreadPoolExecutor(threads) as pool:
-        rows = list(progress(pool.map(row, found), total=len(found), what="Indexing", unit="recordings"))
-    _tell(rows, corpora)
-    _refuse(rows, Path(data), strict)
-    pq.write_table(pa.Table.from_pylist(rows, schema=RECORDINGS), out)
-
-
-def find_recordings(data: Path, corpus: str) -> list[Found]:
-    """Every stem found in the corpus's two folders, sorted, each wav beside the track of the same stem.
-
-    Raises
-    ------
-    CorpusError
-        If one of the two folders does not exist.
-    """
-    wavs, tracks = (_files(data / corpus / folder, suffix) for folder, suffix in _FOLDERS.items())
-    pairs = {stem: (wavs[stem], tracks[stem]) for stem in wavs.keys() & tracks.keys()}
-    lone_tracks = {pairing_key(corpus, stem): stem for stem in sorted(tracks.keys() - pairs.keys())}
-    for stem in sorted(wavs.keys() - pairs.keys()):
-        partner = lone_tracks.pop(pairing_key(corpus, stem), None)
-        if partner is not None:
-            pairs[partner] = (wavs.pop(stem), tracks[partner])
-    lone = {stem: (wavs.get(stem), tracks.get(stem)) for stem in wavs.keys() | tracks.keys() if stem not in pairs}
-    return [Found(corpus, stem, *files) for stem, files in sorted((pairs | lone).items())]
-
-
-def _files(folder: Path, suffix: str) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise CorpusError(
-            f"There is no folder {folder}. A corpus holds audio/<stem>.wav and blendshape/<stem>.npy; "
-            "set 'data' to the folder above the corpora, and 'corpora' to those that you have."
-        )
-    return {path.stem: path for path in folder.iterdir() if path.suffix.lower() == suffix}
-
-
-def _tell(rows: list[dict[str, Any]], corpora: Sequence[str]) -> None:
-    """Log counts by corpus and status, and the first names of each kind of fault."""
-    for corpus in corpora:
-        status = Counter(row["status"] for row in rows if row["corpus"] == corpus)
-        _LOG.info("%s: %s", corpus, ", ".join(f"{count} {name}" for name, count in sorted(status.items())) or "empty")
-    names: dict[str, list[str]] = {}
-    for row in rows:
-        for reason in row["reasons"]:
-            names.setdefault(reason.partition(":")[0], []).append(row["recording_id"])
-    for code, ids in sorted(names.items()):
-        _LOG.info("  %-16s %5d  %s%s", code, len(ids), ", ".join(ids[:3]), ", …" if len(ids) > 3 else "")
-
-
-def _refuse(rows: list[dict[str, Any]], data: Path, strict: bool) -> None:
-    """Stop where nothing is usable, or where `strict` forbids that anything is left out."""
-    excluded = [row for row in rows if row["status"] == "excluded"]
-    first = "; ".join(f"{row['recording_id']}: {', '.join(row['reasons'])}" for row in excluded[:5])
-    if len(excluded) == len(rows):
-        said = (
-            f"all {len(rows)} are excluded, the first for these reasons: {first}" if rows else "no wav and no npy file"
-        )
-        raise CorpusError(f"Nothing below {data} can be used: {said}.")
-    if strict and excluded:
-        raise CorpusError(f"{len(excluded)} of {len(rows)} recordings are excluded and 'strict' is set: {first}.")
+    """Write the table of all recordings in one go: :func:`inspect_corpora`, then :func:`collect_recordings`."""
+    part = Path(f"{out}.part")
+    try:
+        inspect_corpora(sources, part, rules=rules, threads=threads, earlier=earlier)
+        collect_recordings([part], out, corpora=[source.corpus for source in sources], rules=rules, strict=strict)
+    finally:
+        part.unlink(missing_ok=True)

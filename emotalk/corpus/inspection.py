@@ -1,95 +1,147 @@
 """Inspection of one recording: what its name and its files say, and whether it can be used."""
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from emotalk.corpus.faults import Fault, inspect_wav, read_track
-from emotalk.corpus.names import NAMING
+import numpy as np
+
+from emotalk.corpus.audio import AudioFacts, inspect_audio
+from emotalk.corpus.faults import Fault, Rules, judge
+from emotalk.corpus.lengths import Lengths, length_faults, other_rate
+from emotalk.corpus.names import RecordingName
+from emotalk.corpus.sources import TrackFormat
+from emotalk.corpus.synchrony import mouth_opening, offset_of, synchrony_scores
+from emotalk.corpus.tracks import inspect_track, is_capture, read_track
+from emotalk.files import size_and_time
 from emotalk.provenance import file_digest
-from emotalk.timing import frames_in
+from emotalk.timing import FPS, frames_in
 
 
 @dataclass(frozen=True)
 class Found:
-    """Files of one stem: a wav and its track, or one of them alone."""
+    """Files of one recording, a wav and its track or one of them alone, and what is known before they are opened.
+
+    Attributes
+    ----------
+    name
+        Labels from the file name or from a table.
+    form
+        How the track is to be read.
+    faults
+        What is wrong with the name or with there being these files.
+    """
 
     corpus: str
     recording_id: str
     wav: Path | None
     track: Path | None
+    name: RecordingName | None
+    form: TrackFormat
+    faults: tuple[Fault, ...]
+
+    def stamp(self) -> str:
+        """Paths, sizes and times of the files: equal as long as the files are the same."""
+        return repr([(str(path), *size_and_time(path)) for path in (self.wav, self.track) if path])
 
 
-def inspect_recording(item: Found, *, max_frame_difference: int, min_frames: int) -> dict[str, Any]:
-    """Row of the table for one stem: what its name and files say, and whether it can be used."""
+def inspect_recording(item: Found, rules: Rules) -> dict[str, Any]:
+    """Row of the table for one recording: what its name and files say, and whether it can be used."""
     row: dict[str, Any] = {
         "corpus": item.corpus,
         "recording_id": item.recording_id,
         "wav_path": item.wav and str(item.wav),
         "track_path": item.track and str(item.track),
+        "channel_order": item.form.channels,
+        "track_fps": float(item.form.fps),
         "status": "ok",
         "reasons": [],
+        **(asdict(item.name) if item.name else {}),
     }
-    faults = []
-    for read in (_read_name, _read_audio, _read_motion):
-        try:
-            read(item, row)
-        except Fault as fault:
-            faults.append(fault)
-    if not faults:
-        try:
-            _compare_lengths(row, max_frame_difference, min_frames)
-        except Fault as fault:
-            faults.append(fault)
-    if faults:
-        row |= {"status": "excluded", "reasons": [str(fault) for fault in faults]}
+    faults = list(item.faults)
+    audio = track = None
+    try:
+        audio = _read_audio(item, row, faults)
+    except Fault as fault:
+        faults.append(fault)
+    try:
+        track = _read_motion(item, row, faults)
+    except Fault as fault:
+        faults.append(fault)
+    if audio is not None and track is not None:
+        faults += _compare(item, row, rules, audio, track)
+    judge(row, faults, rules)
     return row
 
 
-def _read_name(item: Found, row: dict[str, Any]) -> None:
-    name = NAMING[item.corpus](item.recording_id)
-    if name is None:
-        raise Fault("unknown_name", f"{item.recording_id} does not follow the naming of {item.corpus}")
-    row |= asdict(name)
-
-
-def _read_audio(item: Found, row: dict[str, Any]) -> None:
+def _read_audio(item: Found, row: dict[str, Any], faults: list[Fault]) -> AudioFacts:
     if item.wav is None:
-        raise Fault("orphan_track", f"there is no {item.recording_id}.wav beside the track")
+        raise Fault("orphan_track", f"there is no audio for {item.track and item.track.name}", is_final=True)
     row["wav_sha256"] = _digest(item.wav, "unreadable_wav")
-    header = inspect_wav(item.wav)
+    audio, found = inspect_audio(item.wav)
+    faults += found
     row |= {
-        "sampling_rate": header.sampling_rate,
-        "num_audio_channels": header.num_channels,
-        "num_samples": header.num_samples,
-        "duration_s": header.num_samples / header.sampling_rate,
+        "sampling_rate": audio.sampling_rate,
+        "num_audio_channels": audio.num_channels,
+        "num_samples": audio.num_samples,
+        "duration_s": audio.num_samples / audio.sampling_rate,
+        "peak": audio.peak,
     }
+    return audio
 
 
-def _read_motion(item: Found, row: dict[str, Any]) -> None:
+def _read_motion(item: Found, row: dict[str, Any], faults: list[Fault]) -> np.ndarray:
     if item.track is None:
-        raise Fault("orphan_wav", f"there is no {item.recording_id}.npy beside the audio")
+        raise Fault("orphan_wav", f"there is no track for {item.wav and item.wav.name}", is_final=True)
     row["track_sha256"] = _digest(item.track, "unreadable_track")
-    row["num_track_frames"] = len(read_track(item.track))
+    track, mended = read_track(item.track, item.form)
+    faults += mended
+    faults += inspect_track(item.track.name, track, item.form)
+    row["num_track_frames"] = len(track)
+    return track
 
 
 def _digest(path: Path, code: str) -> str:
     try:
+        if path.exists() and not path.is_file():  # Opening a pipe would wait for ever.
+            raise Fault(code, f"{path.name} is no regular file", is_final=True)
         return file_digest(path)
     except OSError as error:
-        raise Fault(code, f"{path.name} cannot be read ({error.strerror})") from None
+        raise Fault(code, f"{path.name} cannot be read ({error.strerror})", is_final=True) from None
 
 
-def _compare_lengths(row: dict[str, Any], max_frame_difference: int, min_frames: int) -> None:
-    """Fill in the common length; a track as long as its audio or one frame shorter is the normal case."""
-    num_audio_frames = frames_in(row["num_samples"], row["sampling_rate"])
-    num_track_frames = row["num_track_frames"]
-    found = f"the track has {num_track_frames} frames, the audio {num_audio_frames}"
-    if abs(num_track_frames - num_audio_frames) > max_frame_difference:
-        raise Fault("frame_mismatch", f"{found}; at most {max_frame_difference} frames of difference are tolerated")
-    num_frames = min(num_track_frames, num_audio_frames)
-    if num_frames < min_frames:
-        raise Fault("too_short", f"{num_frames} frames; the shortest usable recording has {min_frames}")
-    row["num_frames"] = num_frames
-    if not num_audio_frames - 1 <= num_track_frames <= num_audio_frames:
-        row |= {"status": "repaired", "reasons": [f"frame_mismatch: {found}; both cut to {num_frames}"]}
+def _compare(item: Found, row: dict[str, Any], rules: Rules, audio: AudioFacts, track: np.ndarray) -> Iterator[Fault]:
+    """Fill in the common length and the offset; tell what does not fit."""
+    num_audio_frames = frames_in(audio.num_samples, audio.sampling_rate)
+    fps = other_rate(len(track), row["duration_s"], rules.max_frame_difference)
+    if fps is not None and item.track is not None and item.form.fps == FPS and not is_capture(item.track):
+        told = f"the track has {len(track)} frames for {row['duration_s']:.2f} s of audio, as if it had {fps} a second"
+        advice = "set 'fps' of its source, or let 'track_rate_mismatch: repair' resample it"
+        yield Fault("track_rate_mismatch", f"{told}; {advice}")
+        if not rules.repairs("track_rate_mismatch"):
+            return
+        track, _ = read_track(item.track, TrackFormat(item.form.channels, fps))
+        row |= {"track_fps": float(fps), "num_track_frames": len(track)}
+    yield from _offset_fault(row, rules, audio.envelope, track)
+    shift = row.get("shift_frames", 0)
+    length = Lengths(num_audio_frames - max(0, -shift), len(track) - max(0, shift))
+    row["num_frames"] = length.common
+    yield from length_faults(length, rules)
+
+
+def _offset_fault(row: dict[str, Any], rules: Rules, envelope: np.ndarray, track: np.ndarray) -> Iterator[Fault]:
+    scores = synchrony_scores(envelope, mouth_opening(track))
+    if scores is None:
+        return
+    offset, confidence = offset_of(scores)
+    row |= {"offset_scores": scores, "offset_frames": offset, "offset_confidence": confidence}
+    if abs(offset) <= rules.max_offset or confidence < rules.min_confidence:
+        return
+    later = "late" if offset > 0 else "early"
+    found = f"motion comes {abs(offset):.1f} frames {later} (confidence {confidence:.2f})"
+    rule = f"at most {rules.max_offset:g} frames are usual"
+    if rules.repairs("av_offset"):
+        row["shift_frames"] = round(offset)
+        rule = f"shifted by {abs(round(offset))}"
+    yield Fault("av_offset", f"{found}; {rule}")

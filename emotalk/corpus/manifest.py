@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from emotalk.corpus.clips import ClipStore
+from emotalk.corpus.names import NUM_ACTORS
 from emotalk.corpus.pairing import NO_CLIP, Examples, PseudoPairs, RandomPairs
 from emotalk.corpus.splits import SPLITS, named_subjects, split_subjects
 from emotalk.emotions import UNLABELLED, emotion_class
@@ -40,6 +41,14 @@ MANIFEST = pa.schema(
 `intensity` are the indices that the network sees, the emotions are classes of its head (-1: none). `num_frames` is the
 length of all tracks that the example reconstructs."""
 
+_WRITTEN = pa.schema(
+    [
+        field.with_type(pa.dictionary(pa.int32(), pa.string())) if pa.types.is_string(field.type) else field
+        for field in MANIFEST
+    ]
+)
+"""The same columns, as they are written: millions of rows name few clips."""
+
 REPORT_LEVEL, REPORT_PERSON = 1, 0
 """The training report gives every example these indices of intensity and subject."""
 
@@ -59,7 +68,7 @@ def write_manifest(
     """Write the schedule of all epochs.
 
     Validation and test rows come first, then the training epochs in turn, each drawn from its own seed: raising
-    `epochs` leaves all earlier rows as they are.
+    `epochs` leaves all earlier rows as they are. Into how many files the clips are divided changes nothing.
 
     Parameters
     ----------
@@ -77,9 +86,8 @@ def write_manifest(
     CorpusError
         If no training example can be made, or the test split is empty.
     """
-    table = _with_indices(
-        ClipStore(clips).labels().to_pandas(), calm=calm, level=unlabelled_level, person=unlabelled_person
-    )
+    labels = ClipStore(clips).labels().to_pandas().sort_values("clip_id", ignore_index=True)
+    table = _with_indices(labels, calm=calm, level=unlabelled_level, person=unlabelled_person)
     table["split"] = _assign(table, split, seed)
     if recipe == "report":
         table = table.assign(level_index=REPORT_LEVEL, person_index=REPORT_PERSON)
@@ -97,7 +105,7 @@ def write_manifest(
             "'split: <corpus>: test:' in the configuration; the log lists them."
         )
     schedule = [(name, 0) for name in SPLITS[1:] if name in pairs] + [("train", 1 + i) for i in range(epochs)]
-    with pq.ParquetWriter(out, MANIFEST) as writer:
+    with pq.ParquetWriter(out, _WRITTEN, store_schema=False) as writer:
         for name, epoch in progress(schedule, total=len(schedule), what="Pairing", unit="epochs"):
             examples = pairs[name].draw(np.random.default_rng([seed, SPLITS.index(name), epoch]))
             if len(examples.kind):
@@ -109,6 +117,7 @@ def write_manifest(
 def _with_indices(table: pd.DataFrame, *, calm: str, level: int, person: int) -> pd.DataFrame:
     """Add what the network is told of each clip: indices of intensity, subject and emotion, and its length."""
     number = pd.to_numeric(table["subject"], errors="coerce").where(table["intensity"].notna())
+    number = number.where(number.between(1, NUM_ACTORS))
     classes = {label: emotion_class(label, calm=calm) for label in table["emotion"].dropna().unique()}
     return table.assign(
         level_index=(table["intensity"] - 1).fillna(level).astype("int8"),
@@ -139,23 +148,23 @@ def _pairs(recipe: str, table: pd.DataFrame, split: str, members: np.ndarray) ->
 
 def _rows(table: pd.DataFrame, examples: Examples, split: str, epoch: int) -> pa.Table:
     """Manifest rows of one epoch."""
-    ids = pa.array(table["clip_id"])
+    ids = pa.array(table["clip_id"], pa.string())
     emotion = table["emotion_index"].to_numpy()
     frames = table["num_frames"].to_numpy()
     main, donor = examples.audio_c1e2, examples.audio_c2e1
     is_self = donor == NO_CLIP
 
     def named(part: np.ndarray) -> pa.Array:
-        return ids.take(pa.array(part, mask=part == NO_CLIP))
+        return pa.DictionaryArray.from_arrays(pa.array(part, pa.int32(), mask=part == NO_CLIP), ids)
 
     def length(part: np.ndarray) -> np.ndarray:
         return np.where(part == NO_CLIP, 0, frames[part])
 
     columns = {
-        "split": np.full(len(main), split),
+        "split": pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(main), np.int32)), [split]),
         "epoch": np.full(len(main), epoch),
         "position": np.arange(len(main)),
-        "kind": examples.kind,
+        "kind": pa.array(examples.kind).dictionary_encode(),
         "audio_c1e2": named(main),
         "audio_c2e1": named(donor),
         "track_c1e1": named(examples.track_c1e1),
@@ -166,7 +175,7 @@ def _rows(table: pd.DataFrame, examples: Examples, split: str, epoch: int) -> pa
         "emotion_e2": emotion[main],
         "num_frames": length(main) + length(examples.track_c1e1) + length(examples.track_c2e2),
     }
-    return pa.table(columns).cast(MANIFEST)
+    return pa.table(columns).cast(_WRITTEN)
 
 
 def _tell(table: pd.DataFrame, pairs: Mapping[str, PseudoPairs | RandomPairs]) -> None:

@@ -1,4 +1,4 @@
-"""What the file names of 3D-ETF say about a recording."""
+"""What file names say about a recording, and what they may be."""
 
 import re
 from collections.abc import Callable
@@ -17,19 +17,24 @@ class RecordingName:
         RAVDESS emotion word, `happy` for example.
     intensity
         1 normal, 2 strong.
-    statement, repetition
-        Which sentence, and the how-manieth take of it.
+    statement
+        Which sentence: its number, or its words.
+    repetition
+        The how-manieth take of it.
     """
 
     subject: str
     emotion: str | None = None
     intensity: int | None = None
-    statement: int | None = None
+    statement: str | None = None
     repetition: int | None = None
 
 
 RAVDESS_EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 """Emotion codes 01 to 08 of RAVDESS (Livingstone & Russo 2018)."""
+
+NUM_ACTORS = 24
+"""Actors of RAVDESS, numbered from 1; the released network knows each of them."""
 
 _RAVDESS = re.compile(r"0[1-3]-01-(0[1-8])-(0[12])-(0[12])-(0[12])-(0[1-9]|1\d|2[0-4])")
 _HDTF = re.compile(r"(?P<group>RD|WDA|WRA)_(?P<speaker>\w+)_\d{3}")
@@ -41,7 +46,7 @@ def parse_ravdess(stem: str) -> RecordingName | None:
     if match is None:
         return None
     emotion, intensity, statement, repetition, actor = (int(field) for field in match.groups())
-    return RecordingName(str(actor), RAVDESS_EMOTIONS[emotion - 1], intensity, statement, repetition)
+    return RecordingName(str(actor), RAVDESS_EMOTIONS[emotion - 1], intensity, str(statement), repetition)
 
 
 def parse_hdtf(stem: str) -> RecordingName | None:
@@ -58,15 +63,35 @@ def parse_hdtf(stem: str) -> RecordingName | None:
     return RecordingName(speaker if is_radio_show else re.sub(r"\d$", "", speaker))
 
 
-NAMING: dict[str, Callable[[str], RecordingName | None]] = {"RAVDESS": parse_ravdess, "HDTF": parse_hdtf}
-"""How the stems of each corpus are read."""
+NAMING: dict[str, Callable[[str], RecordingName | None]] = {"ravdess": parse_ravdess, "hdtf": parse_hdtf}
+"""How the stems of each layout are read."""
 
 
-def pairing_key(corpus: str, stem: str) -> str:
-    """What a wav and its track have in common: the stem, for RAVDESS without the modality field.
+def pairing_key(layout: str, key: str) -> str:
+    """What a wav and its track have in common at least: for RAVDESS the stem without the modality field.
 
-    People bring the audio-only originals (`03-…`) to the tracks of the videos (`01-…`).
+    People bring the audio-only originals (`03-…`) to the tracks of the videos (`01-…`), and flat folders of one kind to
+    nested folders of the other.
     """
-    if corpus == "RAVDESS" and _RAVDESS.fullmatch(stem):
-        return stem.partition("-")[2]
-    return stem
+    if layout == "ravdess" and _RAVDESS.fullmatch(key):
+        return key.partition("-")[2]
+    return key.rpartition("/")[2]
+
+
+_LONGEST_ID = 150
+
+
+def clean_id(key: str) -> tuple[str, str | None]:
+    """An id that every table and file name can hold, and what is wrong with the key if it cannot be one.
+
+    Folders are joined by `.`; what cannot be printed is escaped.
+    """
+    printable = key.encode("utf-8", "backslashreplace").decode()
+    escaped = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in printable)
+    joined = escaped.replace("/", ".").replace("\\", "_")
+    if escaped != key or "\\" in key:
+        return joined[:_LONGEST_ID], f"{joined} holds characters that cannot be printed, or backslashes; rename it"
+    if len(joined.encode()) > _LONGEST_ID or joined.startswith((".", "-")):
+        rule = f"at most {_LONGEST_ID} bytes, and not beginning with . or -"
+        return joined[:_LONGEST_ID], f"{joined} is no usable name ({rule}); rename it"
+    return joined, None

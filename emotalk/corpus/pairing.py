@@ -43,7 +43,7 @@ class PseudoPairs:
     Parameters
     ----------
     clips
-        Table of clips: columns `subject, intensity, statement, emotion, is_whole`.
+        Table of clips: columns `corpus, subject, intensity, statement, emotion, is_whole`.
     members : (M,) int
         Rows that an epoch visits; partners come from them too.
 
@@ -54,54 +54,85 @@ class PseudoPairs:
 
     def __init__(self, clips: pd.DataFrame, members: np.ndarray) -> None:
         self._members = members
-        corners = ["subject", "intensity", "statement", "emotion"]
+        corners = ["corpus", "subject", "intensity", "statement", "emotion"]
         chosen = clips.loc[members, [*corners, "is_whole"]]
         labelled = chosen[chosen["is_whole"] & chosen[corners].notna().all(axis=1)]
         cell_of = labelled.groupby(corners, observed=True).ngroup()
         self._cell = np.full(len(clips), NO_CLIP)
         self._cell[labelled.index] = cell_of
         self._grouped = labelled.index.to_numpy()[np.argsort(cell_of.to_numpy(), kind="stable")]
-        self._cell_size = np.bincount(cell_of.to_numpy())
-        self._cell_start = np.cumsum(self._cell_size) - self._cell_size
-        cells = labelled[corners].assign(cell=cell_of).drop_duplicates("cell")
-        self._squares = _squares(cells)
-        self._num_squares = np.bincount(self._squares["cell_c1e2"], minlength=len(self._cell_size))
-        self._first_square = np.cumsum(self._num_squares) - self._num_squares
+        self._cell_size, self._cell_start = _blocks(cell_of.to_numpy())
+        self._squares = _Squares(labelled[corners].assign(cell=cell_of).drop_duplicates("cell"))
 
     @property
     def num_combinations(self) -> int:
         """Ordered combinations of (actor, intensity, e1, e2, c1) that the clips admit."""
-        return len(self._squares)
+        return int(self._squares.count.sum())
 
     def draw(self, rng: np.random.Generator) -> Examples:
         """Every member once as `audio_c1e2`, in random order, with partners drawn anew; `self` where none exists."""
         audio_c1e2 = rng.permutation(self._members)
         cell = self._cell[audio_c1e2]
-        choices = (
-            np.where(cell == NO_CLIP, 0, self._num_squares[cell]) if len(self._num_squares) else np.zeros_like(cell)
-        )
+        choices = np.append(self._squares.count, 0)[cell]  # NO_CLIP, -1, is the place of the 0.
         is_paired = choices > 0
-        square = self._first_square[cell[is_paired]] + rng.integers(choices[is_paired])
+        corners = self._squares.corners(cell[is_paired], rng.integers(choices[is_paired]))
         partners = []
-        for corner in ("c2e1", "c1e1", "c2e2"):
-            cells = self._squares[f"cell_{corner}"].to_numpy()[square]
+        for cells in corners:
             clips = np.full(len(audio_c1e2), NO_CLIP)
             clips[is_paired] = self._grouped[self._cell_start[cells] + rng.integers(self._cell_size[cells])]
             partners.append(clips)
         return Examples(np.where(is_paired, "cross", "self"), audio_c1e2, *partners)
 
 
-def _squares(cells: pd.DataFrame) -> pd.DataFrame:
-    """Cells (c1,e2), (c2,e1), (c1,e1), (c2,e2) of each pair, grouped by the first."""
-    shared = ["subject", "intensity"]
-    both = cells.merge(cells, on=shared, suffixes=("_c1e2", "_c2e1"))
-    both = both[(both["statement_c1e2"] != both["statement_c2e1"]) & (both["emotion_c1e2"] != both["emotion_c2e1"])]
-    for corner, statement, emotion in (("c1e1", "c1e2", "c2e1"), ("c2e2", "c2e1", "c1e2")):
-        other = cells.rename(
-            columns={"statement": f"statement_{statement}", "emotion": f"emotion_{emotion}", "cell": f"cell_{corner}"}
+class _Squares:
+    """All pairs of cells that make a pseudo-pair, numbered but never listed: their number can be the cells' squared.
+
+    A square is two sentences, each spoken with the same two emotions: two of the *couples* (sentence, e1, e2) that
+    agree in e1 and e2. So only the couples are listed, at most one a cell and emotion.
+
+    Parameters
+    ----------
+    cells
+        One row a cell, with its number in column `cell`.
+    """
+
+    def __init__(self, cells: pd.DataFrame) -> None:
+        place, sentence = ["corpus", "subject", "intensity"], ["corpus", "subject", "intensity", "statement"]
+        coded = cells[["cell"]].assign(
+            place=cells.groupby(place, observed=True).ngroup(),
+            sentence=cells.groupby(sentence, observed=True).ngroup(),
+            emotion=cells.groupby("emotion", observed=True).ngroup(),
         )
-        both = both.merge(other, on=[*shared, f"statement_{statement}", f"emotion_{emotion}"])
-    return both.sort_values(["cell_c1e2", "cell_c2e1"], ignore_index=True)
+        couples = coded.merge(coded.drop(columns="place"), on="sentence", suffixes=("_e2", "_e1"))
+        couples = couples[couples["emotion_e1"] != couples["emotion_e2"]].sort_values(["cell_e2", "cell_e1"])
+        block = couples.groupby(["place", "emotion_e2", "emotion_e1"]).ngroup().to_numpy()
+        self._cell_e1, self._cell_e2 = couples["cell_e1"].to_numpy(), couples["cell_e2"].to_numpy()
+        self._in_blocks = np.argsort(block, kind="stable")
+        size, start = _blocks(block)
+        self._start = start[block]
+        self._rank = np.empty(len(block), int)
+        self._rank[self._in_blocks] = np.arange(len(block)) - self._start[self._in_blocks]
+        self._ends = np.cumsum(size[block] - 1)
+        """Squares of all couples up to and with each."""
+        self._begins = self._ends - (size[block] - 1)
+        self.count = np.bincount(self._cell_e2, weights=size[block] - 1, minlength=len(cells)).astype(int)
+        """Squares that each cell is (c1, e2) of."""
+        self._first = np.cumsum(self.count) - self.count
+
+    def corners(self, cell: np.ndarray, number: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Cells (c2,e1), (c1,e1), (c2,e2) of the square with this number among those of the cell (c1,e2)."""
+        square = self._first[cell] + number
+        couple = np.searchsorted(self._ends, square, side="right")
+        rank = square - self._begins[couple]
+        rank += rank >= self._rank[couple]
+        other = self._in_blocks[self._start[couple] + rank]
+        return self._cell_e1[other], self._cell_e1[couple], self._cell_e2[other]
+
+
+def _blocks(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How often each label 0, 1, … occurs, and where its occurrences begin once the labels are sorted."""
+    size = np.bincount(labels)
+    return size, np.cumsum(size) - size
 
 
 class RandomPairs:

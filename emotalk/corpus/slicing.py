@@ -1,25 +1,29 @@
 """Slicing: recordings become clips of bounded length, audio and motion cut at the same instant."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import soundfile
 
-from emotalk.corpus.audio import read_waveform
-from emotalk.corpus.clips import ClipWriter
-from emotalk.corpus.recordings import usable_recordings
-from emotalk.corpus.samples import to_int16
-from emotalk.corpus.smoothing import read_tracks
+from emotalk.corpus.audio import sample_blocks
+from emotalk.corpus.clip_files import ClipWriter, clip_batch, read_clips
+from emotalk.corpus.earlier import Earlier, keep, source_digest
+from emotalk.corpus.recordings import UsableRecordings
+from emotalk.corpus.track_files import read_tracks
 from emotalk.errors import CorpusError
+from emotalk.parallel import in_order
 from emotalk.progress import progress
+from emotalk.provenance import code_digest
 from emotalk.timing import EXACT_FRAMES, frame_to_sample
 
 _LOG = logging.getLogger(__name__)
 _COPIED = ("corpus", "recording_id", "subject", "emotion", "intensity", "statement", "repetition")
+_FRAMES_AT_ONCE = 100_000
 
 
 def cut_points(num_frames: int, max_frames: int) -> list[int]:
@@ -40,43 +44,97 @@ def cut_points(num_frames: int, max_frames: int) -> list[int]:
     return [EXACT_FRAMES * (i * units // num_clips) for i in range(num_clips)] + [num_frames]
 
 
-def slice_corpus(recordings: str | Path, tracks: str | Path, out: str | Path, *, corpus: str, max_frames: int) -> None:
-    """Cut the usable recordings of one corpus into clips of at most `max_frames` frames and write the clip store."""
-    rows = usable_recordings(recordings, corpus)
-    with ClipWriter(out) as clips:
-        pairs = zip(rows, read_tracks(tracks), strict=True)
-        count = 0
-        for row, (recording_id, track) in progress(pairs, total=len(rows), what=f"Slicing {corpus}", unit="recordings"):
+def slice_corpus(
+    recordings: str | Path,
+    tracks: str | Path,
+    out: str | Path,
+    *,
+    corpus: str,
+    max_frames: int,
+    threads: int = 1,
+    shard: int = 0,
+    shards: int = 1,
+    earlier: str | Path | None = None,
+) -> None:
+    """Cut the usable recordings of one corpus into clips of at most `max_frames` frames and write the clip store.
+
+    Parameters
+    ----------
+    earlier
+        What this function wrote the last time, if there is such a file: clips of the same audio and motion are taken
+        from it. It becomes the present output.
+
+    Raises
+    ------
+    CorpusError
+        If audio is not what it was when it was indexed, or the tracks are of another table of recordings.
+    """
+    rows = UsableRecordings(recordings, corpus, shard=shard, shards=shards)
+    known: Earlier[pa.RecordBatch] = Earlier(read_clips(earlier))
+    settings = (max_frames, code_digest("emotalk.corpus.slicing"))
+
+    def with_earlier() -> Iterator[tuple[dict[str, Any], np.ndarray, str, pa.RecordBatch | None]]:
+        for row, (recording_id, track_source, track) in zip(rows, read_tracks(tracks), strict=True):
             if recording_id != row["recording_id"]:
                 raise CorpusError(f"{tracks} is not of {recordings}. Make it again with --forcerun smooth.")
-            for clip in _clips_of(row, track, max_frames):
-                clips.write(*clip)
-                count += 1
-    _LOG.info("%s: %d recordings in %d clips", corpus, len(rows), count)
+            labels = [row[name] for name in _COPIED]
+            lengths = (row["num_frames"], row["shift_frames"])
+            source = source_digest(row["wav_sha256"], track_source, *labels, *lengths, *settings)
+            yield row, track, source, known.take((recording_id,), source)
+
+    def made(given: tuple[dict[str, Any], np.ndarray, str, pa.RecordBatch | None]) -> pa.RecordBatch:
+        row, track, source, ready = given
+        return ready or clip_batch(_clips_of(row, track, max_frames), source)
+
+    batches = in_order(
+        made, with_earlier(), threads=threads, weight=lambda given: given[0]["num_frames"], budget=_FRAMES_AT_ONCE
+    )
+    count = 0
+    with ClipWriter(out) as clips:
+        for batch in progress(batches, total=len(rows), what=f"Slicing {corpus}", unit="recordings"):
+            clips.write_batch(batch)
+            count += batch.num_rows
+    taken = f", {known.num_taken} of them as they were" if known.num_taken else ""
+    _LOG.info("%s: %d recordings%s in %d clips", corpus, len(rows), taken, count)
+    keep(out, earlier)
 
 
 def _clips_of(
     row: dict[str, Any], track: np.ndarray, max_frames: int
 ) -> Iterator[tuple[dict[str, Any], np.ndarray, np.ndarray]]:
     """Labels, waveform and track of each clip of a recording."""
-    try:
-        waveform = read_waveform(row["wav_path"])
-    except (soundfile.SoundFileError, OSError) as error:
-        raise CorpusError(
-            f"{row['wav_path']} has a readable header, but its samples cannot be read ({error}). "
-            "Replace the file, or take it out of the folder."
-        ) from None
-    wanted = frame_to_sample(row["num_frames"])
-    if len(waveform) < wanted or not np.isfinite(waveform).all():
-        found = f"{len(waveform)} samples of {wanted}" if len(waveform) < wanted else "samples that are NaN or infinite"
-        raise CorpusError(f"{row['wav_path']} holds {found}. Replace the file, or take it out of the folder.")
-    samples = to_int16(waveform)
+    late = row["shift_frames"] or 0
+    first_sample, track = frame_to_sample(max(0, -late)), track[max(0, late) :]
     cuts = cut_points(row["num_frames"], max_frames)
-    for start, stop in pairwise(cuts):
+    bounds = [first_sample + frame_to_sample(cut) for cut in cuts]
+    waveforms = _cut(_samples(row), bounds, row["wav_path"])
+    for (start, stop), waveform in zip(pairwise(cuts), waveforms, strict=True):
         labels = {name: row[name] for name in _COPIED} | {
             "clip_id": f"{row['corpus']}_{row['recording_id']}_{start:06d}",
             "start_frame": start,
             "stop_frame": stop,
             "is_whole": len(cuts) == 2,
         }
-        yield labels, samples[frame_to_sample(start) : frame_to_sample(stop)], track[start:stop]
+        yield labels, waveform, track[start:stop]
+
+
+def _samples(row: dict[str, Any]) -> Iterator[np.ndarray]:
+    """Blocks of a recording's samples."""
+    try:
+        yield from sample_blocks(row["wav_path"])
+    except (soundfile.SoundFileError, OSError, ValueError) as error:
+        raise CorpusError(f"{row['wav_path']} has changed since it was indexed ({error}).") from None
+
+
+def _cut(blocks: Iterable[np.ndarray], bounds: list[int], name: str) -> Iterator[np.ndarray]:
+    """Samples between each bound and the next, from blocks of any length."""
+    blocks, held, begin = iter(blocks), np.empty(0, np.int16), 0
+    for start, stop in pairwise(bounds):
+        while begin + len(held) < stop:
+            block = next(blocks, None)
+            if block is None:
+                found = f"{begin + len(held)} samples instead of {bounds[-1]}"
+                raise CorpusError(f"{name} has changed since it was indexed: {found}. Run --forcerun index.")
+            held = np.concatenate([held, block]) if len(held) else block
+        yield held[start - begin : stop - begin]
+        held, begin = held[stop - begin :], stop

@@ -1,21 +1,29 @@
-"""Savitzky-Golay smoothing of motion."""
+"""Smoothing: the tracks of a corpus, read once, smoothed if asked for, and measured."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from scipy.signal import savgol_filter
 
 from emotalk.blendshapes import NUM_CHANNELS
-from emotalk.corpus.faults import Fault, read_track
-from emotalk.corpus.recordings import usable_recordings
+from emotalk.corpus.earlier import Earlier, keep, source_digest
+from emotalk.corpus.faults import Fault
+from emotalk.corpus.recordings import UsableRecordings
+from emotalk.corpus.sources import TrackFormat
+from emotalk.corpus.track_files import TRACKS, earlier_tracks, write_tracks
+from emotalk.corpus.tracks import read_track
 from emotalk.errors import CorpusError
+from emotalk.parallel import in_order
 from emotalk.progress import progress
+from emotalk.provenance import code_digest
 
-TRACKS = pa.schema([pa.field("recording_id", pa.string()), pa.field("track", pa.list_(pa.float32()))])
-"""One row a recording; `track` is its (T, 52) array, row after row."""
+_LOG = logging.getLogger(__name__)
+
+_FRAMES_AT_ONCE = 200_000
 
 
 def smooth_track(track: np.ndarray, *, window: int, order: int, clip_negatives: bool = False) -> np.ndarray:
@@ -40,32 +48,99 @@ def smooth_track(track: np.ndarray, *, window: int, order: int, clip_negatives: 
     return track.clip(min=0) if clip_negatives else track
 
 
+def jitter(track: np.ndarray) -> np.ndarray:
+    """Mean absolute second difference of each channel, in coefficient units a frame²: (52,) float32."""
+    return np.abs(np.diff(track, n=2, axis=0)).mean(axis=0) if len(track) > 2 else np.zeros(NUM_CHANNELS, np.float32)
+
+
+class Smoothing(NamedTuple):
+    """Settings of the stage, as the configuration's section `smooth` has them."""
+
+    enabled: bool
+    window: int
+    order: int
+    clip_negatives: bool
+
+    def __call__(self, track: np.ndarray) -> np.ndarray:
+        """Smooth a track, if this is asked for."""
+        if not self.enabled:
+            return track
+        return smooth_track(track, window=self.window, order=self.order, clip_negatives=self.clip_negatives)
+
+
 def smooth_corpus(
     recordings: str | Path,
     out: str | Path,
     *,
     corpus: str,
-    enabled: bool,
-    window: int,
-    order: int,
-    clip_negatives: bool,
+    smoothing: Smoothing,
+    threads: int = 1,
+    shard: int = 0,
+    shards: int = 1,
+    earlier: str | Path | None = None,
 ) -> None:
-    """Write the tracks of one corpus's usable recordings, smoothed if `enabled`, else as delivered."""
-    rows = usable_recordings(recordings, corpus)
-    with pq.ParquetWriter(out, TRACKS) as writer:
-        for row in progress(rows, total=len(rows), what=f"Smoothing {corpus}", unit="tracks"):
-            try:
-                track = read_track(Path(row["track_path"]))
-            except Fault as fault:
-                raise CorpusError(f"{row['track_path']} has changed since it was indexed. {fault}") from None
-            if enabled:
-                track = smooth_track(track, window=window, order=order, clip_negatives=clip_negatives)
-            columns = {"recording_id": [row["recording_id"]], "track": [track.ravel()]}
-            writer.write_table(pa.table(columns, schema=TRACKS))
+    """Write the tracks of one corpus's usable recordings, smoothed if that is enabled, else as delivered.
+
+    Parameters
+    ----------
+    earlier
+        What this function wrote the last time, if there is such a file: tracks made from the same files are taken from
+        it. It becomes the present output.
+
+    Raises
+    ------
+    CorpusError
+        If a track is not what it was when it was indexed.
+    """
+    rows = UsableRecordings(recordings, corpus, shard=shard, shards=shards)
+    known: Earlier[pa.RecordBatch] = Earlier(earlier_tracks(earlier))
+    settings = (smoothing, code_digest("emotalk.corpus.smoothing"))
+
+    def with_earlier() -> Iterator[tuple[dict[str, Any], str, pa.RecordBatch | None]]:
+        for row in rows:
+            source = source_digest(row["track_sha256"], row["channel_order"], row["track_fps"], *settings)
+            yield row, source, known.take((row["recording_id"],), source)
+
+    def made(given: tuple[dict[str, Any], str, pa.RecordBatch | None]) -> pa.RecordBatch:
+        row, source, ready = given
+        return ready or _batch(row, source, _track_of(row), smoothing)
+
+    batches = in_order(
+        made,
+        with_earlier(),
+        threads=threads,
+        weight=lambda given: given[0]["num_track_frames"],
+        budget=_FRAMES_AT_ONCE,
+    )
+    shown = progress(batches, total=len(rows), what=f"Smoothing {corpus}", unit="tracks")
+    write_tracks(out, shown)
+    if known.num_taken:
+        _LOG.info("%s: %d of %d tracks are as they were.", corpus, known.num_taken, len(rows))
+    keep(out, earlier)
 
 
-def read_tracks(path: str | Path) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield each recording's id and its (T, 52) track, one at a time: memory does not grow with the corpus."""
-    for batch in pq.ParquetFile(path).iter_batches(batch_size=1):
-        flat = batch.column("track").flatten().to_numpy()
-        yield batch.column("recording_id")[0].as_py(), flat.reshape(-1, NUM_CHANNELS)
+def _track_of(row: dict[str, Any]) -> np.ndarray:
+    try:
+        track, _ = read_track(Path(row["track_path"]), TrackFormat(row["channel_order"], row["track_fps"]))
+    except Fault as fault:
+        raise CorpusError(f"{row['track_path']} has changed since it was indexed. {fault}") from None
+    if len(track) != row["num_track_frames"]:
+        found = f"{len(track)} frames instead of {row['num_track_frames']}"
+        raise CorpusError(f"{row['track_path']} has changed since it was indexed: {found}. Run --forcerun index.")
+    return track
+
+
+def _batch(row: dict[str, Any], source: str, track: np.ndarray, smoothing: Smoothing) -> pa.RecordBatch:
+    smooth = smoothing(track)
+    columns = {
+        "recording_id": row["recording_id"],
+        "source": source,
+        "jitter_before": jitter(track),
+        "jitter_after": jitter(smooth),
+        "mean": smooth.mean(axis=0),
+        "std": smooth.std(axis=0),
+        "lowest": smooth.min(axis=0),
+        "highest": smooth.max(axis=0),
+        "track": smooth.ravel(),
+    }
+    return pa.RecordBatch.from_pydict({name: [value] for name, value in columns.items()}, schema=TRACKS)

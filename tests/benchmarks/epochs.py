@@ -18,11 +18,9 @@ import torch
 
 from emotalk.corpus.alignments import write_alignments
 from emotalk.corpus.manifest import write_manifest
-from emotalk.corpus.names import RAVDESS_EMOTIONS
+from emotalk.corpus.names import NUM_ACTORS, RAVDESS_EMOTIONS
 from emotalk.training.loop import train
 from tests.benchmarks.material import ENCODERS, PLAIN, WEIGHTS, ravdess_lengths, write_clips
-
-NUM_ACTORS = 24
 
 
 def ravdess_labels() -> list[dict[str, Any]]:
@@ -32,7 +30,7 @@ def ravdess_labels() -> list[dict[str, Any]]:
     rows = [dict(zip(names, cell, strict=True)) for cell in cells]
     strong_neutral = ("neutral", 2)
     kept = [row for row in rows if (row["emotion"], row["intensity"]) != strong_neutral]
-    return [row | {"subject": str(row["subject"])} for row in kept]
+    return [row | {"subject": str(row["subject"]), "statement": str(row["statement"])} for row in kept]
 
 
 def main() -> None:

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from emotalk.corpus.clips import ClipStore, ClipWriter
+from emotalk.corpus.clip_files import ClipWriter
+from emotalk.corpus.clips import ClipStore
 from emotalk.model.pretrained import RELEASED_ENCODER, EncoderSource
 from emotalk.training.schedule import Example
 from emotalk.training.settings import Freezing, InitialWeights, LossWeights, TrainingSettings

@@ -68,7 +68,7 @@ def test_a_whole_run_is_over_as_many_clips_and_pairs_as_ravdess_has():
     labels = ravdess_labels()
     assert len(labels) == 1440
     assert sum(material.ravdess_lengths(1440)) == pytest.approx(159_702, rel=0.01)
-    table = pd.DataFrame(labels).assign(is_whole=True)
+    table = pd.DataFrame(labels).assign(corpus="RAVDESS", is_whole=True)
     assert PseudoPairs(table, np.arange(1440)).num_combinations == 4704
 
 

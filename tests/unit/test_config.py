@@ -1,3 +1,4 @@
+import re
 from copy import deepcopy
 from dataclasses import fields
 from pathlib import Path
@@ -29,7 +30,30 @@ def overlaid(base: dict, over: dict) -> dict:
 
 def test_the_shipped_configuration_is_complete():
     config = shipped("config.yaml")
-    assert checked_config(config, SCHEMA) == config
+    assert checked_config(config, SCHEMA) | {"sources": {}} == config
+
+
+def test_every_corpus_has_its_source_and_split_whatever_its_name():
+    config = checked_config(shipped("config.yaml") | {"corpora": ["RAVDESS", "Mine"]}, SCHEMA)
+    assert config["sources"]["Mine"]["layout"] == "auto"
+    assert config["split"]["Mine"] == {"validation": 0.1, "test": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"sources": {"Other": {}}}, "sources.Other: there is no such corpus; 'corpora' names RAVDESS"),
+        ({"sources": {"RAVDESS": {"fsp": 25}}}, "sources.RAVDESS.fsp: there is no such setting; did you mean fps?"),
+        ({"sources": {"RAVDESS": None}}, "sources.RAVDESS: None is not of type 'object'"),
+        ({"corpora": ["../up"]}, "corpora.0"),
+        ({"faults": {"orphan_wav": "keep"}}, "faults.orphan_wav: 'keep' is not one of"),
+        ({"faults": {"orphan_wave": "fail"}}, "faults.orphan_wave: there is no such setting; did you mean orphan_wav?"),
+        ({"shards": 0}, "shards: 0 is less than the minimum"),
+    ],
+)
+def test_a_fault_in_a_corpus_setting_is_a_sentence(changes, said):
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        checked_config(shipped("config.yaml") | changes, SCHEMA)
 
 
 @pytest.mark.parametrize("name", ["3d-etf.yaml", "report.yaml"])

@@ -61,17 +61,17 @@ def test_a_fingerprint_does_not_depend_on_the_order_of_keys():
 
 
 def test_a_listing_ignores_other_files_and_survives_a_link_that_leads_nowhere(tmp_path):
-    before = provenance.folder_listing(tmp_path, suffixes=(".wav",))
+    before = provenance.file_listing(tmp_path, suffixes=(".wav",))
     (tmp_path / ".DS_Store").write_text("x")
-    assert provenance.folder_listing(tmp_path, suffixes=(".wav",)) == before
+    assert provenance.file_listing(tmp_path, suffixes=(".wav",)) == before
     (tmp_path / "a.WAV").symlink_to(tmp_path / "gone")
-    assert provenance.folder_listing(tmp_path, suffixes=(".wav",)) != before
+    assert provenance.file_listing(tmp_path, suffixes=(".wav",)) != before
 
 
 def test_a_listing_sees_new_and_changed_files(tmp_path):
-    seen = [provenance.folder_listing(tmp_path, tmp_path / "absent")]
+    seen = [provenance.file_listing(tmp_path, tmp_path / "absent")]
     (tmp_path / "a").write_text("1")
-    seen.append(provenance.folder_listing(tmp_path))
+    seen.append(provenance.file_listing(tmp_path))
     (tmp_path / "a").write_text("22")
-    seen.append(provenance.folder_listing(tmp_path))
+    seen.append(provenance.file_listing(tmp_path))
     assert len(set(seen)) == 3

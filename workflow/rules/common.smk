@@ -2,8 +2,10 @@ import os
 import sys
 
 from emotalk.config import checked_config, read_schema
+from emotalk.corpus.shards import shard_name
+from emotalk.corpus.sources import AUDIO_SUFFIXES, TRACK_SUFFIXES, sources_of
 from emotalk.errors import ConfigError
-from emotalk.provenance import canonical, code_digest, folder_listing
+from emotalk.provenance import canonical, code_digest, file_listing
 from emotalk.training.acceptance import accept_finished
 
 
@@ -17,23 +19,31 @@ def usable_config(given: dict) -> dict:
 
 def data_listing(wildcards) -> str:
     """Digest of the delivered files: a recording that comes, goes or changes makes the index stale."""
-    folders = [f"{DATA}/{corpus}/{part}" for corpus in CORPORA for part in ("audio", "blendshape")]
-    return folder_listing(*folders, suffixes=(".wav", ".npy"))
+    sources = sources_of(CORPORA, DATA, config["sources"])
+    paths = [path for source in sources for path in (source.audio, source.tracks, source.table) if path]
+    return file_listing(*paths, suffixes=AUDIO_SUFFIXES + TRACK_SUFFIXES)
 
 
 def encoder_listing(wildcards) -> str:
     """Digest of the files of encoders that lie in local folders: other weights make the training stale."""
-    return folder_listing(*(encoder["source"] for encoder in config["model"].values()))
+    return file_listing(*(encoder["source"] for encoder in config["model"].values()))
 
 
 def initial_weights_listing(wildcards) -> str:
     """Digest of the weights that training begins from and of their card, if some are named."""
     source = config["train"]["init_weights"]["source"]
-    folder, name = os.path.split(source or "")
-    stem = os.path.splitext(name)[0].lower()
-    return (
-        folder_listing(folder or ".", suffixes=(f"{stem}.pth", f"{stem}.safetensors", f"{stem}.json")) if stem else ""
-    )
+    stem = os.path.splitext(source or "")[0]
+    return file_listing(*(f"{stem}{suffix}" for suffix in (".pth", ".safetensors", ".json"))) if stem else ""
+
+
+def shard_files(folder: str, suffix: str, shard: int) -> list[str]:
+    """Files of a shard, one for each corpus."""
+    return [f"{RESULTS}/{folder}/{shard_name(corpus, shard, SHARDS)}.{suffix}" for corpus in CORPORA]
+
+
+def of_shard(name: str, shard: int) -> str:
+    """What belongs to a shard, named as the stage is if there is one shard only."""
+    return name if SHARDS == 1 else f"{name}_{shard + 1}"
 
 
 def number_of_attempt(wildcards, attempt: int) -> int:
@@ -58,7 +68,10 @@ LOGS = f"{RESULTS}/logs"
 CORPORA = config["corpora"]
 IS_DEMO = config["data"] == "demo"
 DATA = f"{RESULTS}/demo_corpus" if IS_DEMO else config["data"]
-CLIPS = expand(f"{RESULTS}/clips/{{corpus}}.arrow", corpus=CORPORA)
+EARLIER = f"{RESULTS}/earlier"
+SHARDS = config["shards"]
+PARTS = [f"{RESULTS}/recordings/{shard_name('part', shard, SHARDS)}.parquet" for shard in range(SHARDS)]
+CLIPS = [path for shard in range(SHARDS) for path in shard_files("clips", "arrow", shard)]
 
 
 # Used only with `--software-deployment-method apptainer`; see container/emotalk.def for how to build it.

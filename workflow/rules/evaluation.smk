@@ -2,7 +2,7 @@ rule evaluate:
     input:
         card=rules.extract.output.card,
         weights=rules.extract.output.safetensors,
-        clips=rules.slice.output.clips,
+        clips=CLIPS,
         manifest=rules.pair.output.manifest,
     output:
         predictions=directory(f"{RESULTS}/predictions"),

@@ -1,6 +1,6 @@
 rule train:
     input:
-        clips=rules.slice.output.clips,
+        clips=CLIPS,
         manifest=rules.pair.output.manifest,
         alignments=rules.pair.output.alignments,
     output:
@@ -35,7 +35,7 @@ rule train:
 rule extract:
     input:
         checkpoint=rules.train.output.checkpoint,
-        clips=rules.slice.output.clips,
+        clips=CLIPS,
     output:
         pth=f"{RESULTS}/weights/emotalk.pth",
         safetensors=f"{RESULTS}/weights/emotalk.safetensors",

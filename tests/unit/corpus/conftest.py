@@ -1,8 +1,22 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import soundfile
+
+from emotalk.config import checked_config, read_schema
+from emotalk.corpus.faults import Rules
+from emotalk.corpus.index import index_corpora
+from emotalk.corpus.sources import sources_of
+
+SCHEMA = read_schema(Path(__file__).parents[3] / "workflow/schemas/config.schema.yaml")
+
+
+def settings(corpora, **changes) -> dict:
+    """A configuration with the schema's defaults."""
+    model = {name: {"source": "random"} for name in ("content_encoder", "emotion_encoder")}
+    return checked_config({"data": "x", "model": model, "corpora": list(corpora), **changes}, SCHEMA)
 
 
 @pytest.fixture
@@ -29,3 +43,23 @@ def record(data):
             np.save(data / corpus / "blendshape" / f"{stem}.npy", track)
 
     return write
+
+
+@pytest.fixture
+def index(data):
+    """Index corpora below `data`; returns the rows by id."""
+
+    def run(corpora=("RAVDESS",), *, strict=False, threads=2, earlier=None, **changes):
+        out = data / "recordings.parquet"
+        config = settings(corpora, **changes)
+        index_corpora(
+            sources_of(corpora, data, config["sources"]),
+            out,
+            rules=Rules.of(config["index"], config["faults"]),
+            strict=strict,
+            threads=threads,
+            earlier=earlier,
+        )
+        return {row["recording_id"]: row for row in pq.read_table(out).to_pylist()}
+
+    return run

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from emotalk.corpus.clips import ClipStore, ClipWriter
+from emotalk.corpus.clip_files import ClipWriter
+from emotalk.corpus.clips import ClipStore
 from emotalk.errors import CorpusError
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from emotalk.corpus.clips import ClipWriter
+from emotalk.corpus.clip_files import ClipWriter
 from emotalk.corpus.manifest import MANIFEST, write_manifest
 from emotalk.corpus.names import RAVDESS_EMOTIONS
 from emotalk.emotions import EMOTIONS
@@ -35,7 +35,7 @@ def clips(tmp_path):
                             subject=str(actor),
                             emotion=emotion,
                             intensity=intensity,
-                            statement=statement,
+                            statement=str(statement),
                         )
         write("head1", "HDTF", subject="A")
         write("head2", "HDTF", subject="7")

@@ -5,9 +5,8 @@ import soundfile
 
 from emotalk.corpus.audio import read_waveform
 from emotalk.corpus.clips import ClipStore
-from emotalk.corpus.index import index_corpora
 from emotalk.corpus.slicing import cut_points, slice_corpus
-from emotalk.corpus.smoothing import smooth_corpus
+from emotalk.corpus.smoothing import Smoothing, smooth_corpus
 from emotalk.errors import CorpusError
 from emotalk.timing import frame_to_sample
 
@@ -31,15 +30,14 @@ def test_a_length_that_is_no_multiple_of_three_is_refused(max_frames):
 
 
 @pytest.fixture
-def sliced(data, tmp_path):
+def sliced(index, data, tmp_path):
     """Run index, smooth and slice on the HDTF half."""
 
     def run(max_frames):
-        settings = dict(corpora=["HDTF"], max_frame_difference=2, min_frames=15, strict=True)
-        index_corpora(data, tmp_path / "r", **settings)
-        off = dict(enabled=False, window=5, order=2, clip_negatives=False)
-        smooth_corpus(tmp_path / "r", tmp_path / "t", corpus="HDTF", **off)
-        slice_corpus(tmp_path / "r", tmp_path / "t", tmp_path / "c", corpus="HDTF", max_frames=max_frames)
+        index(["HDTF"], strict=True)
+        recordings = data / "recordings.parquet"
+        smooth_corpus(recordings, tmp_path / "t", corpus="HDTF", smoothing=Smoothing(False, 5, 2, False))
+        slice_corpus(recordings, tmp_path / "t", tmp_path / "c", corpus="HDTF", max_frames=max_frames)
         return ClipStore([tmp_path / "c"])
 
     return run

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from emotalk.corpus.alignments import Alignments, write_alignments
-from emotalk.corpus.clips import ClipWriter
+from emotalk.corpus.clip_files import ClipWriter
 from emotalk.corpus.manifest import MANIFEST
 from emotalk.corpus.samples import to_int16
 from emotalk.corpus.warping import align_manifest, dtw_warp, mfcc

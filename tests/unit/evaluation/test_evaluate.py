@@ -6,7 +6,8 @@ import pytest
 import torch
 from transformers import Wav2Vec2Config
 
-from emotalk.corpus.clips import ClipStore, ClipWriter
+from emotalk.corpus.clip_files import ClipWriter
+from emotalk.corpus.clips import ClipStore
 from emotalk.corpus.manifest import MANIFEST
 from emotalk.errors import EvaluationError
 from emotalk.evaluation.check import check_improvement, mouth_improvement

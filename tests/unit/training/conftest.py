@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from emotalk.corpus.alignments import write_alignments
-from emotalk.corpus.clips import ClipWriter
+from emotalk.corpus.clip_files import ClipWriter
 from emotalk.corpus.manifest import MANIFEST
 from emotalk.model.pretrained import EncoderSource
 from emotalk.training.acceptance import accept_finished

@@ -1,0 +1,132 @@
+"""Layouts: how recordings lie in folders, and which wav belongs to which track."""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePath
+
+from emotalk.corpus.faults import Fault
+from emotalk.corpus.inspection import Found
+from emotalk.corpus.names import NAMING, RecordingName, clean_id, pairing_key
+from emotalk.corpus.shards import shard_of
+from emotalk.corpus.sources import AUDIO_SUFFIXES, TRACK_SUFFIXES, Source
+from emotalk.errors import CorpusError
+from emotalk.files import files_below
+from emotalk.provenance import file_digest
+
+_MODALITIES = {"audio", "wav", "wavs", "flac", "blendshape", "blendshapes", "track", "tracks", "npy", "csv"}
+"""Names of folders that tell the kind of a file and nothing about the recording."""
+
+
+class Listing:
+    """Every recording of a corpus in the order of ids: nothing that lies in its folders is left out.
+
+    Names are in memory, everything else is made as it is asked for.
+
+    Raises
+    ------
+    CorpusError
+        If a folder does not exist.
+    """
+
+    def __init__(self, source: Source, *, shard: int = 0, shards: int = 1) -> None:
+        self._source = source
+        for folder in (source.audio, source.tracks):
+            if not folder.is_dir():
+                raise CorpusError(
+                    f"There is no folder {folder}. {source.corpus} is looked for in {source.audio} and "
+                    f"{source.tracks}; set 'data' to the folder above the corpora and 'corpora' to those that you "
+                    f"have, or name the folders in 'sources.{source.corpus}'."
+                )
+        self._wavs = _by_key(source, source.audio, AUDIO_SUFFIXES)
+        self._tracks = _by_key(source, source.tracks, TRACK_SUFFIXES)
+        lone_wavs, lone_tracks = self._wavs.keys() - self._tracks.keys(), self._tracks.keys() - self._wavs.keys()
+        for wav, track in _second_chance(source, lone_wavs, lone_tracks).items():
+            self._wavs.setdefault(track, self._wavs.pop(wav))
+        every = sorted((clean_id(key)[0], key) for key in self._wavs.keys() | self._tracks.keys())
+        self._keys = [(name, key) for name, key in every if shard_of(name, shards) == shard]
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __iter__(self) -> Iterator[Found]:
+        count, before = 1, None
+        for recording_id, key in self._keys:
+            count = count + 1 if recording_id == before else 1
+            before = recording_id
+            yield self._found(key, count)
+
+    def _found(self, key: str, count: int) -> Found:
+        """One recording, the how-manieth of its id."""
+        name, (recording_id, bad_id) = labels(self._source, key), clean_id(key)
+        faults = [Fault("unknown_name", bad_id, is_final=True)] if bad_id else []
+        if name is None:
+            said = f"{recording_id} does not follow the naming of {self._source.layout.upper()}"
+            faults.append(Fault("unknown_name", said, is_final=True))
+        if count > 1:
+            faults.append(same_id(recording_id))
+            recording_id = f"{recording_id}~{count}"
+        chosen: list[Path | None] = []
+        for files in (self._wavs.get(key, ()), self._tracks.get(key, ())):
+            if len(files) > 1:
+                is_same = _are_same(files)
+                rule = "they are equal, and the first is used" if is_same else "they differ; only one may be there"
+                said = f"{len(files)} files claim {recording_id}: {', '.join(map(repr, files[:4]))}; {rule}"
+                faults.append(Fault("duplicate_stem", said, is_final=not is_same))
+            chosen.append(Path(files[0]) if files else None)
+        wav, track = chosen
+        return Found(self._source.corpus, recording_id, wav, track, name, self._source.form, tuple(faults))
+
+
+def same_id(recording_id: str) -> Fault:
+    """What is wrong with a recording whose id another one has."""
+    return Fault("duplicate_stem", f"another recording is named {recording_id} too", is_final=True)
+
+
+def _by_key(source: Source, folder: Path, suffixes: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """Files of one kind, by what they have in common with their partner of the other kind."""
+    files: dict[str, tuple[str, ...]] = {}
+    for entry in files_below(folder):
+        if entry.name.lower().endswith(suffixes):
+            key = _key(source, PurePath(os.path.relpath(entry.path, folder)))
+            files[key] = tuple(sorted((*files.get(key, ()), entry.path)))
+    return files
+
+
+def _key(source: Source, path: PurePath) -> str:
+    """The stem where the naming scheme makes stems unique; else the folders too, but for those that tell the kind."""
+    if source.layout != "generic":
+        return path.stem
+    folders = [part for part in path.parent.parts if part.lower() not in _MODALITIES]
+    return "/".join([*folders, path.stem])
+
+
+def _second_chance(source: Source, wavs: Iterable[str], tracks: Iterable[str]) -> dict[str, str]:
+    """Partners among lone files: those that agree in what matters of their names, if only one of each kind does."""
+
+    def by_rest(keys: Iterable[str]) -> dict[str, list[str]]:
+        groups: dict[str, list[str]] = {}
+        for key in keys:
+            groups.setdefault(pairing_key(source.layout, key), []).append(key)
+        return groups
+
+    lone_wavs, lone_tracks = by_rest(wavs), by_rest(tracks)
+    return {
+        keys[0]: lone_tracks[rest][0]
+        for rest, keys in lone_wavs.items()
+        if len(keys) == 1 and len(lone_tracks.get(rest, [])) == 1
+    }
+
+
+def labels(source: Source, key: str) -> RecordingName | None:
+    """Labels that a name tells; in a generic corpus the folder is the subject."""
+    if source.layout != "generic":
+        return NAMING[source.layout](key)
+    folder, _, stem = key.rpartition("/")
+    return RecordingName(subject=folder or stem)
+
+
+def _are_same(files: Iterable[str]) -> bool:
+    try:
+        return len({file_digest(path) for path in files}) == 1
+    except OSError:
+        return False

@@ -1,0 +1,175 @@
+"""Reading of captured motion as (T, 52) tracks at 30 fps, whatever file, channel order and frame rate it comes in."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from scipy.signal import resample_poly
+
+from emotalk.blendshapes import CHANNELS, NUM_CHANNELS, channel_indices
+from emotalk.corpus.faults import Fault
+from emotalk.corpus.sources import TrackFormat
+from emotalk.timing import FPS
+
+LOWEST, HIGHEST = -0.5, 1.5
+"""Coefficients are 0 to 1; captured ones go a little beyond, and small negative values are normal (DOMAIN.md)."""
+_STILL = 1e-4
+_PICKLE = b"\x80"
+_MOST_MISSING = 0.25
+_CAPTURE_RATE_RANGE = (10, 240)
+_JAW_OPEN, _JAW_RIGHT = channel_indices(["jawOpen", "jawRight"])
+
+
+def is_capture(path: Path) -> bool:
+    """Whether a file is a Live Link capture, which tells its channels and times itself."""
+    return path.suffix.lower() == ".csv"
+
+
+def read_track(path: Path, form: TrackFormat) -> tuple[np.ndarray, list[Fault]]:
+    """Motion as (T, 52) float32 at 30 fps, and faults that were mended in reading it.
+
+    The file is data, never code: pickled arrays are refused.
+
+    Raises
+    ------
+    Fault
+        `unreadable_track`, `pickled_track`, `wrong_dims`, `wrong_width`, `non_finite` or a `track_gap` too wide.
+    """
+    if is_capture(path):
+        return _read_capture(path)
+    values = _finite(path.name, _ordered(path.name, _load(path), form.channels))
+    return (values if form.fps == FPS else resample(values, form.fps)), []
+
+
+def inspect_track(name: str, track: np.ndarray, form: TrackFormat) -> Iterator[Fault]:
+    """What is wrong with motion that could be read."""
+    if not len(track):
+        return
+    lowest, highest = float(track.min()), float(track.max())
+    if lowest < LOWEST or highest > HIGHEST:
+        yield Fault("out_of_range", f"{name} has values from {lowest:.3g} to {highest:.3g}; the rule is 0 to 1")
+    spread = np.ptp(track, axis=0)
+    if spread.max() < _STILL:
+        yield Fault("constant_track", f"{name} never moves: no channel varies by more than {spread.max():.1g}")
+    elif form.channels == "arkit" and _looks_like_mediapipe(track, spread):
+        hint = "its first column is still and its 26th moves as jawOpen does"
+        yield Fault("channel_order", f"{name} may be in MediaPipe's order: {hint}; see 'channels'")
+
+
+def _looks_like_mediapipe(track: np.ndarray, spread: np.ndarray) -> bool:
+    """Whether the columns stand one place too far to the right, after a `_neutral` that hardly moves."""
+    return bool(
+        np.abs(track[:, 0]).max() < 1e-3
+        and spread[-1] > 0
+        and spread[_JAW_RIGHT] > 0.1
+        and spread[_JAW_RIGHT] > 4 * spread[_JAW_OPEN]
+    )
+
+
+def _load(path: Path) -> np.ndarray:
+    """Array in an npy file, not yet read: its header alone tells most of what can be wrong."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(array, np.ndarray):
+            raise ValueError("an npz archive, not an npy array")
+        if array.dtype.kind not in "fiub":
+            raise ValueError(f"{array.dtype} is no type of real numbers")
+        return array
+    except Exception as error:  # What numpy raises for damaged files is no closed set.
+        if "Python objects" in str(error) or _is_pickle(path):
+            found = f"{path.name} holds pickled objects, which could be code and are never opened; save plain numbers"
+            raise Fault("pickled_track", found, is_final=True) from None
+        found = f"{path.name} is no npy array of numbers ({_first_line(error)})"
+        raise Fault("unreadable_track", found, is_final=True) from None
+
+
+def _is_pickle(path: Path) -> bool:
+    """Whether a file begins as pickles do."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(1) == _PICKLE
+    except OSError:
+        return False
+
+
+def _ordered(name: str, array: np.ndarray, channels: str) -> np.ndarray:
+    """Float32 values in our order of channels."""
+    if array.ndim != 2:
+        found = f"{name} has shape {array.shape}; a track is (frames, {NUM_CHANNELS})"
+        raise Fault("wrong_dims", found, is_final=True)
+    if array.shape[1] != NUM_CHANNELS:
+        found = f"{name} has {array.shape[1]} channels; a track has {NUM_CHANNELS}"
+        raise Fault("wrong_width", found, is_final=True)
+    with np.errstate(over="ignore"):  # What overflows is reported as not finite.
+        values = array.astype(np.float32)
+    if channels == "mediapipe":
+        no_tongue = np.zeros((len(values), 1), np.float32)
+        values = np.concatenate([values[:, 1:], no_tongue], axis=1)
+    return values
+
+
+def _finite(name: str, values: np.ndarray) -> np.ndarray:
+    bad = ~np.isfinite(values)
+    if bad.any():
+        frame, channel = np.argwhere(bad)[0]
+        first = f"the first at frame {frame}, {CHANNELS[channel]}"
+        found = f"{name} holds {np.count_nonzero(bad)} values that are NaN or infinite, {first}"
+        raise Fault("non_finite", found, is_final=True)
+    return values
+
+
+def _read_capture(path: Path) -> tuple[np.ndarray, list[Fault]]:
+    """Track of a Live Link capture: rows without a face are bridged, times are made even."""
+    from emotalk.livelink import read_capture
+
+    try:
+        seconds, values = read_capture(path)
+    except Exception as error:  # Nor is what the CSV reader raises.
+        found = f"{path.name} is no Live Link capture ({_first_line(error)})"
+        raise Fault("unreadable_track", found, is_final=True) from None
+    seen = ~np.isnan(values).any(axis=1)
+    if np.count_nonzero(seen) < 2:
+        raise Fault("track_gap", f"{path.name} shows no face", is_final=True)
+    rate = round(1 / np.median(np.diff(seconds)))
+    if not _CAPTURE_RATE_RANGE[0] <= rate <= _CAPTURE_RATE_RANGE[1]:
+        found = f"{path.name} has about {rate} rows a second; a capture has {_CAPTURE_RATE_RANGE}"
+        raise Fault("unreadable_track", found, is_final=True)
+    gap = np.diff(seconds[seen]) - 1.5 / rate
+    lost = float(gap[gap > 0].sum() + seconds[seen][0] + seconds[-1] - seconds[seen][-1])
+    faults = []
+    if lost > 1 / rate:
+        part = lost / seconds[-1]
+        where = seconds[seen][gap.argmax()]
+        rule = f"bridged where at most {_MOST_MISSING:.0%} is missing"
+        found = f"{path.name} shows no face for {lost:.1f} s ({part:.0%}), the longest time from {where:.1f} s; {rule}"
+        faults.append(Fault("track_gap", found, is_final=part > _MOST_MISSING))
+        if part > _MOST_MISSING:
+            raise faults[0]
+    even = np.arange(int(seconds[-1] * rate) + 1) / rate
+    bridged = np.stack([np.interp(even, seconds[seen], channel) for channel in values[seen].T], axis=1)
+    track = _finite(path.name, bridged.astype(np.float32))
+    return (track if rate == FPS else resample(track, rate)), faults
+
+
+def resample(track: np.ndarray, fps: float) -> np.ndarray:
+    """Motion of `fps` frames a second at 30: a linear-phase low-pass keeps what is too fast for 30 from folding back.
+
+    Parameters
+    ----------
+    track : (T, 52) float32
+
+    Returns
+    -------
+    (ceil(30 T / fps), 52) float32
+        Frame i shows the instant i / 30 s after the first frame.
+    """
+    ratio = Fraction(FPS / fps).limit_denominator(1000)
+    slow = resample_poly(track, ratio.numerator, ratio.denominator, axis=0, padtype="edge")
+    return slow.astype(np.float32)
+
+
+def _first_line(error: Exception) -> str:
+    """What an error says, on one line and not at length: it may quote the file."""
+    text = str(error).strip().splitlines() or [type(error).__name__]
+    return text[0][:200]
