@@ -16,6 +16,7 @@ _ROOT = Path(__file__).parent
 _LIBRARIES = ("torch", "transformers", "numpy", "scipy", "pyarrow", "safetensors")
 
 
+@cache
 def code_digest(*modules: str) -> str:
     """Digest of the named modules of this package and of every package module that they import.
 

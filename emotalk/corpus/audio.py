@@ -10,7 +10,7 @@ import soxr
 
 from emotalk.corpus.faults import Fault
 from emotalk.corpus.riff import missing_bytes
-from emotalk.corpus.samples import to_int16
+from emotalk.corpus.samples import from_int16, to_int16
 from emotalk.timing import FPS, SAMPLING_RATE
 
 _BLOCK_S, _LARGEST_RATE_OF_VALUES = 10, 1_000_000
@@ -102,8 +102,10 @@ def _energy(block: np.ndarray, rate: int) -> np.ndarray:
 def _mono_blocks(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
     """Float32 samples, the mean of all channels, in blocks."""
     seconds = _BLOCK_S if file.samplerate * file.channels <= _LARGEST_RATE_OF_VALUES else 1
-    for block in file.blocks(seconds * file.samplerate, dtype="float32", always_2d=True):
-        yield block[:, 0] if file.channels == 1 else block.mean(axis=1)
+    # libsndfile turns 16-bit samples into the same floats, at a third of the speed.
+    kind, floats = ("int16", from_int16) if file.subtype == "PCM_16" else ("float32", np.asarray)
+    for block in file.blocks(seconds * file.samplerate, dtype=kind, always_2d=True):
+        yield floats(block[:, 0]) if file.channels == 1 else floats(block).mean(axis=1)
 
 
 def waveform_blocks(path: str | Path) -> Iterator[np.ndarray]:
@@ -131,8 +133,10 @@ def read_waveform(path: str | Path) -> np.ndarray:
     return np.concatenate([np.empty(0, np.float32), *waveform_blocks(path)])
 
 
-def sample_blocks(path: str | Path) -> Iterator[np.ndarray]:
-    """Speech as blocks of int16 at 16 kHz, as clips store it; what is so already is taken as it is.
+def read_samples(path: str | Path, count: int) -> np.ndarray:
+    """The first `count` samples of speech, or as many as there are, as clips store them: 16 kHz mono, int16.
+
+    What is so already is taken as it is.
 
     Raises
     ------
@@ -143,9 +147,14 @@ def sample_blocks(path: str | Path) -> Iterator[np.ndarray]:
     """
     with soundfile.SoundFile(path) as file:
         if (file.samplerate, file.channels, file.subtype) == (SAMPLING_RATE, 1, "PCM_16"):
-            yield from file.blocks(_BLOCK_S * SAMPLING_RATE, dtype="int16")
-            return
+            return file.read(count, dtype="int16")
+    samples, filled = np.empty(count, np.int16), 0
     for block in waveform_blocks(path):
         if not np.isfinite(block).all():
             raise ValueError("samples that are NaN or infinite")
-        yield to_int16(block)
+        part = to_int16(block[: count - filled])
+        samples[filled : filled + len(part)] = part
+        filled += len(part)
+        if filled == count:
+            break
+    return samples[:filled]

@@ -1,35 +1,50 @@
 """Files of clips: written as clips come, and read again for what an earlier run made."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
+from emotalk.blendshapes import NUM_CHANNELS
 from emotalk.corpus.clips import CLIPS
 from emotalk.corpus.earlier import fresh
 
-_CLIPS_A_BATCH = 64
+_CLIPS_A_BATCH = 16
 
 
-def clip_batch(clips: Iterable[tuple[Mapping[str, Any], np.ndarray, np.ndarray]], source: str = "") -> pa.RecordBatch:
-    """Rows of a clip store.
+class Bounds(NamedTuple):
+    """Where the clips of a recording begin, and where the last one ends: numbers of samples and of frames."""
+
+    samples: Sequence[int]
+    frames: Sequence[int]
+
+
+def clip_batch(
+    labels: Sequence[Mapping[str, Any]], waveform: np.ndarray, track: np.ndarray, bounds: Bounds, source: str = ""
+) -> pa.RecordBatch:
+    """Rows of a clip store: the clips of one recording, whose arrays are not copied.
 
     Parameters
     ----------
-    clips
-        Labels, (N,) int16 waveform and (T, 52) float32 track of each clip.
+    labels
+        Of each clip.
+    waveform, track
+        (N,) int16 samples and (T, 52) float32 motion of the whole recording.
     source
         Digest of what they were made from.
     """
-    rows = [
-        {**labels, "digest": _digest(waveform, track), "source": source, "waveform": waveform, "track": track.ravel()}
-        for labels, waveform, track in clips
-    ]
-    return pa.RecordBatch.from_pydict({name: [row[name] for row in rows] for name in CLIPS.names}, schema=CLIPS)
+    columns: dict[str, Any] = {name: [row[name] for row in labels] for name in labels[0]}
+    parts = zip(pairwise(bounds.samples), pairwise(bounds.frames), strict=True)
+    columns["digest"] = [_digest(waveform[a:b], track[start:stop]) for (a, b), (start, stop) in parts]
+    columns["source"] = [source] * len(labels)
+    columns["waveform"] = pa.ListArray.from_arrays(np.array(bounds.samples, np.int32), waveform)
+    columns["track"] = pa.ListArray.from_arrays(np.array(bounds.frames, np.int32) * NUM_CHANNELS, track.ravel())
+    return pa.RecordBatch.from_pydict({name: columns[name] for name in CLIPS.names}, schema=CLIPS)
 
 
 def _digest(waveform: np.ndarray, track: np.ndarray) -> str:
@@ -39,33 +54,46 @@ def _digest(waveform: np.ndarray, track: np.ndarray) -> str:
 
 
 class ClipWriter:
-    """Writes clips as they come, so that memory does not grow with the corpus."""
+    """Writes clips as they come, so that memory does not grow with the corpus, behind the work on the next ones."""
 
     def __init__(self, path: str | Path) -> None:
         self._writer = pa.ipc.new_file(str(fresh(path)), CLIPS)
         self._pending: list[pa.RecordBatch] = []
+        self._behind = ThreadPoolExecutor(1)
+        self._writing: Future[None] | None = None
 
     def __enter__(self) -> "ClipWriter":
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._flush()
+        with self._behind:
+            if self._pending:
+                self._write_pending()
+            self._wait()
         self._writer.close()
 
     def write(self, labels: Mapping[str, Any], waveform: np.ndarray, track: np.ndarray) -> None:
         """Add a clip: its labels, (N,) int16 waveform and (T, 52) float32 track."""
-        self.write_batch(clip_batch([(labels, waveform, track)]))
+        self.write_batch(clip_batch([labels], waveform, track, Bounds([0, len(waveform)], [0, len(track)])))
 
     def write_batch(self, clips: pa.RecordBatch) -> None:
         """Add the rows that :func:`clip_batch` made."""
         self._pending.append(clips)
         if sum(batch.num_rows for batch in self._pending) >= _CLIPS_A_BATCH:
-            self._flush()
+            self._write_pending()
 
-    def _flush(self) -> None:
-        if self._pending:
-            self._writer.write_batch(pa.concat_batches(self._pending))
-            self._pending = []
+    def _write_pending(self) -> None:
+        self._wait()
+        self._writing = self._behind.submit(self._write, self._pending)
+        self._pending = []
+
+    def _write(self, batches: list[pa.RecordBatch]) -> None:
+        self._writer.write_batch(batches[0] if len(batches) == 1 else pa.concat_batches(batches))
+
+    def _wait(self) -> None:
+        """Wait for what is being written; a full disk is told here."""
+        if self._writing is not None:
+            self._writing.result()
 
 
 def read_clips(path: str | Path | None) -> Iterator[tuple[tuple[str, ...], str, pa.RecordBatch]]:

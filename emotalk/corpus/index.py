@@ -3,6 +3,7 @@
 import heapq
 import logging
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from emotalk.corpus.recordings import RECORDINGS, TableWriter, read_rows
 from emotalk.corpus.sources import Source
 from emotalk.corpus.tables import TableListing
 from emotalk.corpus.tally import Tally
-from emotalk.parallel import in_order
+from emotalk.parallel import in_processes
 from emotalk.progress import progress
 from emotalk.provenance import code_digest
 
@@ -62,17 +63,18 @@ def inspect_corpora(
             source = source_digest(item, item.stamp(), *settings)
             yield item, source, known.take((item.corpus, item.recording_id), source)
 
-    def row(given: tuple[Found, str, dict[str, Any] | None]) -> dict[str, Any]:
-        item, source, ready = given
-        return ready or inspect_recording(item, rules) | {"source": source}
-
-    rows = in_order(row, with_earlier(), threads=threads)
+    rows = in_processes(partial(_row, rules), with_earlier(), processes=threads)
     with TableWriter(out, RECORDINGS) as table:
         for made in progress(rows, total=total, what="Indexing", unit="recordings"):
             table.write(made)
     if known.num_taken:
         _LOG.info("%d of %d recordings are as they were and were not read again.", known.num_taken, total)
     keep(out, earlier)
+
+
+def _row(rules: Rules, given: tuple[Found, str, dict[str, Any] | None]) -> dict[str, Any]:
+    item, source, ready = given
+    return ready or inspect_recording(item, rules) | {"source": source}
 
 
 def _earlier_rows(path: str | Path | None) -> Iterator[tuple[tuple[str, ...], str, dict[str, Any]]]:

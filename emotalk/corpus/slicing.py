@@ -1,7 +1,7 @@
 """Slicing: recordings become clips of bounded length, audio and motion cut at the same instant."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,13 @@ import numpy as np
 import pyarrow as pa
 import soundfile
 
-from emotalk.corpus.audio import sample_blocks
-from emotalk.corpus.clip_files import ClipWriter, clip_batch, read_clips
+from emotalk.corpus.audio import read_samples
+from emotalk.corpus.clip_files import Bounds, ClipWriter, clip_batch, read_clips
 from emotalk.corpus.earlier import Earlier, keep, source_digest
 from emotalk.corpus.recordings import UsableRecordings
 from emotalk.corpus.track_files import read_tracks
 from emotalk.errors import CorpusError
-from emotalk.parallel import in_order
+from emotalk.parallel import in_threads
 from emotalk.progress import progress
 from emotalk.provenance import code_digest
 from emotalk.timing import EXACT_FRAMES, frame_to_sample
@@ -84,9 +84,9 @@ def slice_corpus(
 
     def made(given: tuple[dict[str, Any], np.ndarray, str, pa.RecordBatch | None]) -> pa.RecordBatch:
         row, track, source, ready = given
-        return ready or clip_batch(_clips_of(row, track, max_frames), source)
+        return ready or _clips_of(row, track, max_frames, source)
 
-    batches = in_order(
+    batches = in_threads(
         made, with_earlier(), threads=threads, weight=lambda given: given[0]["num_frames"], budget=_FRAMES_AT_ONCE
     )
     count = 0
@@ -99,42 +99,32 @@ def slice_corpus(
     keep(out, earlier)
 
 
-def _clips_of(
-    row: dict[str, Any], track: np.ndarray, max_frames: int
-) -> Iterator[tuple[dict[str, Any], np.ndarray, np.ndarray]]:
-    """Labels, waveform and track of each clip of a recording."""
-    late = row["shift_frames"] or 0
-    first_sample, track = frame_to_sample(max(0, -late)), track[max(0, late) :]
+def _clips_of(row: dict[str, Any], track: np.ndarray, max_frames: int, source: str) -> pa.RecordBatch:
+    """Clips of a recording, as rows of a clip store."""
     cuts = cut_points(row["num_frames"], max_frames)
-    bounds = [first_sample + frame_to_sample(cut) for cut in cuts]
-    waveforms = _cut(_samples(row), bounds, row["wav_path"])
-    for (start, stop), waveform in zip(pairwise(cuts), waveforms, strict=True):
-        labels = {name: row[name] for name in _COPIED} | {
+    common = {name: row[name] for name in _COPIED} | {"is_whole": len(cuts) == 2}
+    labels = [
+        common
+        | {
             "clip_id": f"{row['corpus']}_{row['recording_id']}_{start:06d}",
             "start_frame": start,
             "stop_frame": stop,
-            "is_whole": len(cuts) == 2,
         }
-        yield labels, waveform, track[start:stop]
+        for start, stop in pairwise(cuts)
+    ]
+    bounds = Bounds([frame_to_sample(cut) for cut in cuts], cuts)
+    return clip_batch(labels, _waveform(row), track[max(0, row["shift_frames"] or 0) :], bounds, source)
 
 
-def _samples(row: dict[str, Any]) -> Iterator[np.ndarray]:
-    """Blocks of a recording's samples."""
+def _waveform(row: dict[str, Any]) -> np.ndarray:
+    """Samples of a recording that its clips are cut from, as (N,) int16."""
+    first = frame_to_sample(max(0, -(row["shift_frames"] or 0)))
+    wanted = first + frame_to_sample(row["num_frames"])
     try:
-        yield from sample_blocks(row["wav_path"])
+        waveform = read_samples(row["wav_path"], wanted)[first:]
     except (soundfile.SoundFileError, OSError, ValueError) as error:
         raise CorpusError(f"{row['wav_path']} has changed since it was indexed ({error}).") from None
-
-
-def _cut(blocks: Iterable[np.ndarray], bounds: list[int], name: str) -> Iterator[np.ndarray]:
-    """Samples between each bound and the next, from blocks of any length."""
-    blocks, held, begin = iter(blocks), np.empty(0, np.int16), 0
-    for start, stop in pairwise(bounds):
-        while begin + len(held) < stop:
-            block = next(blocks, None)
-            if block is None:
-                found = f"{begin + len(held)} samples instead of {bounds[-1]}"
-                raise CorpusError(f"{name} has changed since it was indexed: {found}. Run --forcerun index.")
-            held = np.concatenate([held, block]) if len(held) else block
-        yield held[start - begin : stop - begin]
-        held, begin = held[stop - begin :], stop
+    if len(waveform) < wanted - first:
+        found = f"{len(waveform)} samples instead of {wanted - first}"
+        raise CorpusError(f"{row['wav_path']} has changed since it was indexed: {found}. Run --forcerun index.")
+    return waveform

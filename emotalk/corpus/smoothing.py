@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Iterator
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from scipy.signal import savgol_filter
+from scipy.ndimage import correlate1d
+from scipy.signal import savgol_coeffs
 
 from emotalk.blendshapes import NUM_CHANNELS
 from emotalk.corpus.earlier import Earlier, keep, source_digest
@@ -17,7 +19,7 @@ from emotalk.corpus.sources import TrackFormat
 from emotalk.corpus.track_files import TRACKS, earlier_tracks, write_tracks
 from emotalk.corpus.tracks import read_track
 from emotalk.errors import CorpusError
-from emotalk.parallel import in_order
+from emotalk.parallel import in_threads
 from emotalk.progress import progress
 from emotalk.provenance import code_digest
 
@@ -44,8 +46,19 @@ def smooth_track(track: np.ndarray, *, window: int, order: int, clip_negatives: 
     Savitzky & Golay 1964; window 5 and order 2 are what the makers of 3D-ETF and the released demo use.
     """
     if len(track) >= window:
-        track = savgol_filter(track, window, order, axis=0, mode="interp").astype(np.float32)
+        fits = _fits(window, order)
+        half = window // 2
+        smooth = correlate1d(track, fits[half], axis=0)
+        smooth[:half] = fits[:half] @ track[:window]
+        smooth[-half:] = fits[half + 1 :] @ track[-window:]
+        track = smooth
     return track.clip(min=0) if clip_negatives else track
+
+
+@cache
+def _fits(window: int, order: int) -> np.ndarray:
+    """What the fit says of each frame in its window, as weights of the window's frames."""
+    return np.array([savgol_coeffs(window, order, pos=frame, use="dot") for frame in range(window)], np.float32)
 
 
 def jitter(track: np.ndarray) -> np.ndarray:
@@ -101,12 +114,8 @@ def smooth_corpus(
             source = source_digest(row["track_sha256"], row["channel_order"], row["track_fps"], *settings)
             yield row, source, known.take((row["recording_id"],), source)
 
-    def made(given: tuple[dict[str, Any], str, pa.RecordBatch | None]) -> pa.RecordBatch:
-        row, source, ready = given
-        return ready or _batch(row, source, _track_of(row), smoothing)
-
-    batches = in_order(
-        made,
+    batches = in_threads(
+        partial(_made, smoothing),
         with_earlier(),
         threads=threads,
         weight=lambda given: given[0]["num_track_frames"],
@@ -117,6 +126,11 @@ def smooth_corpus(
     if known.num_taken:
         _LOG.info("%s: %d of %d tracks are as they were.", corpus, known.num_taken, len(rows))
     keep(out, earlier)
+
+
+def _made(smoothing: Smoothing, given: tuple[dict[str, Any], str, pa.RecordBatch | None]) -> pa.RecordBatch:
+    row, source, ready = given
+    return ready or _batch(row, source, _track_of(row), smoothing)
 
 
 def _track_of(row: dict[str, Any]) -> np.ndarray:
@@ -141,6 +155,7 @@ def _batch(row: dict[str, Any], source: str, track: np.ndarray, smoothing: Smoot
         "std": smooth.std(axis=0),
         "lowest": smooth.min(axis=0),
         "highest": smooth.max(axis=0),
-        "track": smooth.ravel(),
     }
-    return pa.RecordBatch.from_pydict({name: [value] for name, value in columns.items()}, schema=TRACKS)
+    arrays = [pa.array([value], TRACKS.field(name).type) for name, value in columns.items()]
+    motion = pa.ListArray.from_arrays(np.array([0, smooth.size], np.int32), smooth.ravel())  # Not copied.
+    return pa.RecordBatch.from_arrays([*arrays, motion], schema=TRACKS)

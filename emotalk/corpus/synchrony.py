@@ -44,7 +44,7 @@ def synchrony_scores(envelope: np.ndarray, opening: np.ndarray) -> np.ndarray | 
     audio, motion = _without_trend(loudness), _without_trend(opening[:length])
     if audio.std() < _STILL or motion.std() < _STILL:
         return None
-    return np.array([_correlation(audio, motion, int(lag)) for lag in LAGS], np.float32)
+    return _correlations(audio, motion).astype(np.float32)
 
 
 def offset_of(scores: np.ndarray) -> tuple[float, float]:
@@ -66,12 +66,15 @@ def _without_trend(curve: np.ndarray) -> np.ndarray:
     return curve - (total[_TREND:] - total[:-_TREND]) / _TREND
 
 
-def _correlation(audio: np.ndarray, motion: np.ndarray, lag: int) -> float:
-    """Correlation of the audio with the motion `lag` frames later."""
-    first = audio[max(0, -lag) : len(audio) - max(0, lag)]
-    second = motion[max(0, lag) : len(motion) - max(0, -lag)]
-    norm = np.sqrt((first @ first) * (second @ second))
-    return float(first @ second / norm) if norm > 0 else 0.0
+def _correlations(audio: np.ndarray, motion: np.ndarray) -> np.ndarray:
+    """Correlation of the audio with the motion at each of `LAGS` frames later, over the frames that both have then."""
+    products = np.correlate(np.pad(motion, MAX_LAG), audio, mode="valid")
+    length = len(audio)
+    first, second = (np.concatenate([[0.0], np.cumsum(np.square(curve))]) for curve in (audio, motion))
+    audio_power = first[length - np.maximum(LAGS, 0)] - first[np.maximum(-LAGS, 0)]
+    motion_power = second[length - np.maximum(-LAGS, 0)] - second[np.maximum(LAGS, 0)]
+    norm = np.sqrt(audio_power * motion_power)
+    return np.divide(products, norm, out=np.zeros_like(products), where=norm > 0)
 
 
 def _between(scores: np.ndarray, best: int) -> float:

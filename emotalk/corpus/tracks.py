@@ -1,5 +1,6 @@
 """Reading of captured motion as (T, 52) tracks at 30 fps, whatever file, channel order and frame rate it comes in."""
 
+import re
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +16,7 @@ from emotalk.timing import FPS
 LOWEST, HIGHEST = -0.5, 1.5
 """Coefficients are 0 to 1; captured ones go a little beyond, and small negative values are normal (DOMAIN.md)."""
 _STILL = 1e-4
+_LARGE = 1 << 26
 _PICKLE = b"\x80"
 _MOST_MISSING = 0.25
 _CAPTURE_RATE_RANGE = (10, 240)
@@ -68,16 +70,17 @@ def _looks_like_mediapipe(track: np.ndarray, spread: np.ndarray) -> bool:
 
 
 def _load(path: Path) -> np.ndarray:
-    """Array in an npy file, not yet read: its header alone tells most of what can be wrong."""
+    """Array in an npy file; a large one is not read, as its header alone tells most of what can be wrong."""
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        large = path.stat().st_size > _LARGE
+        array = np.load(path, mmap_mode="r" if large else None, allow_pickle=False)
         if not isinstance(array, np.ndarray):
             raise ValueError("an npz archive, not an npy array")
         if array.dtype.kind not in "fiub":
             raise ValueError(f"{array.dtype} is no type of real numbers")
         return array
     except Exception as error:  # What numpy raises for damaged files is no closed set.
-        if "Python objects" in str(error) or _is_pickle(path):
+        if re.search("objects|Object arrays", str(error)) or _is_pickle(path):
             found = f"{path.name} holds pickled objects, which could be code and are never opened; save plain numbers"
             raise Fault("pickled_track", found, is_final=True) from None
         found = f"{path.name} is no npy array of numbers ({_first_line(error)})"

@@ -1,1 +1,1 @@
-"""Measurements, each against a reference in the same run: `python -m tests.benchmarks.step`, `.epochs`."""
+"""Measurements, each against a reference in the same run: `python -m tests.benchmarks.step`, `.epochs`, `.corpus`."""

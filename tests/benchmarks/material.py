@@ -11,9 +11,6 @@ from emotalk.model.pretrained import RELEASED_ENCODER, EncoderSource
 from emotalk.training.schedule import Example
 from emotalk.training.settings import Freezing, InitialWeights, LossWeights, TrainingSettings
 
-MEAN_FRAMES = 111
-"""RAVDESS: 159,702 frames in 1,440 clips (DOMAIN.md, section 1)."""
-
 SMALL_ENCODER = RELEASED_ENCODER | {
     "hidden_size": 128,
     "num_hidden_layers": 4,
@@ -62,12 +59,6 @@ PLAIN = TrainingSettings(
     seed=1,
 )
 """The paper's recipe at full size, one pair a step, in bf16; benchmarks change what they measure."""
-
-
-def ravdess_lengths(count: int) -> list[int]:
-    """Lengths in frames like those of RAVDESS, between 3 and 5.3 s."""
-    drawn = np.random.default_rng(0).normal(MEAN_FRAMES, 11, count)
-    return np.clip(drawn, 90, 158).astype(int).tolist()
 
 
 def write_clips(path: Path, lengths: list[int], labels: list[dict[str, Any]] | None = None) -> ClipStore:

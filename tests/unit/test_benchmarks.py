@@ -9,6 +9,7 @@ from emotalk.corpus.pairing import PseudoPairs
 from tests.benchmarks import material
 from tests.benchmarks.bench import Bench, Variant, variants
 from tests.benchmarks.epochs import ravdess_labels
+from tests.benchmarks.recordings import ravdess_lengths
 from tests.benchmarks.step import measure, table
 from tests.conftest import TINY
 
@@ -67,7 +68,7 @@ def test_a_whole_run_is_over_as_many_clips_and_pairs_as_ravdess_has():
     """DOMAIN.md, sections 1 and 3: 1,440 clips, 159,702 frames, 4,704 combinations."""
     labels = ravdess_labels()
     assert len(labels) == 1440
-    assert sum(material.ravdess_lengths(1440)) == pytest.approx(159_702, rel=0.01)
+    assert sum(ravdess_lengths(1440)) == pytest.approx(159_702, rel=0.01)
     table = pd.DataFrame(labels).assign(corpus="RAVDESS", is_whole=True)
     assert PseudoPairs(table, np.arange(1440)).num_combinations == 4704
 
