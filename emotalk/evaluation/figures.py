@@ -1,62 +1,39 @@
-"""Figures of the report, as SVG."""
+"""Figures about training and its result, as SVG text."""
 
-from pathlib import Path
-from typing import Any
-
-import matplotlib
 import numpy as np
 import pandas as pd
 
-matplotlib.use("svg")
-from matplotlib import pyplot as plt
-from matplotlib.figure import Figure
+from emotalk.evaluation.drawing import as_svg, plt
 
-_STYLE: Any = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "emotalk",
-    "font.family": "sans-serif",
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.25,
-}
 _COLOURS = {"model": "#2f6fde", "mean_face": "#e08a2c", "still_face": "#9aa0a6"}
 _NAMES = {"model": "model", "mean_face": "mean face", "still_face": "still face"}
 
 
-def losses_figure(losses: pd.DataFrame, path: str | Path) -> None:
+def losses_figure(losses: pd.DataFrame) -> str:
     """Loss and its terms by epoch; training as a line, validation dashed."""
     terms = [name for name in losses.columns if name not in ("epoch", "split") and losses[name].any()]
-    with plt.rc_context(_STYLE):
-        figure, axes = plt.subplots(1, len(terms), figsize=(2.6 * len(terms), 2.6), layout="constrained")
-        for axis, term in zip(np.atleast_1d(axes), terms, strict=True):
-            for (split, rows), line in zip(losses.groupby("split"), ("-", "--"), strict=False):
-                axis.plot(rows["epoch"], rows[term], line, marker=".", label=split, color="#2f6fde")
-            axis.set(title=term, xlabel="epoch", ylim=(0, None))
-            axis.xaxis.get_major_locator().set_params(integer=True)
-        np.atleast_1d(axes)[0].legend(frameon=False)
-        _save(figure, path)
+    figure, axes = plt.subplots(1, len(terms), figsize=(2.6 * len(terms), 2.6), layout="constrained")
+    for axis, term in zip(np.atleast_1d(axes), terms, strict=True):
+        for (split, rows), line in zip(losses.groupby("split"), ("-", "--"), strict=False):
+            axis.plot(rows["epoch"], rows[term], line, marker=".", label=split, color="#2f6fde")
+        axis.set(title=term, xlabel="epoch", ylim=(0, None))
+        axis.xaxis.get_major_locator().set_params(integer=True)
+    np.atleast_1d(axes)[0].legend(frameon=False)
+    return as_svg(figure)
 
 
-def errors_figure(metrics: pd.DataFrame, path: str | Path) -> None:
+def errors_figure(metrics: pd.DataFrame) -> str:
     """Mean absolute error by region, the model beside its baselines, with 95 % intervals."""
     table = metrics[metrics["metric"] == "mae"]
     regions, predictors = table["region"].unique(), list(_COLOURS)
     width = 0.8 / len(predictors)
-    with plt.rc_context(_STYLE):
-        figure, axis = plt.subplots(figsize=(9, 3), layout="constrained")
-        for i, predictor in enumerate(predictors):
-            rows = table[table["predictor"] == predictor].set_index("region").loc[regions]
-            whiskers = np.abs(rows[["low", "high"]].to_numpy().T - rows["value"].to_numpy())
-            places = np.arange(len(regions)) + (i - 1) * width
-            axis.bar(places, rows["value"], width, yerr=whiskers, color=_COLOURS[predictor], label=_NAMES[predictor])
-        axis.set_xticks(np.arange(len(regions)), regions)
-        axis.set_ylabel("mean absolute error\n(blendshape units)")
-        axis.legend(frameon=False, ncols=len(predictors), loc="lower left", bbox_to_anchor=(0, 1))
-        _save(figure, path)
-
-
-def _save(figure: Figure, path: str | Path) -> None:
-    figure.savefig(path, format="svg", transparent=True, metadata={"Date": None})
-    plt.close(figure)
+    figure, axis = plt.subplots(figsize=(9, 3), layout="constrained")
+    for i, predictor in enumerate(predictors):
+        rows = table[table["predictor"] == predictor].set_index("region").loc[regions]
+        whiskers = np.abs(rows[["low", "high"]].to_numpy().T - rows["value"].to_numpy())
+        places = np.arange(len(regions)) + (i - 1) * width
+        axis.bar(places, rows["value"], width, yerr=whiskers, color=_COLOURS[predictor], label=_NAMES[predictor])
+    axis.set_xticks(np.arange(len(regions)), regions)
+    axis.set_ylabel("mean absolute error\n(blendshape units)")
+    axis.legend(frameon=False, ncols=len(predictors), loc="lower left", bbox_to_anchor=(0, 1))
+    return as_svg(figure)

@@ -69,8 +69,10 @@ CORPORA = config["corpora"]
 IS_DEMO = config["data"] == "demo"
 DATA = f"{RESULTS}/demo_corpus" if IS_DEMO else config["data"]
 EARLIER = f"{RESULTS}/earlier"
+TEMPLATES = [f"emotalk/evaluation/{page}.html.j2" for page in ("report", "data_page", "style")]
 SHARDS = config["shards"]
 PARTS = [f"{RESULTS}/recordings/{shard_name('part', shard, SHARDS)}.parquet" for shard in range(SHARDS)]
+TRACKS = [path for shard in range(SHARDS) for path in shard_files("tracks", "parquet", shard)]
 CLIPS = [path for shard in range(SHARDS) for path in shard_files("clips", "arrow", shard)]
 
 

@@ -139,7 +139,7 @@ if SHARDS > 1:
 
     rule smooth:
         input:
-            [path for shard in range(SHARDS) for path in shard_files("tracks", "parquet", shard)],
+            TRACKS,
 
     rule slice:
         input:

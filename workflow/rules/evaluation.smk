@@ -48,14 +48,36 @@ rule check:
         "../scripts/check.py"
 
 
-rule report:
+rule data_page:
     input:
         recordings=rules.index.output.recordings,
+        tracks=TRACKS,
+        clips=CLIPS,
         manifest=rules.pair.output.manifest,
+        templates=TEMPLATES,
+    output:
+        page=f"{RESULTS}/report/data.html",
+    log:
+        f"{LOGS}/data_page.log",
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=code_digest("emotalk.evaluation.data_page"),
+        min_confidence=config["index"]["min_confidence"],
+    message:
+        "Drawing what the data holds, on the page {output.page}"
+    script:
+        "../scripts/data_page.py"
+
+
+rule report:
+    input:
+        data_page=rules.data_page.output.page,
         losses=rules.train.output.metrics,
         metrics=rules.evaluate.output.metrics,
         card=rules.extract.output.card,
-        template="emotalk/evaluation/report.html.j2",
+        templates=TEMPLATES,
     output:
         page=f"{RESULTS}/report/index.html",
         losses=report(

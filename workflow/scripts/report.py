@@ -5,13 +5,11 @@ from emotalk.logs import job_log
 
 with job_log(snakemake.log[0]):
     write_report(
-        recordings=snakemake.input.recordings,
-        manifest=snakemake.input.manifest,
+        snakemake.output.page,
+        data_page=snakemake.input.data_page,
         losses=snakemake.input.losses,
         metrics=snakemake.input.metrics,
         card=snakemake.input.card,
-        template=snakemake.input.template,
-        page=snakemake.output.page,
         losses_figure_path=snakemake.output.losses,
         errors_figure_path=snakemake.output.errors,
     )

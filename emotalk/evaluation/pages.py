@@ -1,0 +1,19 @@
+"""Pages from templates; each loads nothing from anywhere."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+_LOG = logging.getLogger(__name__)
+_TEMPLATES = Path(__file__).parent
+
+
+def write_page(template: str, page: str | Path, content: dict[str, Any]) -> None:
+    """Fill a template of this folder."""
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    Path(page).write_text(environment.get_template(template).render(content), encoding="utf-8")
+    _LOG.info("Open %s in a browser.", Path(page).resolve())

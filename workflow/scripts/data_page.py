@@ -1,0 +1,14 @@
+"""Adapter of rule data_page."""
+
+from emotalk.evaluation.data_page import write_data_page
+from emotalk.logs import job_log
+
+with job_log(snakemake.log[0]):
+    write_data_page(
+        snakemake.output.page,
+        recordings=snakemake.input.recordings,
+        tracks=snakemake.input.tracks,
+        clips=snakemake.input.clips,
+        manifest=snakemake.input.manifest,
+        min_confidence=snakemake.params.min_confidence,
+    )
