@@ -7,6 +7,8 @@ import torch
 
 from tests.conformance import weights
 
+SHARED = Path(__file__).parents[2] / "shared"
+"""Real recordings lie beside the project, where they are; tests that need them skip where they are not."""
 CONFORMANCE = Path(__file__).parent / "conformance"
 
 TINY = {

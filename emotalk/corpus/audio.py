@@ -54,7 +54,8 @@ def inspect_audio(path: Path) -> tuple[AudioFacts, list[Fault]]:
     energy, count, peak, full = [], 0, 0.0, 0
     try:
         cut_off = missing_bytes(path)
-        with soundfile.SoundFile(path) as file:
+        # What overflows or is not finite is seen in the envelope.
+        with soundfile.SoundFile(path) as file, np.errstate(all="ignore"):
             rate, num_channels = file.samplerate, file.channels
             if rate > _FASTEST_RATE or num_channels > _MOST_CHANNELS:
                 claims = f"claims {rate} samples a second in {num_channels} channels"
@@ -66,7 +67,7 @@ def inspect_audio(path: Path) -> tuple[AudioFacts, list[Fault]]:
                 loudest = float(max(block.max(), -block.min()))
                 full += int(np.count_nonzero(np.abs(block) >= _FULL_SCALE)) if loudest >= _FULL_SCALE else 0
                 peak = max(peak, loudest)
-    except (soundfile.SoundFileError, OSError) as error:
+    except (soundfile.SoundFileError, OSError, UnicodeError) as error:
         found = f"{path.name} is no audio that libsndfile reads ({error})"
         raise Fault("unreadable_wav", found, is_final=True) from None
     if count == 0:

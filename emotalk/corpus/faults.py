@@ -25,7 +25,8 @@ class Fault(Exception):  # noqa: N818  (an entry of the catalogue, not an error 
     is_final: bool = False
 
     def __str__(self) -> str:
-        return f"{self.code}: {self.found}"
+        # What it quotes, a file's name for example, may be no text that a table can hold.
+        return f"{self.code}: {self.found}".encode("utf-8", "backslashreplace").decode()
 
 
 @dataclass(frozen=True)

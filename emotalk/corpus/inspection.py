@@ -1,5 +1,6 @@
 """Inspection of one recording: what its name and its files say, and whether it can be used."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -51,8 +52,8 @@ def inspect_recording(item: Found, rules: Rules) -> dict[str, Any]:
     row: dict[str, Any] = {
         "corpus": item.corpus,
         "recording_id": item.recording_id,
-        "wav_path": item.wav and str(item.wav),
-        "track_path": item.track and str(item.track),
+        "wav_path": item.wav and _printable(item.wav),
+        "track_path": item.track and _printable(item.track),
         "channel_order": item.form.channels,
         "track_fps": float(item.form.fps),
         "status": "ok",
@@ -73,6 +74,11 @@ def inspect_recording(item: Found, rules: Rules) -> dict[str, Any]:
         faults += _compare(item, row, rules, audio, track)
     judge(row, faults, rules)
     return row
+
+
+def _printable(path: Path) -> str:
+    """A path as text that tables can hold: bytes of its name that are no UTF-8 are escaped."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _read_audio(item: Found, row: dict[str, Any], faults: list[Fault]) -> AudioFacts:
@@ -124,10 +130,9 @@ def _compare(item: Found, row: dict[str, Any], rules: Rules, audio: AudioFacts, 
         track, _ = read_track(item.track, TrackFormat(item.form.channels, fps))
         row |= {"track_fps": float(fps), "num_track_frames": len(track)}
     yield from _offset_fault(row, rules, audio.envelope, track)
-    shift = row.get("shift_frames", 0)
-    length = Lengths(num_audio_frames - max(0, -shift), len(track) - max(0, shift))
-    row["num_frames"] = length.common
-    yield from length_faults(length, rules)
+    lengths = Lengths(num_audio_frames, len(track), shift=row.get("shift_frames", 0))
+    row["num_frames"] = lengths.common
+    yield from length_faults(lengths, rules)
 
 
 def _offset_fault(row: dict[str, Any], rules: Rules, envelope: np.ndarray, track: np.ndarray) -> Iterator[Fault]:

@@ -57,9 +57,10 @@ class Listing:
 
     def _found(self, key: str, count: int) -> Found:
         """One recording, the how-manieth of its id."""
-        name, (recording_id, bad_id) = labels(self._source, key), clean_id(key)
+        recording_id, bad_id = clean_id(key)
+        name = None if bad_id else labels(self._source, key)
         faults = [Fault("unknown_name", bad_id, is_final=True)] if bad_id else []
-        if name is None:
+        if name is None and not bad_id:
             said = f"{recording_id} does not follow the naming of {self._source.layout.upper()}"
             faults.append(Fault("unknown_name", said, is_final=True))
         if count > 1:

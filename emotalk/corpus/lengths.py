@@ -11,15 +11,16 @@ _USUAL_RATES = (24, 25, 48, 50, 60, 90, 100, 120)
 
 @dataclass(frozen=True)
 class Lengths:
-    """Frames of audio and of motion, from where both begin."""
+    """Frames of audio and of motion, and by how many the motion is late, if that is to be mended."""
 
     audio: int
     track: int
+    shift: int
 
     @property
     def common(self) -> int:
-        """Frames that both have."""
-        return max(0, min(self.audio, self.track))
+        """Frames that both have, from where both begin."""
+        return max(0, min(self.audio - max(0, -self.shift), self.track - max(0, self.shift)))
 
     @property
     def is_usual(self) -> bool:
@@ -27,19 +28,19 @@ class Lengths:
         return self.audio - 1 <= self.track <= self.audio
 
 
-def length_faults(length: Lengths, rules: Rules) -> Iterator[Fault]:
+def length_faults(lengths: Lengths, rules: Rules) -> Iterator[Fault]:
     """What is wrong with the lengths of a recording."""
-    found = f"the track has {length.track} frames, the audio {length.audio}"
-    if abs(length.track - length.audio) > rules.max_frame_difference:
+    found = f"the track has {lengths.track} frames, the audio {lengths.audio}"
+    if abs(lengths.track - lengths.audio) > rules.max_frame_difference:
         rule = f"at most {rules.max_frame_difference} frames of difference are tolerated"
         yield Fault("frame_mismatch", f"{found}; {rule}", is_final=True)
-    elif not length.is_usual:
-        yield Fault("frame_mismatch", f"{found}; both are cut to {length.common}")
-    if length.common < rules.min_frames:
+    elif not lengths.is_usual:
+        yield Fault("frame_mismatch", f"{found}; both are cut to {lengths.common}")
+    if lengths.common < rules.min_frames:
         rule = f"the shortest usable recording has {rules.min_frames}"
-        yield Fault("too_short", f"{length.common} frames; {rule}", is_final=True)
-    if length.common > rules.max_minutes * 60 * FPS:
-        minutes = length.common / (60 * FPS)
+        yield Fault("too_short", f"{lengths.common} frames; {rule}", is_final=True)
+    if lengths.common > rules.max_minutes * 60 * FPS:
+        minutes = lengths.common / (60 * FPS)
         yield Fault("too_long", f"{minutes:.1f} minutes; the longest usable recording has {rules.max_minutes:g}")
 
 

@@ -47,7 +47,8 @@ _WRITTEN = pa.schema(
         for field in MANIFEST
     ]
 )
-"""The same columns, as they are written: millions of rows name few clips."""
+"""The same columns, as they are written: each clip's id once in an epoch, and numbers that stand for it."""
+_LARGEST_DICTIONARY = 1 << 28
 
 REPORT_LEVEL, REPORT_PERSON = 1, 0
 """The training report gives every example these indices of intensity and subject."""
@@ -104,12 +105,13 @@ def write_manifest(
             "The test split holds no clip, so nothing could be evaluated. Name subjects that the data has under "
             "'split: <corpus>: test:' in the configuration; the log lists them."
         )
+    ids = pa.array(table["clip_id"].to_numpy(object), pa.string())
     schedule = [(name, 0) for name in SPLITS[1:] if name in pairs] + [("train", 1 + i) for i in range(epochs)]
-    with pq.ParquetWriter(out, _WRITTEN, store_schema=False) as writer:
+    with pq.ParquetWriter(out, _WRITTEN, store_schema=False, dictionary_pagesize_limit=_LARGEST_DICTIONARY) as writer:
         for name, epoch in progress(schedule, total=len(schedule), what="Pairing", unit="epochs"):
             examples = pairs[name].draw(np.random.default_rng([seed, SPLITS.index(name), epoch]))
             if len(examples.kind):
-                writer.write_table(_rows(table, examples, name, epoch))
+                writer.write_table(_rows(table, ids, examples, (name, epoch)))
             elif name == "train":
                 raise CorpusError("One training clip makes no random pair; recipe 'report' needs two.")
 
@@ -146,9 +148,9 @@ def _pairs(recipe: str, table: pd.DataFrame, split: str, members: np.ndarray) ->
     return RandomPairs(members) if recipe == "report" and split != "test" else PseudoPairs(table, members)
 
 
-def _rows(table: pd.DataFrame, examples: Examples, split: str, epoch: int) -> pa.Table:
-    """Manifest rows of one epoch."""
-    ids = pa.array(table["clip_id"], pa.string())
+def _rows(table: pd.DataFrame, ids: pa.Array, examples: Examples, part: tuple[str, int]) -> pa.Table:
+    """Manifest rows of one split and epoch; `ids` are those of the clips."""
+    split, epoch = part
     emotion = table["emotion_index"].to_numpy()
     frames = table["num_frames"].to_numpy()
     main, donor = examples.audio_c1e2, examples.audio_c2e1

@@ -1,0 +1,97 @@
+"""Captures of Live Link Face."""
+
+import numpy as np
+import pytest
+
+from emotalk.blendshapes import CHANNELS
+from emotalk.corpus.faults import Fault
+from emotalk.corpus.sources import TrackFormat
+from emotalk.corpus.tracks import read_track
+from emotalk.livelink import read_capture
+from tests.conftest import SHARED
+
+HEAD = ["HeadYaw", "HeadPitch", "HeadRoll", "LeftEyeYaw", "LeftEyePitch", "LeftEyeRoll", "RightEyeYaw"]
+HEAD += ["RightEyePitch", "RightEyeRoll"]
+
+
+def timecode(frame: int, rate: int, start: int = 0) -> str:
+    second = start + frame // rate
+    return f"{second // 3600 % 24:02}:{second // 60 % 60:02}:{second % 60:02}:{frame % rate:02}.123"
+
+
+def capture(path, values, *, rate=60, start=0, names=None, lost=()):
+    """Write a capture whose columns stand in another order than ours."""
+    names = names or [name[0].upper() + name[1:] for name in CHANNELS[::-1]] + HEAD
+    lines = ["Timecode,BlendShapeCount," + ",".join(names)]
+    for frame, row in enumerate(values):
+        cells = [*row[::-1], *np.zeros(len(HEAD))]
+        told = f"{timecode(frame, rate, start)},61," + ",".join(f"{cell:.6f}" for cell in cells)
+        lines.append(f"{timecode(frame, rate, start)},0" if frame in lost else told)
+    path.write_text("\n".join(lines))
+    return path
+
+
+def waves(count, rate=60):
+    phase = np.arange(52) / 52
+    return 0.5 + 0.3 * np.sin(2 * np.pi * (np.arange(count)[:, None] / rate + phase)).astype(np.float32)
+
+
+def test_columns_are_mapped_by_name_and_timecodes_become_seconds(tmp_path):
+    values = waves(300)
+    seconds, read = read_capture(capture(tmp_path / "a.csv", values))
+    np.testing.assert_allclose(read, values, atol=1e-6)
+    np.testing.assert_allclose(seconds, np.arange(300) / 60, atol=1e-9)
+
+
+@pytest.mark.parametrize("rate", [24, 30, 60])
+def test_the_frame_rate_is_read_from_the_timecodes_and_becomes_30(tmp_path, rate):
+    track, faults = read_track(capture(tmp_path / "a.csv", waves(5 * rate, rate), rate=rate), TrackFormat())
+    assert faults == []
+    np.testing.assert_allclose(track[10:140], waves(150, 30)[10:140], atol=0.02)
+
+
+def test_a_capture_over_midnight_goes_on(tmp_path):
+    seconds, _ = read_capture(capture(tmp_path / "a.csv", waves(300), start=86_398))
+    assert np.diff(seconds) == pytest.approx(1 / 60)
+
+
+def test_rows_without_a_face_are_bridged_and_told(tmp_path):
+    values = waves(600)
+    track, (fault,) = read_track(capture(tmp_path / "a.csv", values, lost=range(100, 130)), TrackFormat())
+    assert np.isfinite(track).all()
+    assert fault.code == "track_gap"
+    assert "shows no face for 0.5 s (5%), the longest time from 1.6 s" in fault.found
+
+
+@pytest.mark.parametrize("lost", [range(100, 300), range(600)])
+def test_a_capture_that_is_mostly_empty_cannot_be_used(tmp_path, lost):
+    with pytest.raises(Fault, match="track_gap") as raised:
+        read_track(capture(tmp_path / "a.csv", waves(600), lost=lost), TrackFormat())
+    assert raised.value.is_final
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda text: text.replace("JawOpen", "JawOpened"), "there is no column jawOpen"),
+        (lambda text: text.replace("00:00:01:05.123", "now"), "row 66 has timecode 'now'"),
+        (lambda text: text.replace("00:00:01:05.123", "00:00:00:05.123"), "time does not go on from row 65"),
+        (lambda text: text.replace("00:00:01:05.123", "00:00:01:75.123"), "counts 75.123 frames in a second"),
+        (lambda text: text.splitlines()[0], "there is no row below the header"),
+        (lambda text: text.replace("0.500000", "half", 1), "could not convert|no Live Link capture"),
+    ],
+)
+def test_what_is_wrong_with_a_capture_is_said(tmp_path, change, said):
+    path = capture(tmp_path / "a.csv", waves(150))
+    path.write_text(change(path.read_text()))
+    with pytest.raises(Fault, match=said):
+        read_track(path, TrackFormat())
+
+
+def test_a_real_capture_of_an_iphone_is_read():
+    path = SHARED / "data/livelink/S88-001.csv"
+    if not path.exists():
+        pytest.skip("needs shared/data/livelink")
+    track, (gap,) = read_track(path, TrackFormat())
+    assert track.shape == (1941, 52)
+    assert gap.code == "track_gap"
