@@ -12,14 +12,15 @@ from emotalk.corpus.samples import from_int16
 from emotalk.model import load_weights
 from tests.project import TINY_RUN
 
-EVERYTHING = {"demo_corpus", "index", "smooth", "slice", "pair", "train", "extract", "evaluate", "check", "report"}
 CORPUS_STAGES = ("demo_corpus", "index", "smooth", "slice", "pair")
+EVERYTHING = {*CORPUS_STAGES, "data_page", "train", "extract", "evaluate", "check", "report"}
 
 
 def following(stage: str) -> set[str]:
     """The stages from one on, as the engine must rerun them."""
-    order = ["demo_corpus", "index", "smooth", "slice", "pair", "train", "extract", "evaluate"]
-    return set(order[order.index(stage) :]) | {"check", "report"}
+    order = [*CORPUS_STAGES, "train", "extract", "evaluate"]
+    drawn = {"data_page"} if stage in CORPUS_STAGES else set()
+    return set(order[order.index(stage) :]) | drawn | {"check", "report"}
 
 
 def test_every_contracted_file_is_written(finished_folder):
@@ -27,7 +28,7 @@ def test_every_contracted_file_is_written(finished_folder):
     for path in (
         "recordings.parquet tracks/RAVDESS.parquet tracks/HDTF.parquet clips/RAVDESS.arrow clips/HDTF.arrow "
         "manifest.parquet training/checkpoint.pth training/metrics.parquet weights/emotalk.pth "
-        "weights/emotalk.safetensors weights/emotalk.json evaluation/metrics.csv report/index.html"
+        "weights/emotalk.safetensors weights/emotalk.json evaluation/metrics.csv report/index.html report/data.html"
     ).split():
         assert (results / path).stat().st_size > 0, path
 
@@ -41,6 +42,13 @@ def test_every_stage_can_be_asked_for_by_name(project, stage):
     jobs = project(TINY_RUN).jobs(stage)
     assert stage in jobs
     assert len(jobs) <= len(EVERYTHING)
+
+
+def test_a_sharded_corpus_has_a_job_for_each_shard_and_stage_and_its_stages_are_asked_for_by_name(project):
+    copy = project(TINY_RUN | {"shards": 3})
+    parts = {f"{stage}_{shard}" for stage in ("index", "smooth", "slice") for shard in (1, 2, 3)}
+    assert copy.jobs("pair") == {"demo_corpus", "index", *parts, "pair"}
+    assert copy.jobs("slice") == {"demo_corpus", "index", *parts, "slice"}
 
 
 def test_train_is_asked_for_exactly_as_the_readme_says(project):
@@ -142,7 +150,7 @@ def test_the_page_loads_nothing_from_anywhere(finished_folder):
     page = (finished_folder / "results/report/index.html").read_text()
     assert not re.search(r"""(src|href)\s*=\s*["']?(https?:)?//""", page)
     assert "<script" not in page
-    assert page.count("<svg") == 2
+    assert page.count("<svg") == 8
 
 
 def test_every_stage_leaves_a_log(finished_folder):

@@ -1,16 +1,53 @@
 """The same workflow on real recordings, where they are at hand; they are never part of the project."""
 
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 
+from tests.conftest import SHARED
 from tests.project import TINY_RUN
 
-DATA = Path(__file__).parents[3] / "shared/data/3D-ETF-mini"
+DATA = SHARED / "data/3D-ETF-mini"
 RECIPES = {"paper": ["RAVDESS", "HDTF"], "report": ["RAVDESS"]}
 
 pytestmark = pytest.mark.skipif(not Path(DATA).is_dir(), reason=f"the real recordings are not at {DATA}")
+
+
+def test_originals_a_capture_and_talking_heads_go_through_with_rows_to_prove_it(project, tmp_path):
+    take = tmp_path / "takes/anna"
+    take.mkdir(parents=True)
+    shutil.copy(SHARED / "data/livelink/S88-001.csv", take)
+    noise = 0.1 * np.random.default_rng(0).standard_normal(round(64.72 * 44_100))
+    soundfile.write(take / "S88-001.wav", noise, 44_100)
+    everyone = {"RAVDESS": {"validation": [], "test": []}, "HDTF": {"validation": 0.2, "test": 0.2}}
+    copy = project(
+        TINY_RUN
+        | {
+            "data": str(DATA),
+            "corpora": ["RAVDESS", "HDTF", "Phone"],
+            "sources": {
+                "RAVDESS": {"audio": str(SHARED / "data/ravdess-original")},
+                "Phone": {"audio": str(tmp_path / "takes"), "tracks": str(tmp_path / "takes")},
+            },
+            "split": everyone | {"Phone": {"validation": 0.0, "test": 0.0}},
+        }
+    )
+    done = copy.run("--cores", "2", "data_page")
+    assert done.returncode == 0, done.stderr
+    rows = pd.read_parquet(copy.folder / "results/recordings.parquet").set_index("recording_id")
+    original = rows.loc["01-01-02-01-01-02-01"]
+    assert (original["status"], original["sampling_rate"], original["num_audio_channels"]) == ("ok", 48_000, 2)
+    assert original["wav_path"].endswith("03-01-02-01-01-02-01.wav")
+    capture = rows.loc["anna.S88-001"]
+    assert (capture["status"], capture["num_frames"]) == ("repaired", 1941)
+    assert capture["reasons"][0].startswith("track_gap")
+    assert (rows.loc["WRA_LongClip2_000", "status"], rows.loc["WRA_LongClip2_000", "num_frames"]) == ("repaired", 810)
+    assert (rows["status"] != "excluded").sum() == 2 + 6 + 1
+    assert "anna.S88-001" in (copy.folder / "results/report/data.html").read_text()
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
