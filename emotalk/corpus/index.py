@@ -86,7 +86,8 @@ def _earlier_rows(path: str | Path | None) -> Iterator[tuple[tuple[str, ...], st
     except (pa.ArrowException, OSError):
         return
     for row in read_rows(path):
-        yield (row["corpus"], row["recording_id"]), row["source"], row
+        if row["status"] != "excluded":  # A disk that could not be read then is tried again.
+            yield (row["corpus"], row["recording_id"]), row["source"], row
 
 
 def collect_recordings(

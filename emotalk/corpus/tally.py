@@ -10,7 +10,7 @@ from emotalk.errors import CorpusError
 
 _LOG = logging.getLogger(__name__)
 _NAMES = 3
-_LISTED = 20
+_LISTED = 100
 
 
 class Tally:

@@ -17,8 +17,8 @@ from emotalk.training.precision import choose_precision
 from emotalk.training.schedule import Example
 from emotalk.training.step import batch_losses, training_step
 from emotalk.training.updater import Updater
+from tests.benchmarks.lengths import ravdess_lengths
 from tests.benchmarks.material import ENCODERS, WEIGHTS, pairs, write_clips
-from tests.benchmarks.recordings import ravdess_lengths
 from tests.benchmarks.reference import Reference
 
 CLIPS_A_PAIR = {"report": 2, "paper": 4}

@@ -22,8 +22,8 @@ from emotalk.training.precision import choose_precision
 from emotalk.training.preparation import prepare_network
 from emotalk.training.trainer import Trainer
 from emotalk.training.writer import BackgroundWriter
+from tests.benchmarks.lengths import ravdess_lengths
 from tests.benchmarks.material import ENCODERS, PLAIN, pairs, write_clips
-from tests.benchmarks.recordings import ravdess_lengths
 
 _EVERY_MINUTES = 5
 _WARM_UP = 2

@@ -20,8 +20,8 @@ from emotalk.corpus.alignments import write_alignments
 from emotalk.corpus.manifest import write_manifest
 from emotalk.corpus.names import NUM_ACTORS, RAVDESS_EMOTIONS
 from emotalk.training.loop import train
+from tests.benchmarks.lengths import ravdess_lengths
 from tests.benchmarks.material import ENCODERS, PLAIN, WEIGHTS, write_clips
-from tests.benchmarks.recordings import ravdess_lengths
 
 
 def ravdess_labels() -> list[dict[str, Any]]:

@@ -6,17 +6,11 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from tests.benchmarks.lengths import HDTF_FRAMES, ravdess_lengths
+
 RAVDESS_PART = 1440 / 1619
-MEAN_RAVDESS_FRAMES, HDTF_FRAMES = 159_702 // 1440, 543_240 // 179
-"""3D-ETF: 1,440 recordings of RAVDESS with 159,702 frames, 179 of HDTF with 543,240 (DOMAIN.md, section 1)."""
 _RAVDESS_SIZE = 1440
 _BASE_S = 600
-
-
-def ravdess_lengths(count: int) -> list[int]:
-    """Lengths in frames like those of RAVDESS, between 3 and 5.3 s."""
-    drawn = np.random.default_rng(0).normal(MEAN_RAVDESS_FRAMES, 11, count)
-    return np.clip(drawn, 90, 158).astype(int).tolist()
 
 
 def corpora(num_recordings: int) -> dict[str, int]:

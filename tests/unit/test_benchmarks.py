@@ -9,7 +9,7 @@ from emotalk.corpus.pairing import PseudoPairs
 from tests.benchmarks import material
 from tests.benchmarks.bench import Bench, Variant, variants
 from tests.benchmarks.epochs import ravdess_labels
-from tests.benchmarks.recordings import ravdess_lengths
+from tests.benchmarks.lengths import ravdess_lengths
 from tests.benchmarks.step import measure, table
 from tests.conftest import TINY
 

@@ -82,6 +82,12 @@ def test_a_removed_and_a_changed_recording_are_seen(twelve, prepare, record, dat
     assert clip.track[:3, 0] == pytest.approx([0.5, 0.505, 0.51])
 
 
+def test_what_was_excluded_is_looked_at_again(twelve, prepare, data):
+    (data / f"HDTF/audio/{STEMS[0]}.wav").write_bytes(b"")
+    prepare()
+    assert prepare()[1] == none(index=1)
+
+
 def test_other_settings_reprocess_what_they_concern(twelve, prepare):
     prepare()
     assert prepare(max_frames=60)[1] == none(slice=12)
