@@ -41,10 +41,12 @@ def job_log(
     files = [Path(file) for file in (path, attempts) if file is not None]
     last = _last_line(files[-1]) if goes_on else ""
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
-    mode, delay = "a" if goes_on else "w", level > logging.INFO
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(file, mode, encoding="utf-8", delay=delay))
+        if not goes_on:
+            file.unlink(missing_ok=True)
+        # Always at the end: a launcher and the processes that it starts write to one file.
+        handlers.append(logging.FileHandler(file, "a", encoding="utf-8", delay=level > logging.INFO))
     logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=handlers)
     logging.captureWarnings(True)
     if last.startswith(_ERROR):

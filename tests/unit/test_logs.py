@@ -90,3 +90,12 @@ def test_after_an_interruption_another_attempt_goes_on(tmp_path):
     with job_log(log, attempts, goes_on=True):
         logging.info("goes on")
     assert "goes on" in attempts.read_text()
+
+
+def test_what_a_started_process_writes_to_the_same_log_is_not_overwritten(tmp_path):
+    with job_log(tmp_path / "a.log"):
+        logging.info("first")
+        with open(tmp_path / "a.log", "a", encoding="utf-8") as other:
+            other.write("from the other\n")
+        logging.info("last")
+    assert [line.split()[-1] for line in (tmp_path / "a.log").read_text().splitlines()] == ["first", "other", "last"]
