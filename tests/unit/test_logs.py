@@ -93,6 +93,7 @@ def test_after_an_interruption_another_attempt_goes_on(tmp_path):
 
 
 def test_what_a_started_process_writes_to_the_same_log_is_not_overwritten(tmp_path):
+    logging.getLogger().handlers.clear()
     with job_log(tmp_path / "a.log"):
         logging.info("first")
         with open(tmp_path / "a.log", "a", encoding="utf-8") as other:
