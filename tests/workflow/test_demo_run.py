@@ -37,7 +37,7 @@ def test_a_finished_run_has_nothing_to_do(finished):
     assert "Nothing to be done" in finished.run("-n", "all").stdout
 
 
-@pytest.mark.parametrize("stage", sorted(EVERYTHING))
+@pytest.mark.parametrize("stage", ["index", "slice", "data_page", "train", "report"])
 def test_every_stage_can_be_asked_for_by_name(project, stage):
     jobs = project(TINY_RUN).jobs(stage)
     assert stage in jobs

@@ -63,16 +63,6 @@ def test_after_ctrl_c_nothing_but_the_command_is_typed_again(training):
     assert len(pq.read_table(training.results / "metrics.parquet")) == 4
 
 
-def test_an_error_of_the_settings_is_not_tried_again(training):
-    training.configure(CONFIG | {"split": {"RAVDESS": {"validation": [], "test": [3]}}, "train": {"deliver": "best"}})
-    done = training.run("train", "--cores", "2")
-    assert done.returncode != 0
-    log = log_of(training)
-    assert log.count("Error: train.early_stopping, train.deliver: best") == 3
-    assert log.count("(Not tried again.)") == 2
-    assert "Traceback" not in log
-
-
 def test_several_processes_are_launched_where_as_many_gpus_are_granted(training):
     """Here as processes on the CPU; stopped by a signal to their launcher, they save once and go on."""
     training.configure(CONFIG | {"train": {**CONFIG["train"], "gpus": 2}})

@@ -49,7 +49,7 @@ def record(data):
 def index(data):
     """Index corpora below `data`; returns the rows by id."""
 
-    def run(corpora=("RAVDESS",), *, strict=False, threads=2, earlier=None, **changes):
+    def run(corpora=("RAVDESS",), *, strict=False, threads=1, earlier=None, **changes):
         out = data / "recordings.parquet"
         config = settings(corpora, **changes)
         index_corpora(

@@ -183,6 +183,6 @@ def test_strict_turns_an_exclusion_into_an_error_that_lists_it(record, index):
 def test_both_corpora_stand_in_one_table(record, index, data):
     record(STEM)
     record("WDA_EdMarkey0_000", corpus="HDTF")
-    assert {row["corpus"] for row in index(["RAVDESS", "HDTF"]).values()} == {"RAVDESS", "HDTF"}
+    assert {row["corpus"] for row in index(["RAVDESS", "HDTF"], threads=2).values()} == {"RAVDESS", "HDTF"}
     out = data / "recordings.parquet"
     assert [row["subject"] for row in UsableRecordings(out, "HDTF")] == ["EdMarkey"]
