@@ -10,7 +10,10 @@ import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, TypeGuard, TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
@@ -38,6 +41,14 @@ class Earlier(Generic[T]):
             return None
         self.num_taken += 1
         return self._next[2]
+
+
+def has_table(path: str | Path | None, schema: pa.Schema) -> TypeGuard[str | Path]:
+    """Whether an earlier run left a parquet file with these columns."""
+    try:
+        return path is not None and pq.read_schema(path).equals(schema)
+    except (pa.ArrowException, OSError):
+        return False
 
 
 def source_digest(*parts: object) -> str:

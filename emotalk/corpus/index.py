@@ -8,11 +8,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from emotalk.corpus.duplicates import copied_contents
-from emotalk.corpus.earlier import Earlier, keep, source_digest
+from emotalk.corpus.earlier import Earlier, has_table, keep, source_digest
 from emotalk.corpus.faults import Rules, judge
 from emotalk.corpus.inspection import Found, inspect_recording
 from emotalk.corpus.layouts import Listing
@@ -78,14 +75,7 @@ def _row(rules: Rules, given: tuple[Found, str, dict[str, Any] | None]) -> dict[
 
 
 def _earlier_rows(path: str | Path | None) -> Iterator[tuple[tuple[str, ...], str, dict[str, Any]]]:
-    if path is None or not Path(path).exists():
-        return
-    try:
-        if not pq.read_schema(path).equals(RECORDINGS):
-            return
-    except (pa.ArrowException, OSError):
-        return
-    for row in read_rows(path):
+    for row in read_rows(path) if has_table(path, RECORDINGS) else ():
         if row["status"] != "excluded":  # A disk that could not be read then is tried again.
             yield (row["corpus"], row["recording_id"]), row["source"], row
 

@@ -2,7 +2,10 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path, PurePath
+from typing import TypeVar
 
 from emotalk.corpus.faults import Fault
 from emotalk.corpus.inspection import Found
@@ -13,6 +16,7 @@ from emotalk.errors import CorpusError
 from emotalk.files import files_below
 from emotalk.provenance import file_digest
 
+T = TypeVar("T")
 _MODALITIES = {"audio", "wav", "wavs", "flac", "blendshape", "blendshapes", "track", "tracks", "npy", "csv"}
 """Names of folders that tell the kind of a file and nothing about the recording."""
 
@@ -49,23 +53,17 @@ class Listing:
         return len(self._keys)
 
     def __iter__(self) -> Iterator[Found]:
-        count, before = 1, None
-        for recording_id, key in self._keys:
-            count = count + 1 if recording_id == before else 1
-            before = recording_id
+        for key, count in counted(self._keys):
             yield self._found(key, count)
 
     def _found(self, key: str, count: int) -> Found:
         """One recording, the how-manieth of its id."""
-        recording_id, bad_id = clean_id(key)
-        name = None if bad_id else labels(self._source, key)
-        faults = [Fault("unknown_name", bad_id, is_final=True)] if bad_id else []
-        if name is None and not bad_id:
+        recording_id, faults = identified(key, count)
+        is_bad = any(fault.code == "unknown_name" for fault in faults)
+        name = None if is_bad else labels(self._source, key)
+        if name is None and not is_bad:
             said = f"{recording_id} does not follow the naming of {self._source.layout.upper()}"
             faults.append(Fault("unknown_name", said, is_final=True))
-        if count > 1:
-            faults.append(same_id(recording_id))
-            recording_id = f"{recording_id}~{count}"
         chosen: list[Path | None] = []
         for files in (self._wavs.get(key, ()), self._tracks.get(key, ())):
             if len(files) > 1:
@@ -78,9 +76,21 @@ class Listing:
         return Found(self._source.corpus, recording_id, wav, track, name, self._source.form, tuple(faults))
 
 
-def same_id(recording_id: str) -> Fault:
-    """What is wrong with a recording whose id another one has."""
-    return Fault("duplicate_stem", f"another recording is named {recording_id} too", is_final=True)
+def counted(keyed: Iterable[tuple[str, T]]) -> Iterator[tuple[T, int]]:
+    """What stands with each id, and the how-manieth of its id it is; equal ids stand one after the other."""
+    for _, same in groupby(keyed, key=itemgetter(0)):
+        yield from ((item, count) for count, (_, item) in enumerate(same, start=1))
+
+
+def identified(key: str, count: int) -> tuple[str, list[Fault]]:
+    """Id of a recording, the how-manieth of those that its key gives this id, and what is wrong with that."""
+    recording_id, bad_id = clean_id(key)
+    faults = [Fault("unknown_name", bad_id, is_final=True)] if bad_id else []
+    if count > 1:
+        said = f"another recording is named {recording_id} too"
+        faults.append(Fault("duplicate_stem", said, is_final=True))
+        recording_id = f"{recording_id}~{count}"
+    return recording_id, faults
 
 
 def _by_key(source: Source, folder: Path, suffixes: tuple[str, ...]) -> dict[str, tuple[str, ...]]:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from emotalk.corpus.faults import Fault
 from emotalk.corpus.inspection import Found
-from emotalk.corpus.layouts import same_id
+from emotalk.corpus.layouts import counted, identified
 from emotalk.corpus.names import RAVDESS_EMOTIONS, RecordingName, clean_id
 from emotalk.corpus.shards import shard_of
 from emotalk.corpus.sources import Source
@@ -44,19 +44,12 @@ class TableListing:
         return len(self._rows)
 
     def __iter__(self) -> Iterator[Found]:
-        count, before = 1, None
-        for recording_id, cells in self._rows:
-            count = count + 1 if recording_id == before else 1
-            before = recording_id
-            yield self._found(recording_id, _named(cells), count)
+        for cells, count in counted(self._rows):
+            yield self._found(_named(cells), count)
 
-    def _found(self, recording_id: str, row: Mapping[str, str | None], count: int) -> Found:
+    def _found(self, row: Mapping[str, str | None], count: int) -> Found:
         """Recording of one row, the how-manieth of its id."""
-        _, bad_id = clean_id(_key(row))
-        faults = [Fault("unknown_name", bad_id, is_final=True)] if bad_id else []
-        if count > 1:
-            faults.append(same_id(recording_id))
-            recording_id = f"{recording_id}~{count}"
+        recording_id, faults = identified(_key(row), count)
         name, label_faults = _labels(recording_id, row)
         wav, track = _path(self._source.audio, row["wav"]), _path(self._source.tracks, row["track"])
         return Found(self._source.corpus, recording_id, wav, track, name, self._source.form, (*faults, *label_faults))

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from emotalk.blendshapes import NUM_CHANNELS
-from emotalk.corpus.earlier import fresh
+from emotalk.corpus.earlier import fresh, has_table
 
 _CHANNEL = pa.list_(pa.float32())
 TRACKS = pa.schema(
@@ -49,13 +49,7 @@ def write_tracks(out: str | Path, batches: Iterator[pa.RecordBatch]) -> None:
 
 def earlier_tracks(path: str | Path | None) -> Iterator[tuple[tuple[str, ...], str, pa.RecordBatch]]:
     """Rows of a file of tracks, each with its id and source; nothing if there is no such file."""
-    if path is None or not Path(path).exists():
-        return
-    try:
-        batches = _batches(path, TRACKS.names) if pq.read_schema(path).equals(TRACKS) else iter(())
-    except (pa.ArrowException, OSError):
-        return
-    for batch in batches:
+    for batch in _batches(path, TRACKS.names) if has_table(path, TRACKS) else ():
         yield (batch["recording_id"][0].as_py(),), batch["source"][0].as_py(), batch
 
 
