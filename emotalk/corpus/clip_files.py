@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +11,8 @@ import pyarrow as pa
 
 from emotalk.blendshapes import NUM_CHANNELS
 from emotalk.corpus.clips import CLIPS
-from emotalk.corpus.earlier import fresh
+from emotalk.corpus.earlier import Key, fresh
+from emotalk.corpus.gathering import Gathered
 
 _CLIPS_A_BATCH = 16
 
@@ -24,8 +24,28 @@ class Bounds(NamedTuple):
     frames: Sequence[int]
 
 
+def content_digests(waveform: np.ndarray, track: np.ndarray, bounds: Bounds) -> list[str]:
+    """Digest of each clip's waveform and track."""
+    return [
+        _digest(waveform[first:last], track[start:stop])
+        for (first, last), (start, stop) in zip(pairwise(bounds.samples), pairwise(bounds.frames), strict=True)
+    ]
+
+
+def _digest(waveform: np.ndarray, track: np.ndarray) -> str:
+    digest = hashlib.sha256(np.ascontiguousarray(waveform).data)
+    digest.update(np.ascontiguousarray(track).data)
+    return digest.hexdigest()[:16]
+
+
 def clip_batch(
-    labels: Sequence[Mapping[str, Any]], waveform: np.ndarray, track: np.ndarray, bounds: Bounds, source: str = ""
+    labels: Sequence[Mapping[str, Any]],
+    waveform: np.ndarray,
+    track: np.ndarray,
+    bounds: Bounds,
+    *,
+    digests: Sequence[str],
+    source: str = "",
 ) -> pa.RecordBatch:
     """Rows of a clip store: the clips of one recording, whose arrays are not copied.
 
@@ -35,73 +55,54 @@ def clip_batch(
         Of each clip.
     waveform, track
         (N,) int16 samples and (T, 52) float32 motion of the whole recording.
+    digests
+        Those of :func:`content_digests`.
     source
-        Digest of what they were made from.
+        Digest of what the recording's clips were made from.
     """
     columns: dict[str, Any] = {name: [row[name] for row in labels] for name in labels[0]}
-    parts = zip(pairwise(bounds.samples), pairwise(bounds.frames), strict=True)
-    columns["digest"] = [_digest(waveform[a:b], track[start:stop]) for (a, b), (start, stop) in parts]
+    columns["digest"] = list(digests)
     columns["source"] = [source] * len(labels)
     columns["waveform"] = pa.ListArray.from_arrays(np.array(bounds.samples, np.int32), waveform)
     columns["track"] = pa.ListArray.from_arrays(np.array(bounds.frames, np.int32) * NUM_CHANNELS, track.ravel())
     return pa.RecordBatch.from_pydict({name: columns[name] for name in CLIPS.names}, schema=CLIPS)
 
 
-def _digest(waveform: np.ndarray, track: np.ndarray) -> str:
-    digest = hashlib.sha256(np.ascontiguousarray(waveform).data)
-    digest.update(np.ascontiguousarray(track).data)
-    return digest.hexdigest()[:16]
-
-
 class ClipWriter:
-    """Writes clips as they come, so that memory does not grow with the corpus, behind the work on the next ones."""
+    """Writes clips as they come, so that memory does not grow with the corpus."""
 
     def __init__(self, path: str | Path) -> None:
         self._writer = pa.ipc.new_file(str(fresh(path)), CLIPS)
-        self._pending: list[pa.RecordBatch] = []
-        self._behind = ThreadPoolExecutor(1)
-        self._writing: Future[None] | None = None
+        self._pending = Gathered(CLIPS, ["waveform", "track"])
 
     def __enter__(self) -> "ClipWriter":
         return self
 
     def __exit__(self, *error: object) -> None:
-        with self._behind:
-            if self._pending:
-                self._write_pending()
-            self._wait()
+        if self._pending.num_rows:
+            self._writer.write_batch(self._pending.take())
         self._writer.close()
 
     def write(self, labels: Mapping[str, Any], waveform: np.ndarray, track: np.ndarray) -> None:
         """Add a clip: its labels, (N,) int16 waveform and (T, 52) float32 track."""
-        self.write_batch(clip_batch([labels], waveform, track, Bounds([0, len(waveform)], [0, len(track)])))
+        bounds = Bounds([0, len(waveform)], [0, len(track)])
+        self.write_batch(
+            clip_batch([labels], waveform, track, bounds, digests=content_digests(waveform, track, bounds))
+        )
 
     def write_batch(self, clips: pa.RecordBatch) -> None:
-        """Add the rows that :func:`clip_batch` made."""
-        self._pending.append(clips)
-        if sum(batch.num_rows for batch in self._pending) >= _CLIPS_A_BATCH:
-            self._write_pending()
-
-    def _write_pending(self) -> None:
-        self._wait()
-        self._writing = self._behind.submit(self._write, self._pending)
-        self._pending = []
-
-    def _write(self, batches: list[pa.RecordBatch]) -> None:
-        self._writer.write_batch(batches[0] if len(batches) == 1 else pa.concat_batches(batches))
-
-    def _wait(self) -> None:
-        """Wait for what is being written; a full disk is told here."""
-        if self._writing is not None:
-            self._writing.result()
+        """Add the rows that :func:`clip_batch` made; they are copied or written before this returns."""
+        self._pending.add(clips)
+        if self._pending.num_rows >= _CLIPS_A_BATCH:
+            self._writer.write_batch(self._pending.take())
 
 
-def read_clips(path: str | Path | None) -> Iterator[tuple[tuple[str, ...], str, pa.RecordBatch]]:
+def read_clips(path: str | Path | None) -> Iterator[tuple[Key, str, pa.RecordBatch]]:
     """Rows of each recording in a clip store, with its id and source; nothing if there is no such file."""
     if path is None or not Path(path).exists():
         return
     try:
-        file = pa.ipc.open_file(pa.memory_map(str(path)))
+        file = pa.ipc.open_file(pa.OSFile(str(path)))
     except (pa.ArrowInvalid, OSError):
         return
     if not file.schema.equals(CLIPS):
@@ -125,6 +126,6 @@ def _recording(clips: pa.RecordBatch) -> tuple[str, str]:
     return clips["recording_id"][0].as_py(), clips["source"][0].as_py()
 
 
-def _joined(parts: list[pa.RecordBatch]) -> tuple[tuple[str, ...], str, pa.RecordBatch]:
+def _joined(parts: list[pa.RecordBatch]) -> tuple[Key, str, pa.RecordBatch]:
     recording_id, source = _recording(parts[0])
     return (recording_id,), source, parts[0] if len(parts) == 1 else pa.concat_batches(parts)

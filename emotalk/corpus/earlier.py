@@ -8,18 +8,29 @@ the same settings and the same code.
 import hashlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeGuard, TypeVar
+from typing import Generic, TypeAlias, TypeGuard, TypeVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from emotalk.parallel import Job, in_processes
+from emotalk.progress import progress
+from emotalk.sharedring import Room
+
 T = TypeVar("T")
+R = TypeVar("R")
+B = TypeVar("B")
+Key: TypeAlias = tuple[str, ...]
+FRAMES_AHEAD = 12_000
+"""Frames a process that may be worked on before they are asked for: 6 2/3 minutes, more than most recordings last."""
 _LOG = logging.getLogger(__name__)
 
 
-class Earlier(Generic[T]):
+class Earlier(Generic[B]):
     """Results of an earlier run, asked for in the order in which they stand: memory does not grow with their number.
 
     Parameters
@@ -28,12 +39,12 @@ class Earlier(Generic[T]):
         Each with its recording's key, which increases, and the source that it was made from.
     """
 
-    def __init__(self, results: Iterator[tuple[tuple[str, ...], str, T]]) -> None:
+    def __init__(self, results: Iterator[tuple[Key, str, B]]) -> None:
         self._results = results
         self._next = next(results, None)
         self.num_taken = 0
 
-    def take(self, key: tuple[str, ...], source: str) -> T | None:
+    def take(self, key: Key, source: str) -> B | None:
         """The result for a key, or None if there is none made from this source."""
         while self._next is not None and self._next[0] < key:
             self._next = next(self._results, None)
@@ -41,6 +52,51 @@ class Earlier(Generic[T]):
             return None
         self.num_taken += 1
         return self._next[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Input(Generic[T]):
+    """What a result is made from.
+
+    Attributes
+    ----------
+    key, source
+        As :class:`Earlier` knows results.
+    item, num_bytes, data
+        As :class:`emotalk.parallel.Job` has them.
+    """
+
+    key: Key
+    source: str
+    item: T
+    num_bytes: int = 0
+    data: np.ndarray | None = None
+
+
+def taken_or_made(
+    inputs: Iterable[Input[T]],
+    work: Callable[[T, Room], R],
+    finish: Callable[[T, R, Room], B],
+    earlier: Earlier[B],
+    *,
+    what: str,
+    unit: str,
+    total: int,
+    processes: int,
+    memory: int = 0,
+) -> Iterator[B]:
+    """Yield the result for each input, from an earlier run or made by :func:`emotalk.parallel.in_processes`.
+
+    Parameters
+    ----------
+    what, unit, total
+        What the progress shows: "Smoothing RAVDESS", "tracks", their number.
+    """
+    jobs = (Job(one.item, one.num_bytes, one.data, earlier.take(one.key, one.source)) for one in inputs)
+    results = in_processes(work, finish, jobs, processes=processes, memory=memory)
+    yield from progress(results, total=total, what=what, unit=unit)
+    if earlier.num_taken:
+        _LOG.info("%s: %d of %d %s were made before, from the same.", what, earlier.num_taken, total, unit)
 
 
 def has_table(path: str | Path | None, schema: pa.Schema) -> TypeGuard[str | Path]:
@@ -66,11 +122,8 @@ def keep(output: str | Path, kept: str | Path | None) -> None:
     """Give an output its second name, under which the next run finds it."""
     if kept is None:
         return
-    beside = Path(f"{kept}.new")
     try:
-        beside.parent.mkdir(parents=True, exist_ok=True)
-        beside.unlink(missing_ok=True)
-        os.link(output, beside)
-        beside.replace(kept)
+        fresh(kept).parent.mkdir(parents=True, exist_ok=True)
+        os.link(output, kept)  # Renaming over the former file would make some file systems write all to disk first.
     except OSError as error:
         _LOG.info("The next run will make everything again: %s cannot be kept (%s).", output, error.strerror)

@@ -1,7 +1,6 @@
 """Index: what lies in the folders, pairs of wav and track, and the faults of each, as one table."""
 
 import heapq
-import logging
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import chain
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from emotalk.corpus.duplicates import copied_contents
-from emotalk.corpus.earlier import Earlier, has_table, keep, source_digest
+from emotalk.corpus.earlier import Earlier, Input, Key, has_table, keep, source_digest, taken_or_made
 from emotalk.corpus.faults import Rules, judge
 from emotalk.corpus.inspection import Found, inspect_recording
 from emotalk.corpus.layouts import Listing
@@ -17,11 +16,8 @@ from emotalk.corpus.recordings import RECORDINGS, TableWriter, read_rows
 from emotalk.corpus.sources import Source
 from emotalk.corpus.tables import TableListing
 from emotalk.corpus.tally import Tally
-from emotalk.parallel import in_processes
-from emotalk.progress import progress
 from emotalk.provenance import code_digest
-
-_LOG = logging.getLogger(__name__)
+from emotalk.sharedring import Room
 
 
 def inspect_corpora(
@@ -51,30 +47,35 @@ def inspect_corpora(
         (TableListing if source.table else Listing)(source, shard=shard, shards=shards)
         for source in sorted(sources, key=lambda source: source.corpus)
     ]
-    total = sum(map(len, listings))
     settings = (rules, code_digest("emotalk.corpus.inspection"))
-    known: Earlier[dict[str, Any]] = Earlier(_earlier_rows(earlier))
 
-    def with_earlier() -> Iterator[tuple[Found, str, dict[str, Any] | None]]:
+    def inputs() -> Iterator[Input[tuple[Found, str]]]:
         for item in chain.from_iterable(listings):
             source = source_digest(item, item.stamp(), *settings)
-            yield item, source, known.take((item.corpus, item.recording_id), source)
+            yield Input((item.corpus, item.recording_id), source, (item, source))
 
-    rows = in_processes(partial(_row, rules), with_earlier(), processes=threads)
+    rows = taken_or_made(
+        inputs(),
+        partial(_inspected, rules),
+        lambda given, row, room: row,
+        Earlier(_earlier_rows(earlier)),
+        what="Indexing",
+        unit="recordings",
+        total=sum(map(len, listings)),
+        processes=threads,
+    )
     with TableWriter(out, RECORDINGS) as table:
-        for made in progress(rows, total=total, what="Indexing", unit="recordings"):
-            table.write(made)
-    if known.num_taken:
-        _LOG.info("%d of %d recordings are as they were and were not read again.", known.num_taken, total)
+        for row in rows:
+            table.write(row)
     keep(out, earlier)
 
 
-def _row(rules: Rules, given: tuple[Found, str, dict[str, Any] | None]) -> dict[str, Any]:
-    item, source, ready = given
-    return ready or inspect_recording(item, rules) | {"source": source}
+def _inspected(rules: Rules, given: tuple[Found, str], room: Room) -> dict[str, Any]:
+    item, source = given
+    return inspect_recording(item, rules) | {"source": source}
 
 
-def _earlier_rows(path: str | Path | None) -> Iterator[tuple[tuple[str, ...], str, dict[str, Any]]]:
+def _earlier_rows(path: str | Path | None) -> Iterator[tuple[Key, str, dict[str, Any]]]:
     for row in read_rows(path) if has_table(path, RECORDINGS) else ():
         if row["status"] != "excluded":  # A disk that could not be read then is tried again.
             yield (row["corpus"], row["recording_id"]), row["source"], row

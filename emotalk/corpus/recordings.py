@@ -97,10 +97,19 @@ class UsableRecordings:
 
     def __init__(self, path: str | Path, corpus: str, *, shard: int = 0, shards: int = 1) -> None:
         self._path, self._corpus, self._shard, self._shards = path, corpus, shard, shards
-        self._length = sum(1 for _ in self._rows(["corpus", "recording_id", "status"]))
+        lengths = ["num_track_frames", "num_frames"]
+        self._length, self._largest = 0, dict.fromkeys(lengths, 0)
+        for row in self._rows(["corpus", "recording_id", "status", *lengths]):
+            self._length += 1
+            for name in lengths:
+                self._largest[name] = max(self._largest[name], row[name])
 
     def __len__(self) -> int:
         return self._length
+
+    def largest(self, name: str) -> int:
+        """Most frames of a recording, in column `num_track_frames` or `num_frames`."""
+        return self._largest[name]
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return self._rows([name for name in RECORDINGS.names if name not in _OF_NO_STAGE])

@@ -4,26 +4,26 @@ import logging
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import soundfile
 
+from emotalk.blendshapes import NUM_CHANNELS
 from emotalk.corpus.audio import read_samples
-from emotalk.corpus.clip_files import Bounds, ClipWriter, clip_batch, read_clips
-from emotalk.corpus.earlier import Earlier, keep, source_digest
+from emotalk.corpus.clip_files import Bounds, ClipWriter, clip_batch, content_digests, read_clips
+from emotalk.corpus.earlier import FRAMES_AHEAD, Earlier, Input, keep, source_digest, taken_or_made
 from emotalk.corpus.recordings import UsableRecordings
 from emotalk.corpus.track_files import read_tracks
 from emotalk.errors import CorpusError
-from emotalk.parallel import in_threads
-from emotalk.progress import progress
 from emotalk.provenance import code_digest
-from emotalk.timing import EXACT_FRAMES, frame_to_sample
+from emotalk.sharedring import Room
+from emotalk.timing import EXACT_FRAMES, FPS, SAMPLING_RATE, frame_to_sample
 
 _LOG = logging.getLogger(__name__)
 _COPIED = ("corpus", "recording_id", "subject", "emotion", "intensity", "statement", "repetition")
-_FRAMES_AT_ONCE = 100_000
+_BYTES_A_FRAME = 4 * NUM_CHANNELS + 2 * (SAMPLING_RATE // FPS + 1)
 
 
 def cut_points(num_frames: int, max_frames: int) -> list[int]:
@@ -70,61 +70,97 @@ def slice_corpus(
         If audio is not what it was when it was indexed, or the tracks are of another table of recordings.
     """
     rows = UsableRecordings(recordings, corpus, shard=shard, shards=shards)
-    known: Earlier[pa.RecordBatch] = Earlier(read_clips(earlier))
     settings = (max_frames, code_digest("emotalk.corpus.slicing"))
 
-    def with_earlier() -> Iterator[tuple[dict[str, Any], np.ndarray, str, pa.RecordBatch | None]]:
+    def inputs() -> Iterator[Input[_Recording]]:
         for row, (recording_id, track_source, track) in zip(rows, read_tracks(tracks), strict=True):
             if recording_id != row["recording_id"]:
                 raise CorpusError(f"{tracks} is not of {recordings}. Make it again with --forcerun smooth.")
-            labels = [row[name] for name in _COPIED]
-            lengths = (row["num_frames"], row["shift_frames"])
-            source = source_digest(row["wav_sha256"], track_source, *labels, *lengths, *settings)
-            yield row, track, source, known.take((recording_id,), source)
+            labels = {name: row[name] for name in _COPIED}
+            shift = row["shift_frames"] or 0
+            lengths = (row["num_frames"], shift)
+            source = source_digest(row["wav_sha256"], track_source, *labels.values(), *lengths, *settings)
+            item = _Recording(
+                labels, source, row["wav_path"], cut_points(row["num_frames"], max_frames), -min(0, shift)
+            )
+            motion = track[max(0, shift) :][: row["num_frames"]]
+            yield Input((recording_id,), source, item, item.num_bytes, motion)
 
-    def made(given: tuple[dict[str, Any], np.ndarray, str, pa.RecordBatch | None]) -> pa.RecordBatch:
-        row, track, source, ready = given
-        return ready or _clips_of(row, track, max_frames, source)
-
-    batches = in_threads(
-        made, with_earlier(), threads=threads, weight=lambda given: given[0]["num_frames"], budget=_FRAMES_AT_ONCE
+    store = taken_or_made(
+        inputs(),
+        _read,
+        _as_rows,
+        Earlier(read_clips(earlier)),
+        what=f"Slicing {corpus}",
+        unit="recordings",
+        total=len(rows),
+        processes=threads,
+        memory=max(rows.largest("num_frames"), threads * FRAMES_AHEAD) * _BYTES_A_FRAME,
     )
     count = 0
     with ClipWriter(out) as clips:
-        for batch in progress(batches, total=len(rows), what=f"Slicing {corpus}", unit="recordings"):
+        for batch in store:
             clips.write_batch(batch)
             count += batch.num_rows
-    taken = f", {known.num_taken} of them as they were" if known.num_taken else ""
-    _LOG.info("%s: %d recordings%s in %d clips", corpus, len(rows), taken, count)
+    _LOG.info("%s: %d recordings in %d clips", corpus, len(rows), count)
     keep(out, earlier)
 
 
-def _clips_of(row: dict[str, Any], track: np.ndarray, max_frames: int, source: str) -> pa.RecordBatch:
-    """Clips of a recording, as rows of a clip store."""
-    cuts = cut_points(row["num_frames"], max_frames)
-    common = {name: row[name] for name in _COPIED} | {"is_whole": len(cuts) == 2}
-    labels = [
-        common
-        | {
-            "clip_id": f"{row['corpus']}_{row['recording_id']}_{start:06d}",
-            "start_frame": start,
-            "stop_frame": stop,
-        }
-        for start, stop in pairwise(cuts)
-    ]
-    bounds = Bounds([frame_to_sample(cut) for cut in cuts], cuts)
-    return clip_batch(labels, _waveform(row), track[max(0, row["shift_frames"] or 0) :], bounds, source)
+class _Recording(NamedTuple):
+    """What is to be cut; its room holds the motion, then the samples.
+
+    Attributes
+    ----------
+    cuts
+        Frames, counted from where audio and motion both begin.
+    skipped_frames
+        Frames of audio before that, which have no motion.
+    """
+
+    labels: dict[str, Any]
+    source: str
+    wav_path: str
+    cuts: list[int]
+    skipped_frames: int
+
+    @property
+    def bounds(self) -> Bounds:
+        """Where clips begin and end."""
+        return Bounds([frame_to_sample(cut) for cut in self.cuts], self.cuts)
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of the room."""
+        return self.cuts[-1] * 4 * NUM_CHANNELS + 2 * frame_to_sample(self.cuts[-1])
+
+    def arrays(self, room: Room) -> tuple[np.ndarray, np.ndarray]:
+        """Samples (N,) int16 and motion (T, 52) float32 in the room."""
+        size = self.cuts[-1] * 4 * NUM_CHANNELS
+        return room[size:].view(np.int16), room[:size].view(np.float32).reshape(-1, NUM_CHANNELS)
 
 
-def _waveform(row: dict[str, Any]) -> np.ndarray:
-    """Samples of a recording that its clips are cut from, as (N,) int16."""
-    first = frame_to_sample(max(0, -(row["shift_frames"] or 0)))
-    wanted = first + frame_to_sample(row["num_frames"])
+def _read(item: _Recording, room: Room) -> list[str]:
+    """Put the samples into the room and tell the clips' digests."""
+    waveform, track = item.arrays(room)
+    first = frame_to_sample(item.skipped_frames)
     try:
-        waveform = read_samples(row["wav_path"], wanted)[first:]
+        samples = read_samples(item.wav_path, first + len(waveform))[first:]
     except (soundfile.SoundFileError, OSError, ValueError) as error:
-        raise CorpusError(f"{row['wav_path']} has changed since it was indexed ({error}).") from None
-    if len(waveform) < wanted - first:
-        found = f"{len(waveform)} samples instead of {wanted - first}"
-        raise CorpusError(f"{row['wav_path']} has changed since it was indexed: {found}. Run --forcerun index.")
-    return waveform
+        raise CorpusError(f"{item.wav_path} has changed since it was indexed ({error}).") from None
+    if len(samples) < len(waveform):
+        found = f"{len(samples)} samples instead of {len(waveform)}"
+        raise CorpusError(f"{item.wav_path} has changed since it was indexed: {found}. Run --forcerun index.")
+    waveform[:] = samples
+    return content_digests(waveform, track, item.bounds)
+
+
+def _as_rows(item: _Recording, digests: list[str], room: Room) -> pa.RecordBatch:
+    """Clips of a recording, as rows of a clip store."""
+    common = item.labels | {"is_whole": len(item.cuts) == 2}
+    name = f"{item.labels['corpus']}_{item.labels['recording_id']}"
+    labels = [
+        common | {"clip_id": f"{name}_{start:06d}", "start_frame": start, "stop_frame": stop}
+        for start, stop in pairwise(item.cuts)
+    ]
+    waveform, track = item.arrays(room)
+    return clip_batch(labels, waveform, track, item.bounds, digests=digests, source=item.source)

@@ -1,10 +1,9 @@
 """Smoothing: the tracks of a corpus, read once, smoothed if asked for, and measured."""
 
-import logging
 from collections.abc import Iterator
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -12,20 +11,17 @@ from scipy.ndimage import correlate1d
 from scipy.signal import savgol_coeffs
 
 from emotalk.blendshapes import NUM_CHANNELS
-from emotalk.corpus.earlier import Earlier, keep, source_digest
+from emotalk.corpus.earlier import FRAMES_AHEAD, Earlier, Input, keep, source_digest, taken_or_made
 from emotalk.corpus.faults import Fault
 from emotalk.corpus.recordings import UsableRecordings
 from emotalk.corpus.sources import TrackFormat
 from emotalk.corpus.track_files import TRACKS, earlier_tracks, write_tracks
 from emotalk.corpus.tracks import read_track
 from emotalk.errors import CorpusError
-from emotalk.parallel import in_threads
-from emotalk.progress import progress
 from emotalk.provenance import code_digest
+from emotalk.sharedring import Room
 
-_LOG = logging.getLogger(__name__)
-
-_FRAMES_AT_ONCE = 200_000
+_BYTES_A_FRAME = 4 * NUM_CHANNELS
 
 
 def smooth_track(track: np.ndarray, *, window: int, order: int, clip_negatives: bool = False) -> np.ndarray:
@@ -106,49 +102,51 @@ def smooth_corpus(
         If a track is not what it was when it was indexed.
     """
     rows = UsableRecordings(recordings, corpus, shard=shard, shards=shards)
-    known: Earlier[pa.RecordBatch] = Earlier(earlier_tracks(earlier))
     settings = (smoothing, code_digest("emotalk.corpus.smoothing"))
 
-    def with_earlier() -> Iterator[tuple[dict[str, Any], str, pa.RecordBatch | None]]:
+    def inputs() -> Iterator[Input[_Recording]]:
         for row in rows:
             source = source_digest(row["track_sha256"], row["channel_order"], row["track_fps"], *settings)
-            yield row, source, known.take((row["recording_id"],), source)
+            form = TrackFormat(row["channel_order"], row["track_fps"])
+            item = _Recording(row["recording_id"], source, row["track_path"], form, row["num_track_frames"])
+            yield Input((row["recording_id"],), source, item, item.num_frames * _BYTES_A_FRAME)
 
-    batches = in_threads(
-        partial(_made, smoothing),
-        with_earlier(),
-        threads=threads,
-        weight=lambda given: given[0]["num_track_frames"],
-        budget=_FRAMES_AT_ONCE,
+    longest = rows.largest("num_track_frames")
+    tracks = taken_or_made(
+        inputs(),
+        partial(_smooth, smoothing),
+        _as_row,
+        Earlier(earlier_tracks(earlier)),
+        what=f"Smoothing {corpus}",
+        unit="tracks",
+        total=len(rows),
+        processes=threads,
+        memory=max(longest, threads * FRAMES_AHEAD) * _BYTES_A_FRAME,
     )
-    shown = progress(batches, total=len(rows), what=f"Smoothing {corpus}", unit="tracks")
-    write_tracks(out, shown)
-    if known.num_taken:
-        _LOG.info("%s: %d of %d tracks are as they were.", corpus, known.num_taken, len(rows))
+    write_tracks(out, tracks)
     keep(out, earlier)
 
 
-def _made(smoothing: Smoothing, given: tuple[dict[str, Any], str, pa.RecordBatch | None]) -> pa.RecordBatch:
-    row, source, ready = given
-    return ready or _batch(row, source, _track_of(row), smoothing)
+class _Recording(NamedTuple):
+    recording_id: str
+    source: str
+    path: str
+    form: TrackFormat
+    num_frames: int
 
 
-def _track_of(row: dict[str, Any]) -> np.ndarray:
+def _smooth(smoothing: Smoothing, item: _Recording, room: Room) -> dict[str, np.ndarray]:
+    """Put the smoothed track into the room and tell what is known of it, channel by channel."""
     try:
-        track, _ = read_track(Path(row["track_path"]), TrackFormat(row["channel_order"], row["track_fps"]))
+        track, _ = read_track(Path(item.path), item.form)
     except Fault as fault:
-        raise CorpusError(f"{row['track_path']} has changed since it was indexed. {fault}") from None
-    if len(track) != row["num_track_frames"]:
-        found = f"{len(track)} frames instead of {row['num_track_frames']}"
-        raise CorpusError(f"{row['track_path']} has changed since it was indexed: {found}. Run --forcerun index.")
-    return track
-
-
-def _batch(row: dict[str, Any], source: str, track: np.ndarray, smoothing: Smoothing) -> pa.RecordBatch:
+        raise CorpusError(f"{item.path} has changed since it was indexed. {fault}") from None
+    if len(track) != item.num_frames:
+        found = f"{len(track)} frames instead of {item.num_frames}"
+        raise CorpusError(f"{item.path} has changed since it was indexed: {found}. Run --forcerun index.")
     smooth = smoothing(track)
-    columns = {
-        "recording_id": row["recording_id"],
-        "source": source,
+    room.view(np.float32)[:] = smooth.ravel()
+    return {
         "jitter_before": jitter(track),
         "jitter_after": jitter(smooth),
         "mean": smooth.mean(axis=0),
@@ -156,6 +154,11 @@ def _batch(row: dict[str, Any], source: str, track: np.ndarray, smoothing: Smoot
         "lowest": smooth.min(axis=0),
         "highest": smooth.max(axis=0),
     }
+
+
+def _as_row(item: _Recording, known: dict[str, np.ndarray], room: Room) -> pa.RecordBatch:
+    columns = {"recording_id": item.recording_id, "source": item.source, **known}
     arrays = [pa.array([value], TRACKS.field(name).type) for name, value in columns.items()]
-    motion = pa.ListArray.from_arrays(np.array([0, smooth.size], np.int32), smooth.ravel())  # Not copied.
+    bounds = np.array([0, item.num_frames * NUM_CHANNELS], np.int32)
+    motion = pa.ListArray.from_arrays(bounds, room.view(np.float32), type=TRACKS.field("track").type)  # Not copied.
     return pa.RecordBatch.from_arrays([*arrays, motion], schema=TRACKS)

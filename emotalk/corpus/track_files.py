@@ -8,9 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from emotalk.blendshapes import NUM_CHANNELS
-from emotalk.corpus.earlier import fresh, has_table
+from emotalk.corpus.earlier import Key, fresh, has_table
+from emotalk.corpus.gathering import Gathered
 
-_CHANNEL = pa.list_(pa.float32())
+_CHANNEL = pa.list_(pa.field("element", pa.float32(), nullable=False))
 TRACKS = pa.schema(
     [
         pa.field("recording_id", pa.string(), nullable=False),
@@ -32,22 +33,19 @@ _FRAMES_A_GROUP = 30_000
 
 def write_tracks(out: str | Path, batches: Iterator[pa.RecordBatch]) -> None:
     """Write tracks in groups of bounded size; numbers of motion hardly repeat, so that no dictionary is tried."""
+    group = Gathered(TRACKS, ["track"])
     with pq.ParquetWriter(
         fresh(out), TRACKS, use_dictionary=False, compression="NONE", write_statistics=False
     ) as writer:
-        pending: list[pa.RecordBatch] = []
-        frames = 0
         for batch in batches:
-            pending.append(batch)
-            frames += len(batch["track"].values) // NUM_CHANNELS
-            if frames >= _FRAMES_A_GROUP:
-                writer.write_table(pa.Table.from_batches(pending, TRACKS))
-                pending, frames = [], 0
-        if pending:
-            writer.write_table(pa.Table.from_batches(pending, TRACKS))
+            group.add(batch)
+            if group.num_values("track") >= _FRAMES_A_GROUP * NUM_CHANNELS:
+                writer.write_batch(group.take())
+        if group.num_rows:
+            writer.write_batch(group.take())
 
 
-def earlier_tracks(path: str | Path | None) -> Iterator[tuple[tuple[str, ...], str, pa.RecordBatch]]:
+def earlier_tracks(path: str | Path | None) -> Iterator[tuple[Key, str, pa.RecordBatch]]:
     """Rows of a file of tracks, each with its id and source; nothing if there is no such file."""
     for batch in _batches(path, TRACKS.names) if has_table(path, TRACKS) else ():
         yield (batch["recording_id"][0].as_py(),), batch["source"][0].as_py(), batch

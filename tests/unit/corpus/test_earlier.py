@@ -1,5 +1,7 @@
 """What an earlier run made is taken over where nothing has changed, and only there."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -31,15 +33,16 @@ def prepare(data, tmp_path, monkeypatch):
     monkeypatch.setattr(smoothing, "read_track", counted("smooth", smoothing.read_track))
     monkeypatch.setattr(slicing, "read_samples", counted("slice", slicing.read_samples))
 
-    def run(*, chosen=OFF, max_frames=30, **changes):
+    def run(*, chosen=OFF, max_frames=30, threads=1, **changes):
         counts.update(dict.fromkeys(counts, 0))
         config = settings(["HDTF"], **changes)
         table, tracks, clips, kept = (tmp_path / name for name in ("r", "t", "c", "earlier"))
         rules = Rules.of(config["index"], config["faults"])
         sources = sources_of(["HDTF"], data, config["sources"])
         index_corpora(sources, table, rules=rules, strict=False, earlier=kept / "r")
-        smoothing.smooth_corpus(table, tracks, corpus="HDTF", smoothing=chosen, threads=2, earlier=kept / "t")
-        slicing.slice_corpus(table, tracks, clips, corpus="HDTF", max_frames=max_frames, threads=2, earlier=kept / "c")
+        common = {"corpus": "HDTF", "threads": threads}
+        smoothing.smooth_corpus(table, tracks, smoothing=chosen, earlier=kept / "t", **common)
+        slicing.slice_corpus(table, tracks, clips, max_frames=max_frames, earlier=kept / "c", **common)
         return ClipStore([clips]), dict(counts)
 
     return run
@@ -53,6 +56,14 @@ def twelve(record):
 
 def none(**some):
     return {"index": 0, "smooth": 0, "slice": 0} | some
+
+
+def test_helpers_write_the_same_bytes(twelve, prepare, tmp_path):
+    prepare()
+    alone = [(tmp_path / name).read_bytes() for name in "tc"]
+    shutil.rmtree(tmp_path / "earlier")
+    prepare(threads=3)
+    assert [(tmp_path / name).read_bytes() for name in "tc"] == alone
 
 
 def test_nothing_is_made_again_where_nothing_changed(twelve, prepare):
