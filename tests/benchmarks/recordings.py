@@ -33,9 +33,10 @@ def write_recordings(folder: Path, num_recordings: int, rate: int) -> float:
             (folder / corpus / part).mkdir(parents=True, exist_ok=True)
         first = int(rng.integers(len(motion) - length - 1))
         offset = first * rate // 30 + int(rng.integers(rate // 30))
-        wave = sound[offset : offset + -(-length * rate // 30)]
+        wave = sound[offset : offset + -(-length * rate // 30)].copy()
+        wave[:2] = np.divide(divmod(number, 10_000), 16_384)  # No two are equal.
         soundfile.write(folder / corpus / "audio" / f"{stem}.wav", wave, rate, subtype="PCM_16")
-        track = motion[first : first + length] * np.float32(1 - 1e-6 * number)  # No two are equal.
+        track = motion[first : first + length] * np.float32(1 - 1e-6 * number)
         np.save(folder / corpus / "blendshape" / f"{stem}.npy", track)
         frames += length
     return frames / 30 / 3600
