@@ -21,15 +21,19 @@ NUM_CHANNELS = len(CHANNELS)
 _REGION_PREFIXES: dict[str, tuple[str, ...]] = {
     "all": ("",),
     "mouth": ("jaw", "mouth", "tongue"),
+    "jaw": ("jaw",),
     "brows": ("brow",),
     "eyes": ("eye",),
+    "cheeks": ("cheek", "nose"),
+    "upper": ("brow", "eye", "cheekSquint", "nose"),
 }
 
 REGIONS: dict[str, tuple[str, ...]] = {
     region: tuple(name for name in CHANNELS if name.startswith(prefixes))
     for region, prefixes in _REGION_PREFIXES.items()
 }
-"""Regions as lists of channel names; the mouth includes the jaw, mouthClose and the tongue."""
+"""Regions as lists of channel names; the mouth includes the jaw, mouthClose and the tongue, the cheeks the nose. The
+upper face is what shows emotion beside the mouth: brows, eyes, the cheeks below them, the nose."""
 
 
 def channel_indices(names: Iterable[str]) -> list[int]:

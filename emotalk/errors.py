@@ -25,5 +25,9 @@ class EvaluationError(EmoTalkError):
     """Predictions cannot be scored, or a model falls short of what the configuration asks."""
 
 
+class FormatError(EmoTalkError):
+    """A file of motion is not what its name says, or has no place for what is to be written."""
+
+
 class Interrupted(Exception):  # noqa: N818 - nothing went wrong
     """A signal asked to stop, and everything is saved."""

@@ -20,7 +20,11 @@ _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACC
 
 @contextmanager
 def job_log(
-    path: str | Path, attempts: str | Path | None = None, *, goes_on: bool = False, level: int = logging.INFO
+    path: str | Path | None,
+    attempts: str | Path | None = None,
+    *,
+    goes_on: bool = False,
+    level: int = logging.INFO,
 ) -> Iterator[None]:
     """Send log lines and warnings of the enclosed work to `path` and to standard error.
 
@@ -30,6 +34,8 @@ def job_log(
 
     Parameters
     ----------
+    path
+        None for standard error alone.
     attempts
         Second file that gets the same, for jobs that are tried again: Snakemake deletes `path` before each attempt.
     goes_on
@@ -39,7 +45,7 @@ def job_log(
         Least level of what is logged; above INFO, files are made only when there is something to tell.
     """
     files = [Path(file) for file in (path, attempts) if file is not None]
-    last = _last_line(files[-1]) if goes_on else ""
+    last = _last_line(files[-1]) if goes_on and files else ""
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -2,15 +2,15 @@
 
 import re
 from collections.abc import Iterator
-from fractions import Fraction
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from scipy.signal import resample_poly
 
 from emotalk.blendshapes import CHANNELS, NUM_CHANNELS, channel_indices
 from emotalk.corpus.faults import Fault
 from emotalk.corpus.sources import TrackFormat
+from emotalk.resampling import resample
 from emotalk.timing import FPS
 
 LOWEST, HIGHEST = -0.5, 1.5
@@ -41,7 +41,7 @@ def read_track(path: Path, form: TrackFormat) -> tuple[np.ndarray, list[Fault]]:
     if is_capture(path):
         return _read_capture(path)
     values = _finite(path.name, _ordered(path.name, _load(path), form.channels))
-    return (values if form.fps == FPS else resample(values, form.fps)), []
+    return (values if form.fps == FPS else resample(values, form.fps, FPS)), []
 
 
 def inspect_track(name: str, track: np.ndarray, form: TrackFormat) -> Iterator[Fault]:
@@ -124,14 +124,14 @@ def _finite(name: str, values: np.ndarray) -> np.ndarray:
 
 def _read_capture(path: Path) -> tuple[np.ndarray, list[Fault]]:
     """Track of a Live Link capture: rows without a face are bridged, times are made even."""
-    from emotalk.livelink import read_capture
+    from emotalk.formats.livelink import read_capture
 
     try:
-        seconds, values = read_capture(path)
+        motion = read_capture(path)
     except Exception as error:  # Nor is what the CSV reader raises.
         found = f"{path.name} is no Live Link capture ({_first_line(error)})"
         raise Fault("unreadable_track", found, is_final=True) from None
-    seen = ~np.isnan(values).any(axis=1)
+    seconds, seen = motion.seconds, motion.is_seen
     if np.count_nonzero(seen) < 2:
         raise Fault("track_gap", f"{path.name} shows no face", is_final=True)
     rate = round(1 / np.median(np.diff(seconds)))
@@ -149,27 +149,7 @@ def _read_capture(path: Path) -> tuple[np.ndarray, list[Fault]]:
         faults.append(Fault("track_gap", found, is_final=part > _MOST_MISSING))
         if part > _MOST_MISSING:
             raise faults[0]
-    even = np.arange(int(seconds[-1] * rate) + 1) / rate
-    bridged = np.stack([np.interp(even, seconds[seen], channel) for channel in values[seen].T], axis=1)
-    track = _finite(path.name, bridged.astype(np.float32))
-    return (track if rate == FPS else resample(track, rate)), faults
-
-
-def resample(track: np.ndarray, fps: float) -> np.ndarray:
-    """Motion of `fps` frames a second at 30: a linear-phase low-pass keeps what is too fast for 30 from folding back.
-
-    Parameters
-    ----------
-    track : (T, 52) float32
-
-    Returns
-    -------
-    (ceil(30 T / fps), 52) float32
-        Frame i shows the instant i / 30 s after the first frame.
-    """
-    ratio = Fraction(FPS / fps).limit_denominator(1000)
-    slow = resample_poly(track, ratio.numerator, ratio.denominator, axis=0, padtype="edge")
-    return slow.astype(np.float32)
+    return _finite(path.name, replace(motion, rate=rate).at(FPS).values), faults
 
 
 def _first_line(error: Exception) -> str:

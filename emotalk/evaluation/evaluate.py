@@ -1,16 +1,19 @@
 """The table of metrics: the model beside baselines, by region of the face."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
-from emotalk.blendshapes import NUM_CHANNELS, REGIONS, channel_indices
+from emotalk.blendshapes import CHANNELS
 from emotalk.corpus.clips import ClipStore
-from emotalk.evaluation.metrics import METRICS, bootstrap_interval
+from emotalk.evaluation.basis import read_basis
+from emotalk.evaluation.errors_by_clip import errors_by_clip
+from emotalk.evaluation.intervals import bootstrap_interval
+from emotalk.evaluation.metrics import channel_correlations
 from emotalk.evaluation.prediction import predict_test_split, test_examples
 from emotalk.model.weights import load_weights
 from emotalk.training.schedule import Schedule
@@ -25,60 +28,63 @@ def evaluate(
     manifest: str | Path,
     *,
     predictions: str | Path,
+    swapped: str | Path,
     metrics: str | Path,
+    by_clip: str | Path,
+    channels: str | Path,
     person: str | int,
+    basis: str | Path | None,
+    mm_per_unit: float,
     bootstrap_draws: int,
     seed: int,
     device: torch.device,
 ) -> None:
     """Predict the test split and score it beside the baselines.
 
-    Writes `predictions/<clip_id>.npy` and, to `metrics`, one row a (metric, region, predictor): the mean over test
-    clips and its 95 % interval.
+    Writes `predictions/<clip_id>.npy` and, with another clip's emotion, `swapped/<clip_id>.npy`; to `metrics` one row a
+    (metric, region, predictor): the mean over test clips and its 95 % interval; to `by_clip` the values of every clip;
+    to `channels` the error and the correlation of each channel.
 
     Parameters
     ----------
     person
         Subject that the network is told; see `emotalk.evaluation.prediction.predict_test_split`.
+    basis, mm_per_unit
+        A blendshape basis for errors in millimetres, if there is one; see `emotalk.evaluation.basis.read_basis`.
     """
+    vertices = None if basis is None else read_basis(basis, mm_per_unit=mm_per_unit)
     schedule, store = Schedule(manifest), ClipStore(clips)
-    predict_test_split(load_weights(weights, device), store, schedule, Path(predictions), person=person)
-    rows = list(_errors_by_clip(Path(predictions), store, schedule))
-    table = pd.DataFrame(rows, columns=["metric", "region", "predictor", "error", "unit"])
-    summary = []
+    folder = Path(predictions)
+    heard = predict_test_split(
+        load_weights(weights, device), store, schedule, folder, swapped=Path(swapped), person=person
+    )
+    table = errors_by_clip(folder, Path(swapped), store, schedule, heard=heard, basis=vertices)
+    table.assign(person=str(person)).to_parquet(by_clip, index=False)
+    _channel_table(folder, store, schedule).to_csv(channels, index=False)
+    result = _means(table, draws=bootstrap_draws, seed=seed)
+    result.to_csv(metrics, index=False)
+    shown = result.to_string(index=False, float_format="%.4f")
+    _LOG.info("Test split, subject told: %s (mean over clips, 95 %% interval):\n%s", person, shown)
+
+
+def _means(table: pd.DataFrame, *, draws: int, seed: int) -> pd.DataFrame:
+    """Means over clips and their intervals."""
+    rows = []
     for labels, group in table.groupby(["metric", "region", "predictor", "unit"], sort=False):
         metric, region, predictor, unit = labels
-        low, high = bootstrap_interval(group["error"].tolist(), draws=bootstrap_draws, seed=seed)
-        summary.append((metric, region, predictor, group["error"].mean(), low, high, unit))
-    result = pd.DataFrame(summary, columns=_COLUMNS)
-    result.to_csv(metrics, index=False)
-    _LOG.info("Errors on the test split (mean over clips, 95 %% interval):\n%s", result.to_string(index=False))
+        values, weights = group["value"].tolist(), group["weight"].tolist()
+        low, high = bootstrap_interval(values, draws=draws, seed=seed, weights=weights)
+        rows.append((metric, region, predictor, float(np.average(values, weights=weights)), low, high, unit))
+    return pd.DataFrame(rows, columns=_COLUMNS)
 
 
-def mean_face(store: ClipStore, schedule: Schedule) -> np.ndarray:
-    """Mean over all frames of the training clips, (52,)."""
-    total, count = np.zeros(NUM_CHANNELS), 0
-    for clip_id in schedule.training_clips():
-        track = store[clip_id].track
-        total += track.sum(axis=0, dtype=np.float64)
-        count += len(track)
-    return (total / count).astype(np.float32)
-
-
-def _errors_by_clip(
-    predictions: Path, store: ClipStore, schedule: Schedule
-) -> Iterator[tuple[str, str, str, float, str]]:
-    """Metric, region, predictor, error and unit for each test clip."""
-    still = {"mean_face": mean_face(store, schedule), "still_face": np.zeros(NUM_CHANNELS, np.float32)}
+def _channel_table(predictions: Path, store: ClipStore, schedule: Schedule) -> pd.DataFrame:
+    """For each channel the error and the correlation, means over test clips; no correlation where truth never moves."""
+    errors, correlations = [], []
     for example in test_examples(schedule):
         true = store[example["audio_c1e2"]].track
-        predicted = np.load(predictions / f"{example['audio_c1e2']}.npy", allow_pickle=False)
-        tracks = {"model": predicted[: len(true)]} | {
-            name: np.broadcast_to(face, true.shape) for name, face in still.items()
-        }
-        for metric in METRICS:
-            for region, names in REGIONS.items():
-                columns = channel_indices(names)
-                for predictor, track in tracks.items():
-                    error = metric.function(track[:, columns], true[:, columns])
-                    yield metric.name, region, predictor, error, metric.unit
+        predicted = np.load(predictions / f"{example['audio_c1e2']}.npy", allow_pickle=False)[: len(true)]
+        errors.append(np.abs(predicted - true).mean(axis=0))
+        correlations.append(channel_correlations(predicted, true))
+    known = pd.DataFrame(correlations, columns=CHANNELS).mean(skipna=True)
+    return pd.DataFrame({"channel": CHANNELS, "mae": np.mean(errors, axis=0), "correlation": known.to_numpy()})

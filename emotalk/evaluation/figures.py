@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from emotalk.evaluation.drawing import as_svg, plt
+from emotalk.evaluation.drawing import COLOURS, as_svg, plt
+from emotalk.evaluation.metric_tables import PREDICTORS
 
-_COLOURS = {"model": "#2f6fde", "mean_face": "#e08a2c", "still_face": "#9aa0a6"}
-_NAMES = {"model": "model", "mean_face": "mean face", "still_face": "still face"}
+_COLOURS = {"model": COLOURS[0], "mean_face": COLOURS[1], "still_face": COLOURS[4], "nearest_clip": COLOURS[2]}
 
 
 def losses_figure(losses: pd.DataFrame) -> str:
@@ -15,7 +15,7 @@ def losses_figure(losses: pd.DataFrame) -> str:
     figure, axes = plt.subplots(1, len(terms), figsize=(2.6 * len(terms), 2.6), layout="constrained")
     for axis, term in zip(np.atleast_1d(axes), terms, strict=True):
         for (split, rows), line in zip(losses.groupby("split"), ("-", "--"), strict=False):
-            axis.plot(rows["epoch"], rows[term], line, marker=".", label=split, color="#2f6fde")
+            axis.plot(rows["epoch"], rows[term], line, marker=".", label=split, color=COLOURS[0])
         axis.set(title=term, xlabel="epoch", ylim=(0, None))
         axis.xaxis.get_major_locator().set_params(integer=True)
     np.atleast_1d(axes)[0].legend(frameon=False)
@@ -31,9 +31,22 @@ def errors_figure(metrics: pd.DataFrame) -> str:
     for i, predictor in enumerate(predictors):
         rows = table[table["predictor"] == predictor].set_index("region").loc[regions]
         whiskers = np.abs(rows[["low", "high"]].to_numpy().T - rows["value"].to_numpy())
-        places = np.arange(len(regions)) + (i - 1) * width
-        axis.bar(places, rows["value"], width, yerr=whiskers, color=_COLOURS[predictor], label=_NAMES[predictor])
+        places = np.arange(len(regions)) + (i - (len(predictors) - 1) / 2) * width
+        axis.bar(places, rows["value"], width, yerr=whiskers, color=_COLOURS[predictor], label=PREDICTORS[predictor])
     axis.set_xticks(np.arange(len(regions)), regions)
     axis.set_ylabel("mean absolute error\n(blendshape units)")
     axis.legend(frameon=False, ncols=len(predictors), loc="lower left", bbox_to_anchor=(0, 1))
+    return as_svg(figure)
+
+
+def channels_figure(channels: pd.DataFrame) -> str:
+    """Error and correlation of each channel on the test split; no correlation where truth never moves."""
+    figure, axes = plt.subplots(2, 1, figsize=(10, 5), sharex=True, layout="constrained")
+    places = np.arange(len(channels))
+    axes[0].bar(places, channels["mae"], color=COLOURS[0])
+    axes[0].set_ylabel("mean absolute error\n(blendshape units)")
+    axes[1].bar(places, channels["correlation"], color=COLOURS[2])
+    axes[1].set(ylabel="correlation over time\n(Pearson's r)", ylim=(min(0, channels["correlation"].min()), 1))
+    axes[1].set_xticks(places, channels["channel"], rotation=90, fontsize=8)
+    axes[1].margins(x=0.01)
     return as_svg(figure)

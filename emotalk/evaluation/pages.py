@@ -7,11 +7,11 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 _LOG = logging.getLogger(__name__)
-_TEMPLATES = Path(__file__).parent
+_TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_page(template: str, page: str | Path, content: dict[str, Any]) -> None:
-    """Fill a template of this folder."""
+    """Fill one of the templates."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )

@@ -1,32 +1,45 @@
-"""Predictions for the test split."""
+"""Predictions for the test split: each clip with its own emotion, and with the emotion of another clip."""
 
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import torch
 
-from emotalk.corpus.clips import ClipStore
+from emotalk.corpus.clips import Clip, ClipStore
 from emotalk.corpus.samples import from_int16
+from emotalk.emotions import EMOTIONS
 from emotalk.errors import EvaluationError
 from emotalk.model.inputs import mean_person
 from emotalk.model.network import EmoTalk
+from emotalk.model.sequences import normalise
 from emotalk.progress import progress
+from emotalk.timing import frames_to_predict
 from emotalk.training.schedule import Example, Schedule
 
 _LOG = logging.getLogger(__name__)
 
 
 def predict_test_split(
-    network: EmoTalk, store: ClipStore, schedule: Schedule, folder: Path, *, person: str | int
-) -> None:
+    network: EmoTalk, store: ClipStore, schedule: Schedule, folder: Path, *, swapped: Path, person: str | int
+) -> pd.DataFrame:
     """Write `<clip_id>.npy`, (T, 52) float32, for each test clip spoken with its own emotion.
+
+    Where the manifest names a clip of another emotion and the true motion of both in one, also `<clip_id>.npy` in
+    the folder `swapped`, the words with the other's emotion, as long as that motion.
 
     Parameters
     ----------
     person
         Subject that the network is told: "mean" (all training subjects in equal parts), "own" (the clip's own slot,
         which is untrained for a held-out subject), or an index.
+
+    Returns
+    -------
+    DataFrame
+        For each clip its `clip_id`, its class of `EMOTIONS` (-1: none) and the one that the network hears.
 
     Raises
     ------
@@ -35,13 +48,33 @@ def predict_test_split(
     """
     examples = test_examples(schedule)
     training = schedule.training_subjects()
-    folder.mkdir(parents=True, exist_ok=True)
+    for made in (folder, swapped):
+        made.mkdir(parents=True, exist_ok=True)
+    heard = []
     for example in progress(examples, total=len(examples), what="Predicting", unit="clips"):
-        clip = store[example["audio_c1e2"]]
-        subject = _subject(person, example, training)
-        predicted = network.predict(from_int16(clip.waveform), intensity=example["intensity"], subject=subject)
-        np.save(folder / f"{clip.clip_id}.npy", predicted, allow_pickle=False)
+        clip_id = example["audio_c1e2"]
+        words = _speech(store[clip_id])
+        told = {"intensity": example["intensity"], "subject": _subject(person, example, training)}
+        num_frames = frames_to_predict(len(words))
+        track, logits = network.speak(words, words, num_frames=num_frames, **told)
+        np.save(folder / f"{clip_id}.npy", track, allow_pickle=False)
+        heard.append((clip_id, example["emotion_e2"], int(logits.argmax())))
+        if has_swap(example):
+            num_frames = len(store[example["track_c1e1"]].track)
+            track, _ = network.speak(words, _speech(store[example["audio_c2e1"]]), num_frames=num_frames, **told)
+            np.save(swapped / f"{clip_id}.npy", track, allow_pickle=False)
     _LOG.info("%d test clips predicted, subject: %s", len(examples), person)
+    return pd.DataFrame(heard, columns=["clip_id", "emotion", "heard"])
+
+
+def has_swap(example: Example) -> bool:
+    """Whether there is a clip with the same words in another emotion, and one to take that emotion from."""
+    return bool(example["kind"] == "cross" and example["track_c1e1"])
+
+
+def emotion_name(index: int) -> str:
+    """Word for a class of the network's head; "unknown" for none."""
+    return EMOTIONS[index] if index >= 0 else "unknown"
 
 
 def test_examples(schedule: Schedule) -> list[Example]:
@@ -59,6 +92,10 @@ def test_examples(schedule: Schedule) -> list[Example]:
             "'split: <corpus>: test:' in the configuration."
         )
     return [examples[clip_id] for clip_id in sorted(examples)]
+
+
+def _speech(clip: Clip) -> torch.Tensor:
+    return normalise(torch.from_numpy(from_int16(clip.waveform)))
 
 
 def _subject(person: str | int, example: Example, training: Sequence[int]) -> int | list[float]:

@@ -13,7 +13,7 @@ from emotalk.model.decoder import Decoder
 from emotalk.model.encoders import EmotionEncoder, SpeechEncoder
 from emotalk.model.inputs import NUM_LEVELS, NUM_PERSONS, Request, check_index, check_waveform
 from emotalk.model.layout import ConvFrames, Layout
-from emotalk.model.sequences import map_tensors, speech_batch
+from emotalk.model.sequences import map_tensors, normalise
 from emotalk.timing import frames_to_predict
 
 _CONTENT_DIM, _EMOTION_DIM, _LABEL_DIM = 512, 256, 32
@@ -133,7 +133,6 @@ class EmoTalk(nn.Module):
         with torch.autocast(hidden.device.type, enabled=False):
             return self.bs_map_r(hidden)
 
-    @torch.no_grad()
     def predict(
         self,
         waveform: np.ndarray,
@@ -165,26 +164,55 @@ class EmoTalk(nn.Module):
         EmoTalkError
             If a waveform is too short, not one-dimensional or not finite, or an index is out of its range.
         """
-        clips = [waveform] if emotion_from is None else [waveform, emotion_from]
-        for clip in clips:
+        donor = waveform if emotion_from is None else emotion_from
+        for clip in (waveform, donor):
             check_waveform(clip)
-        content, donor = clips[0], clips[-1]
+        content, emotion = (normalise(torch.from_numpy(clip.astype(np.float32))) for clip in (waveform, donor))
+        num_frames = frames_to_predict(len(waveform))
+        return self.speak(content, emotion, num_frames=num_frames, intensity=intensity, subject=subject)[0]
+
+    @torch.no_grad()
+    def speak(
+        self,
+        content: Tensor,
+        emotion: Tensor,
+        *,
+        num_frames: int,
+        intensity: int,
+        subject: int | Sequence[float],
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Motion and heard emotion from normalised speech, in evaluation mode.
+
+        Parameters
+        ----------
+        content : (N,) float32
+            Speech that is spoken.
+        emotion : (M,) float32
+            Speech whose emotion is worn.
+        num_frames
+            Frames to make: the speech is stretched to them evenly.
+
+        Returns
+        -------
+        track : (T, 52) float32
+        logits : (7,) float32
+            Of the emotions of `emotalk.emotions`, heard in `emotion`.
+        """
         request = Request(
             content_samples=[len(content)],
-            emotion_samples=[len(donor)],
+            emotion_samples=[len(emotion)],
             content=[0],
             emotion=[0],
-            num_frames=[frames_to_predict(len(content))],
+            num_frames=[num_frames],
             level=[check_index(intensity, NUM_LEVELS, "intensity")],
             person=[subject],
         )
         device = self.bs_map_r.weight.device
         layout = map_tensors(Layout.of(request, *self.conv_frames), lambda tensor: tensor.to(device))
-        batches = (speech_batch([torch.from_numpy(clip.astype(np.float32, copy=False))]) for clip in (content, donor))
         was_training = self.training
         self.eval()
         try:
-            tracks, _ = self(*(batch.to(device) for batch in batches), layout)
+            tracks, logits = self(content[None].to(device), emotion[None].to(device), layout)
         finally:
             self.train(was_training)
-        return tracks[0].cpu().numpy()
+        return tracks[0].cpu().numpy(), logits[0].cpu().numpy()

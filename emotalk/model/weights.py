@@ -84,6 +84,25 @@ def empty_network(path: Path, encoder: Mapping[str, Any] | None = None) -> EmoTa
     return EmoTalk.from_configs(Wav2Vec2Config(**configs["content"]), Wav2Vec2Config(**configs["emotion"]))
 
 
+def weights_in(path: Path) -> Path:
+    """A weights file or card as it is; of a folder the one that it holds, a card before others.
+
+    Raises
+    ------
+    WeightsError
+        If a folder holds none, or several and no card.
+    """
+    if not path.is_dir():
+        return path
+    for suffix in (".json", ".safetensors", ".pth"):
+        found = sorted(path.glob(f"*{suffix}"))
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise WeightsError(f"{path} holds {len(found)} {suffix} files; name one of them.")
+    raise WeightsError(f"{path} holds no weights. Train first, or name a .pth, a .safetensors or a card (.json).")
+
+
 def weights_file(path: Path) -> Path:
     """File that holds the tensors: of a card, the one beside it."""
     return path.with_suffix(".safetensors") if path.suffix == ".json" else path

@@ -69,6 +69,7 @@ def _card(content: dict[str, Any], recipe: dict[str, Any]) -> dict[str, Any]:
         "epochs": content["epoch"],
         "is_average": content["average"] is not None,
         "losses": {row["split"]: {name: value for name, value in row.items() if name != "split"} for row in last},
+        "training_subjects": content.get("subjects"),
         "recipe": recipe,
         "run": content["identity"],
         "encoders": content["encoders"],

@@ -91,13 +91,14 @@ def train(
             cache = Path(clips[0]).parent / "features"
             features = cached_features(network, store, cache) if settings.cache_features else None
         make = BatchMaker(store, aligned, network.conv_frames, settings.velocity_on, features)
-        trainer = Trainer(network, make, settings, schedule.training_subjects(), precision, processes=processes)
+        subjects = schedule.training_subjects()
+        trainer = Trainer(network, make, settings, subjects, precision, processes=processes)
         _LOG.info("Run %s: %s", run_name, trainer.describe())
         with checkpoints.locked() if processes.is_main else nullcontext():
             checkpoint = _checkpoint(checkpoints, identity, settings, processes)
             tensorboard = folder / "tensorboard" / run_name if processes.is_main else None
             history = History(checkpoint["history"] if checkpoint else [], tensorboard)
-            facts = {"identity": identity, "resolved_encoders": resolved}
+            facts = {"identity": identity, "resolved_encoders": resolved, "subjects": subjects}
             run = Run(trainer, schedule, checkpoints, settings, facts, history=history, processes=processes)
             if checkpoint:
                 run.continue_from(checkpoint)

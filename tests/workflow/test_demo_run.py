@@ -149,8 +149,8 @@ def test_the_card_tells_the_recipe_and_the_data(finished_folder):
 def test_the_page_loads_nothing_from_anywhere(finished_folder):
     page = (finished_folder / "results/report/index.html").read_text()
     assert not re.search(r"""(src|href)\s*=\s*["']?(https?:)?//""", page)
-    assert "<script" not in page
-    assert page.count("<svg") == 8
+    assert page.count("<svg xmlns") == 9
+    assert (finished_folder / "results/report/index.html").stat().st_size < 5e6
 
 
 def test_every_stage_leaves_a_log(finished_folder):

@@ -36,6 +36,12 @@ def initial_weights_listing(wildcards) -> str:
     return file_listing(*(f"{stem}{suffix}" for suffix in (".pth", ".safetensors", ".json"))) if stem else ""
 
 
+def basis_listing(wildcards) -> str:
+    """Digest of the files of a blendshape basis, if one is given."""
+    basis = config["evaluate"]["basis"]
+    return file_listing(basis) if basis else ""
+
+
 def shard_files(folder: str, suffix: str, shard: int) -> list[str]:
     """Files of a shard, one for each corpus."""
     return [f"{RESULTS}/{folder}/{shard_name(corpus, shard, SHARDS)}.{suffix}" for corpus in CORPORA]
@@ -56,6 +62,25 @@ def recordings_folder(wildcards, input) -> str:
     return input.demo if IS_DEMO else DATA
 
 
+def audio_listing(wildcards) -> str:
+    """Digest of the recordings to speak; asking for `predict` without naming any ends here."""
+    if config["predict"]["audio"] is None:
+        sys.exit("Error: predict.audio names no folder. Give one: --config 'predict={audio: my-recordings}'.")
+    paths = [config["predict"][name] for name in ("audio", "emotion_from") if config["predict"][name]]
+    return file_listing(*paths, suffixes=AUDIO_SUFFIXES)
+
+
+def weights_listing(wildcards) -> str:
+    """Digest of the weights to speak with, if others than those of this run are named."""
+    weights = config["predict"]["weights"]
+    return file_listing(weights) if weights else ""
+
+
+def evaluation_folder(wildcards) -> str:
+    """Folder of the table of metrics and of what it was made from."""
+    return f"{RESULTS}/evaluation"
+
+
 def training_folder(wildcards, output) -> str:
     """Folder of the run, for files that are no outputs: resumable checkpoints must survive a failed job."""
     return os.path.dirname(output.checkpoint)
@@ -69,7 +94,7 @@ CORPORA = config["corpora"]
 IS_DEMO = config["data"] == "demo"
 DATA = f"{RESULTS}/demo_corpus" if IS_DEMO else config["data"]
 EARLIER = f"{RESULTS}/earlier"
-TEMPLATES = [f"emotalk/evaluation/{page}.html.j2" for page in ("report", "data_page", "style")]
+TEMPLATES = sorted(entry.path for entry in os.scandir("emotalk/evaluation/templates"))
 SHARDS = config["shards"]
 PARTS = [f"{RESULTS}/recordings/{shard_name('part', shard, SHARDS)}.parquet" for shard in range(SHARDS)]
 TRACKS = [path for shard in range(SHARDS) for path in shard_files("tracks", "parquet", shard)]

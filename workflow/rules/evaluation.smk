@@ -6,11 +6,14 @@ rule evaluate:
         manifest=rules.pair.output.manifest,
     output:
         predictions=directory(f"{RESULTS}/predictions"),
+        swapped=directory(f"{RESULTS}/evaluation/swapped"),
         metrics=report(
             f"{RESULTS}/evaluation/metrics.csv",
             caption="../report/metrics.rst",
             category="Evaluation",
         ),
+        by_clip=f"{RESULTS}/evaluation/clips.parquet",
+        channels=f"{RESULTS}/evaluation/channels.csv",
     log:
         f"{LOGS}/evaluate.log",
     threads: 8
@@ -21,6 +24,9 @@ rule evaluate:
     params:
         code=code_digest("emotalk.evaluation.evaluate", "emotalk.training.device"),
         person=config["evaluate"]["person"],
+        basis=config["evaluate"]["basis"],
+        basis_listing=basis_listing,
+        mm_per_unit=config["evaluate"]["mm_per_unit"],
         bootstrap_draws=config["evaluate"]["bootstrap_draws"],
         seed=config["seed"],
     message:
@@ -56,7 +62,11 @@ rule data_page:
         manifest=rules.pair.output.manifest,
         templates=TEMPLATES,
     output:
-        page=f"{RESULTS}/report/data.html",
+        page=report(
+            f"{RESULTS}/report/data.html",
+            caption="../report/data.rst",
+            category="Data",
+        ),
     log:
         f"{LOGS}/data_page.log",
     resources:
@@ -75,11 +85,17 @@ rule report:
     input:
         data_page=rules.data_page.output.page,
         losses=rules.train.output.metrics,
-        metrics=rules.evaluate.output.metrics,
+        evaluation=rules.evaluate.output,
+        clips=CLIPS,
+        manifest=rules.pair.output.manifest,
         card=rules.extract.output.card,
         templates=TEMPLATES,
     output:
-        page=f"{RESULTS}/report/index.html",
+        page=report(
+            f"{RESULTS}/report/index.html",
+            caption="../report/page.rst",
+            category="Faces",
+        ),
         losses=report(
             f"{RESULTS}/report/losses.svg",
             caption="../report/losses.rst",
@@ -90,6 +106,11 @@ rule report:
             caption="../report/errors.rst",
             category="Evaluation",
         ),
+        channels=report(
+            f"{RESULTS}/report/channels.svg",
+            caption="../report/channels.rst",
+            category="Evaluation",
+        ),
     log:
         f"{LOGS}/report.log",
     resources:
@@ -97,7 +118,33 @@ rule report:
         runtime=30,
     params:
         code=code_digest("emotalk.evaluation.report"),
+        evaluation=evaluation_folder,
+        predictions=rules.evaluate.output.predictions,
     message:
         "Writing the page {output.page}"
     script:
         "../scripts/report.py"
+
+
+rule predict:
+    input:
+        weights=[] if config["predict"]["weights"] else rules.extract.output,
+    output:
+        motion=directory(f"{RESULTS}/predicted"),
+    log:
+        f"{LOGS}/predict.log",
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=8000,
+        runtime=240,
+    params:
+        code=code_digest("emotalk.inference.predict", "emotalk.training.device"),
+        audio=audio_listing,
+        weights=weights_listing,
+        run_weights=rules.extract.output.card,
+        predict=canonical(config["predict"]),
+    message:
+        "Speaking the recordings of predict.audio"
+    script:
+        "../scripts/predict.py"

@@ -4,12 +4,15 @@ from emotalk.evaluation.report import write_report
 from emotalk.logs import job_log
 
 with job_log(snakemake.log[0]):
+    output = snakemake.output
     write_report(
-        snakemake.output.page,
+        output.page,
         data_page=snakemake.input.data_page,
         losses=snakemake.input.losses,
-        metrics=snakemake.input.metrics,
+        evaluation=snakemake.params.evaluation,
+        predictions=snakemake.params.predictions,
+        clips=snakemake.input.clips,
+        manifest=snakemake.input.manifest,
         card=snakemake.input.card,
-        losses_figure_path=snakemake.output.losses,
-        errors_figure_path=snakemake.output.errors,
+        figures={"losses": output.losses, "errors": output.errors, "channels": output.channels},
     )

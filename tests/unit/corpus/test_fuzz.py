@@ -20,7 +20,7 @@ from emotalk.corpus.audio import inspect_audio, read_samples
 from emotalk.corpus.faults import Fault
 from emotalk.corpus.sources import TrackFormat
 from emotalk.corpus.tracks import inspect_track, read_track
-from tests.unit.test_livelink import capture, waves
+from tests.unit.formats.test_livelink import capture, waves
 
 CASES = int(os.environ.get("EMOTALK_FUZZ", "10000"))
 ANY = settings(

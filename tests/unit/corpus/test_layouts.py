@@ -10,8 +10,9 @@ import soundfile
 
 from emotalk.blendshapes import CHANNELS
 from emotalk.corpus.sources import TrackFormat
-from emotalk.corpus.tracks import read_track, resample
+from emotalk.corpus.tracks import read_track
 from emotalk.errors import CorpusError
+from emotalk.resampling import resample
 
 STEM = "01-01-03-01-01-01-01"
 RNG = np.random.default_rng(0)
@@ -162,7 +163,7 @@ def test_mediapipes_order_is_suspected_where_it_is_not_told(index, data):
 def test_motion_of_another_rate_is_resampled_without_a_shift(fps):
     seconds, frames = np.arange(10 * fps) / fps, np.arange(300) / 30
     slow = np.sin(2 * np.pi * 2.0 * seconds)[:, None].repeat(52, axis=1).astype(np.float32)
-    track = resample(slow, fps)
+    track = resample(slow, fps, 30)
     assert track.shape == (300, 52)
     np.testing.assert_allclose(track[20:-20, 0], np.sin(2 * np.pi * 2.0 * frames)[20:-20], atol=0.01)
 
@@ -170,7 +171,7 @@ def test_motion_of_another_rate_is_resampled_without_a_shift(fps):
 def test_what_is_too_fast_for_30_frames_does_not_fold_back():
     """25 Hz would show as 5 Hz if every second frame of 60 were taken."""
     fast = np.sin(2 * np.pi * 25 * np.arange(600) / 60)[:, None].repeat(52, axis=1).astype(np.float32)
-    assert np.abs(resample(fast, 60)[20:-20]).max() < 0.02
+    assert np.abs(resample(fast, 60, 30)[20:-20]).max() < 0.02
     assert np.abs(fast[::2][20:-20]).max() > 0.8
 
 

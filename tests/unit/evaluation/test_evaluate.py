@@ -6,12 +6,15 @@ import pytest
 import torch
 from transformers import Wav2Vec2Config
 
+from emotalk.blendshapes import channel_indices
 from emotalk.corpus.clip_files import ClipWriter
 from emotalk.corpus.clips import ClipStore
 from emotalk.corpus.manifest import MANIFEST
 from emotalk.errors import EvaluationError
+from emotalk.evaluation.baselines import NearestClip, mean_face, stretched
 from emotalk.evaluation.check import check_improvement, mouth_improvement
-from emotalk.evaluation.evaluate import evaluate, mean_face
+from emotalk.evaluation.errors_by_clip import Swap, _moved
+from emotalk.evaluation.evaluate import evaluate
 from emotalk.model import EmoTalk
 from emotalk.model.card import write_card
 from emotalk.model.weights import save_weights
@@ -48,13 +51,15 @@ def manifest(tmp_path):
 def scored(clips, manifest, tmp_path):
     """Score a network that always shows a face of 0.5."""
 
-    def run(**changes):
+    def run(clips=clips, manifest=manifest, **changes):
         network = EmoTalk.from_configs(Wav2Vec2Config(**TINY), Wav2Vec2Config(**TINY))
         torch.nn.init.constant_(network.bs_map_r.bias, 0.5)
         save_weights(network, tmp_path, "emotalk")
         write_card(tmp_path / "emotalk.json", {"encoders": {"content": TINY, "emotion": TINY}})
-        out = dict(predictions=tmp_path / "predictions", metrics=tmp_path / "metrics.csv")
+        out = dict(predictions=tmp_path / "predictions", swapped=tmp_path / "swapped", metrics=tmp_path / "metrics.csv")
+        out |= dict(by_clip=tmp_path / "clips.parquet", channels=tmp_path / "channels.csv")
         settings = dict(person="mean", bootstrap_draws=100, seed=1, device=torch.device("cpu"))
+        settings |= dict(basis=None, mm_per_unit=1)
         evaluate(tmp_path / "emotalk.json", clips, manifest, **out, **(settings | changes))
         return pd.read_csv(tmp_path / "metrics.csv")
 
@@ -68,11 +73,28 @@ def test_the_mean_face_weighs_every_training_frame_alike(clips, manifest):
 def test_the_table_has_the_errors_of_the_model_beside_both_baselines(scored):
     table = scored()
     assert list(table.columns) == ["metric", "region", "predictor", "value", "low", "high", "unit"]
-    assert set(table["region"]) == {"all", "mouth", "brows", "eyes"}
+    assert set(table["region"]) == {"all", "mouth", "jaw", "brows", "eyes", "cheeks", "upper"}
     mae = table[(table["metric"] == "mae") & (table["region"] == "mouth")].set_index("predictor")
-    assert mae["value"].to_dict() == pytest.approx({"model": 0.1, "mean_face": 0.2, "still_face": 0.5}, abs=1e-6)
+    expected = {"model": 0.1, "mean_face": 0.2, "still_face": 0.5, "nearest_clip": (0.2 + 0.4) / 2}
+    assert mae["value"].to_dict() == pytest.approx(expected, abs=1e-6)
     assert mae.loc["still_face", ["low", "high"]].tolist() == pytest.approx([0.4, 0.6])
     assert (table.loc[table["metric"] == "velocity_error", "value"].abs() < 1e-6).all()
+
+
+def test_the_values_of_every_clip_are_kept_with_the_subject_that_was_told(scored, tmp_path):
+    table = scored()
+    clips = pd.read_parquet(tmp_path / "clips.parquet")
+    means = clips.groupby(["metric", "region", "predictor"])["value"].mean()
+    for row in table.to_dict("records"):
+        assert means[row["metric"], row["region"], row["predictor"]] == pytest.approx(row["value"])
+    assert set(clips["person"]) == {"mean"}
+    assert pd.read_csv(tmp_path / "channels.csv").shape == (52, 3)
+
+
+def test_a_track_is_stretched_linearly():
+    track = np.array([[0.0], [1.0], [4.0]], np.float32)
+    np.testing.assert_allclose(stretched(track, 5)[:, 0], [0, 0.5, 1, 2.5, 4])
+    np.testing.assert_allclose(stretched(track, 3), track)
 
 
 def test_predictions_are_written_by_clip_with_every_frame(scored, tmp_path):
@@ -83,7 +105,8 @@ def test_predictions_are_written_by_clip_with_every_frame(scored, tmp_path):
 
 @pytest.mark.parametrize("person", ["mean", "own", 3])
 def test_the_subject_may_be_the_mean_the_own_slot_or_an_index(scored, person):
-    assert len(scored(person=person)) == 24
+    mae = scored(person=person).query("metric == 'mae' and predictor == 'model'")
+    assert mae["value"].tolist() == pytest.approx([0.1] * 7, abs=1e-6)
 
 
 def test_an_empty_test_split_is_one_clear_error(scored, manifest):
@@ -111,3 +134,59 @@ def test_a_model_that_falls_short_is_refused_with_both_numbers(tmp_path, model, 
     else:
         with pytest.raises(EvaluationError, match=r"lies 15\.0% below .* asks for 20\.0%"):
             check_improvement(tmp_path / "m.csv", tmp_path / "check.txt", required=required)
+
+
+@pytest.fixture
+def acted(tmp_path):
+    """Two training and two test clips of two sentences; the test's have unlike emotions, and there is a third."""
+    rows = [
+        ("train_a", "dogs", "happy", 1, 20, 0.2),
+        ("train_b", "kids", "sad", 2, 30, 0.5),
+        ("train_c", "dogs", "sad", 1, 21, 0.1),
+        ("dogs_sad", "dogs", "sad", 1, 24, 0.4),
+        ("kids_happy", "kids", "happy", 1, 30, 0.6),
+        ("dogs_happy", "dogs", "happy", 1, 26, 0.8),
+    ]
+    with ClipWriter(tmp_path / "acted.arrow") as writer:
+        for name, statement, emotion, intensity, frames, value in rows:
+            labels = dict(clip_id=name, corpus="C", recording_id=name, start_frame=0, stop_frame=frames, is_whole=True)
+            labels |= dict(subject="1", statement=statement, emotion=emotion, intensity=intensity, repetition=1)
+            writer.write(labels, np.zeros(frames * 1600 // 3, np.int16), np.full((frames, 52), value, np.float32))
+    common = dict(intensity=0, num_frames=10, position=0, subject=0)
+    table = [
+        dict(split="train", epoch=1, kind="self", audio_c1e2=name, emotion_e1=-1, emotion_e2=-1, **common)
+        for name in ("train_a", "train_b", "train_c")
+    ]
+    cross = dict(audio_c1e2="dogs_sad", audio_c2e1="kids_happy", track_c1e1="dogs_happy", emotion_e1=3, emotion_e2=5)
+    table.append(dict(split="test", epoch=0, kind="cross", **cross, **common))
+    pq.write_table(pa.Table.from_pylist(table, schema=MANIFEST), tmp_path / "acted.parquet")
+    return [tmp_path / "acted.arrow"], tmp_path / "acted.parquet"
+
+
+def test_the_nearest_clip_says_the_same_then_feels_the_same(acted):
+    nearest = NearestClip(ClipStore(acted[0]), Schedule(acted[1]))
+    assert nearest("dogs_sad", 7).shape == (7, 52)
+    for clip_id, face in (("dogs_sad", 0.1), ("dogs_happy", 0.2), ("kids_happy", 0.5)):
+        np.testing.assert_allclose(nearest(clip_id, 5), face, atol=1e-6)
+
+
+def test_a_swap_is_scored_against_the_clip_that_has_the_words_and_the_other_emotion(acted, scored, tmp_path):
+    rows = scored(clips=acted[0], manifest=acted[1]).set_index(["metric", "region", "predictor"])["value"]
+    # The network shows 0.5 whatever it hears; dogs_happy shows 0.8, training on average (20*.2 + 30*.5 + 21*.1) / 71.
+    assert rows["cross_mae", "mouth", "model"] == pytest.approx(0.3, abs=1e-6)
+    assert rows["cross_mae", "mouth", "own_emotion"] == pytest.approx(0.3, abs=1e-6)
+    assert rows["cross_mae", "mouth", "mean_face"] == pytest.approx(0.8 - 21.1 / 71, abs=1e-6)
+    assert rows["emotion_shift", "upper", "model"] == pytest.approx(0, abs=1e-6)
+    assert rows["emotion_accuracy", "all", "most_frequent"] == 1
+    assert np.load(tmp_path / "swapped/dogs_sad.npy").shape == (26, 52)
+
+
+def test_a_swap_that_goes_half_the_way_is_told_so():
+    face, way = np.linspace(0, 1, 52), np.zeros(52)
+    way[channel_indices(["browInnerUp"])] = 0.4
+    swing = 0.1 * np.sin(np.arange(20))[:, None] * np.ones(52)
+    true = np.zeros((20, 52))
+    swap = Swap(own=face + swing, swapped=face + way / 2 + swing, true=true, wanted=true + way)
+    rows = {(row.metric, row.region): row.value for row in _moved("clip", swap)}
+    assert rows["emotion_shift", "upper"] == pytest.approx(0.5)
+    assert rows["motion_kept", "mouth"] == pytest.approx(1)

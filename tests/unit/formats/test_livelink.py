@@ -7,7 +7,7 @@ from emotalk.blendshapes import CHANNELS
 from emotalk.corpus.faults import Fault
 from emotalk.corpus.sources import TrackFormat
 from emotalk.corpus.tracks import read_track
-from emotalk.livelink import read_capture
+from emotalk.formats.livelink import read_capture
 from tests.conftest import SHARED
 
 HEAD = ["HeadYaw", "HeadPitch", "HeadRoll", "LeftEyeYaw", "LeftEyePitch", "LeftEyeRoll", "RightEyeYaw"]
@@ -38,7 +38,8 @@ def waves(count, rate=60):
 
 def test_columns_are_mapped_by_name_and_timecodes_become_seconds(tmp_path):
     values = waves(300)
-    seconds, read = read_capture(capture(tmp_path / "a.csv", values))
+    motion = read_capture(capture(tmp_path / "a.csv", values))
+    seconds, read = motion.seconds, motion.values
     np.testing.assert_allclose(read, values, atol=1e-6)
     np.testing.assert_allclose(seconds, np.arange(300) / 60, atol=1e-9)
 
@@ -51,7 +52,7 @@ def test_the_frame_rate_is_read_from_the_timecodes_and_becomes_30(tmp_path, rate
 
 
 def test_a_capture_over_midnight_goes_on(tmp_path):
-    seconds, _ = read_capture(capture(tmp_path / "a.csv", waves(300), start=86_398))
+    seconds = read_capture(capture(tmp_path / "a.csv", waves(300), start=86_398)).seconds
     assert np.diff(seconds) == pytest.approx(1 / 60)
 
 

@@ -1,0 +1,64 @@
+"""The command `emotalk`: speech to motion, motion to other programs, motion to a page to look at."""
+
+import argparse
+import importlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from emotalk import __version__
+from emotalk.logs import job_log
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command that was typed."""
+    given = _parser().parse_args(arguments)
+    with job_log(None):
+        # Only what a command needs is imported: torch alone takes seconds.
+        _command(given.command)(given)
+
+
+def _command(name: str) -> Callable[[argparse.Namespace], None]:
+    return getattr(importlib.import_module("emotalk.commands"), name)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="emotalk", description="Speech to 52 ARKit blendshape coefficients.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_predict(commands.add_parser("predict", help="speak recordings with trained weights"))
+    _add_convert(commands.add_parser("convert", help="bring motion from one format into another"))
+    _add_preview(commands.add_parser("preview", help="make a page with a face that shows motion"))
+    return parser
+
+
+def _add_predict(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Speak recordings of any length: <out>/<name>.npy, (frames, 52) at 30 fps, for each."
+    parser.add_argument("audio", nargs="+", type=Path, help="recordings, wav or flac")
+    parser.add_argument("--weights", type=Path, default=Path("results/weights"), help="file, card or folder of weights")
+    parser.add_argument("--out", type=Path, default=Path(), help="folder for the motion")
+    parser.add_argument("--emotion-from", type=Path, metavar="AUDIO", help="wear the emotion of this recording")
+    parser.add_argument("--intensity", choices=("normal", "strong"), default="normal")
+    parser.add_argument("--subject", default="mean", help="0 to 23, or mean of those that were trained (default)")
+    parser.add_argument("--smooth", action="store_true", help="Savitzky-Golay (5, 2), as the released demo")
+    parser.add_argument("--blinks", type=int, metavar="SEED", help="replace the lids by made-up blinks")
+    kinds = ("npy", "livelink", "arkit-csv", "json", "glb")
+    parser.add_argument("--format", nargs="+", choices=kinds, default=["npy"], metavar="KIND", help=", ".join(kinds))
+    parser.add_argument("--window", type=float, default=30.0, metavar="SECONDS", help="longest part seen at once")
+    parser.add_argument("--device", choices=("auto", "cpu"), default="auto", help="auto: a GPU where there is one")
+
+
+def _add_convert(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Formats by name: .npy, .csv (Live Link Face), .arkit.csv, .json, .glb."
+    parser.add_argument("source", type=Path)
+    parser.add_argument("target", type=Path)
+    parser.add_argument("--fps", type=int, help="frames a second of the target; by default the source's own times")
+    parser.add_argument("--npy-fps", type=int, default=30, help="frames a second of an npy source")
+    parser.add_argument("--channels", choices=("arkit", "mediapipe"), default="arkit", help="columns of an npy source")
+    parser.add_argument("--head", type=Path, metavar="GLB", help="head with ARKit morph targets for a .glb target")
+
+
+def _add_preview(parser: argparse.ArgumentParser) -> None:
+    parser.description = "One self-contained page with a drawn face, its curves, and the speech if it is given."
+    parser.add_argument("motion", type=Path, help="npy, Live Link csv, json or glb")
+    parser.add_argument("audio", type=Path, nargs="?", help="speech to play with it")
+    parser.add_argument("-o", "--out", type=Path, default=Path("preview.html"))

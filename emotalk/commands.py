@@ -1,0 +1,53 @@
+"""What the command `emotalk` does, by the names of its subcommands."""
+
+import argparse
+import logging
+from pathlib import Path
+
+_LOG = logging.getLogger(__name__)
+
+
+def predict(given: argparse.Namespace) -> None:
+    """Speak recordings."""
+    from emotalk.inference.predict import Speaking, predict_files, subject_of
+    from emotalk.model.weights import load_weights, weights_in
+    from emotalk.training.device import choose_device, usable_cores
+
+    weights = weights_in(given.weights)
+    device = choose_device(int(given.device == "auto"), usable_cores())
+    speaking = Speaking(
+        intensity=given.intensity,
+        subject=subject_of(given.subject, weights),
+        emotion_from=given.emotion_from,
+        smooth=given.smooth,
+        blink_seed=given.blinks,
+        formats=given.format,
+        window_s=given.window,
+    )
+    predict_files(load_weights(weights, device), given.audio, given.out, speaking)
+
+
+def convert(given: argparse.Namespace) -> None:
+    """Bring motion into another format."""
+    from emotalk.formats.files import kind_of, read_motion, write_motion
+
+    kind = kind_of(given.target)
+    motion = read_motion(given.source, channels=given.channels, rate=given.npy_fps)
+    if given.fps:
+        motion = motion.at(given.fps)
+    unseen = int((~motion.is_seen).sum())
+    if unseen:
+        _LOG.warning("%s shows no face in %d of %d rows.", given.source, unseen, len(motion.seconds))
+    write_motion(given.target, motion, kind, head=given.head)
+    shown = (given.target, len(motion.seconds), motion.seconds[-1], motion.rate)
+    _LOG.info("%s: %d frames, %.2f s, %d a second", *shown)
+
+
+def preview(given: argparse.Namespace) -> None:
+    """Make a page with a face."""
+    from emotalk.evaluation.preview import write_preview
+    from emotalk.formats.files import read_motion
+    from emotalk.timing import FPS
+
+    motion = read_motion(given.motion).at(FPS)
+    write_preview(given.out, motion.values, title=Path(given.motion).name, audio=given.audio)

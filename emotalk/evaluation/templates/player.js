@@ -1,0 +1,162 @@
+// Faces that speak: one clip at a time, its tracks side by side in step with the audio, and a curve a channel below.
+"use strict";
+
+(() => {
+  const root = document.getElementById("player");
+  const { fps, channels, clips } = JSON.parse(document.getElementById("player-data").textContent);
+  const find = (name) => root.querySelector(`[data-${name}]`);
+  const [choice, play, scrubber, speed, clock, faces, curves, told, audio] =
+    ["choice", "play", "scrubber", "speed", "clock", "faces", "curves", "told", "audio"].map(find);
+  let clip, tracks, canvases, plots, highlighted = null, time = 0, playing = false, last = 0;
+
+  const decode = ({ name, data, scale }) => {
+    const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+    const values = new Int16Array(bytes.buffer);
+    return { name, scale, values, count: values.length / channels.length };
+  };
+  const value = (track, frame, channel) => track.values[frame * channels.length + channel] / track.scale;
+  // Tracks of one clip may differ in length by a few frames, or be stretched: all last as long as the clip.
+  const at = (track, channel) => {
+    const place = Math.min(1, time / clip.seconds) * (track.count - 1), low = Math.floor(place);
+    const high = Math.min(low + 1, track.count - 1), part = place - low;
+    return value(track, low, channel) * (1 - part) + value(track, high, channel) * part;
+  };
+
+  function choose(number) {
+    pause();
+    clip = clips[number];
+    choice.value = number;
+    tracks = clip.tracks.map(decode);
+    scrubber.max = clip.seconds;
+    scrubber.step = 1 / fps;
+    if (clip.audio) audio.src = clip.audio; else audio.removeAttribute("src");
+    faces.replaceChildren(...tracks.map((track, index) => {
+      const figure = document.createElement("figure"), canvas = document.createElement("canvas");
+      const caption = document.createElement("figcaption");
+      canvas.setAttribute("role", "img");
+      canvas.setAttribute("aria-label", `face: ${track.name}`);
+      caption.textContent = track.name;
+      caption.className = `track${index}`;
+      figure.className = "face";
+      figure.append(canvas, caption);
+      return figure;
+    }));
+    canvases = [...faces.querySelectorAll("canvas")];
+    drawCurves();
+    seek(0);
+  }
+
+  function drawCurves() {
+    plots = channels.map((name, channel) => {
+      const cell = document.createElement("div");
+      const most = Math.max(0.2, ...tracks.map((track) => peak(track, channel)));
+      const lines = tracks.map((track, index) => {
+        const points = Array.from({ length: track.count }, (_, frame) =>
+          `${(100 * frame / Math.max(1, track.count - 1)).toFixed(2)},${(30 - 28 * value(track, frame, channel) / most).toFixed(2)}`);
+        return `<polyline class="track${index}" points="${points.join(" ")}"/>`;
+      });
+      cell.className = "curve";
+      cell.innerHTML = `<span>${name}</span><svg viewBox="0 0 100 32" preserveAspectRatio="none" aria-hidden="true">`
+        + `<line class="zero" x1="0" y1="30" x2="100" y2="30"/>${lines.join("")}</svg><i></i>`;
+      cell.addEventListener("pointerenter", () => highlight(channel));
+      cell.addEventListener("pointerleave", () => highlight(null));
+      cell.addEventListener("pointerdown", (event) => {
+        const box = cell.getBoundingClientRect();
+        seek(clip.seconds * (event.clientX - box.left) / box.width);
+      });
+      return cell;
+    });
+    curves.replaceChildren(...plots);
+  }
+
+  function peak(track, channel) {
+    let most = 0;
+    for (let frame = 0; frame < track.count; frame++) most = Math.max(most, value(track, frame, channel));
+    return most;
+  }
+
+  function highlight(channel) {
+    if (highlighted !== null) plots[highlighted]?.classList.remove("highlighted");
+    highlighted = channel;
+    if (channel !== null) plots[channel].classList.add("highlighted");
+    show();
+  }
+
+  function show() {
+    tracks.forEach((track, index) => {
+      const weights = {};
+      channels.forEach((name, channel) => { weights[name] = at(track, channel); });
+      drawFace(canvases[index], weights);
+    });
+    const part = Math.min(1, time / clip.seconds);
+    for (const cell of plots) cell.lastElementChild.style.left = `${100 * part}%`;
+    scrubber.value = time;
+    clock.textContent = `${time.toFixed(2)} s of ${clip.seconds.toFixed(2)} s · frame ${Math.floor(time * fps + 1e-6)}`;
+    told.textContent = highlighted === null
+      ? clip.note
+      : `${channels[highlighted]}: ${tracks.map((track) => `${track.name} ${at(track, highlighted).toFixed(3)}`).join(", ")}`;
+  }
+
+  function seek(seconds) {
+    time = Math.min(clip.seconds, Math.max(0, seconds));
+    if (clip.audio) audio.currentTime = time;
+    show();
+  }
+
+  function pause() {
+    playing = false;
+    audio.pause();
+    play.textContent = "Play";
+    play.setAttribute("aria-pressed", "false");
+  }
+
+  function start() {
+    if (time >= clip.seconds - 0.5 / fps) seek(0);
+    playing = true;
+    last = performance.now();
+    play.textContent = "Pause";
+    play.setAttribute("aria-pressed", "true");
+    if (clip.audio) {
+      audio.playbackRate = Number(speed.value);
+      audio.play().catch(pause);
+    }
+    requestAnimationFrame(tick);
+  }
+
+  function tick(now) {
+    if (!playing) return;
+    // The audio is the clock; without it, or before it has begun, the screen's is.
+    const running = clip.audio && !audio.paused && audio.currentTime > 0;
+    time = running ? audio.currentTime : time + Number(speed.value) * (now - last) / 1000;
+    last = now;
+    if (time >= clip.seconds || audio.ended) {
+      time = clip.seconds;
+      pause();
+    }
+    show();
+    requestAnimationFrame(tick);
+  }
+
+  clips.forEach(({ label }, number) => choice.append(new Option(label, number)));
+  choice.addEventListener("change", () => choose(Number(choice.value)));
+  play.addEventListener("click", () => (playing ? pause() : start()));
+  scrubber.addEventListener("input", () => seek(Number(scrubber.value)));
+  speed.addEventListener("change", () => { audio.playbackRate = Number(speed.value); });
+  root.addEventListener("keydown", (event) => {
+    const frame = 1 / fps, number = Number(choice.value);
+    const actions = {
+      " ": () => (playing ? pause() : start()),
+      ArrowLeft: () => { pause(); seek(time - frame); },
+      ArrowRight: () => { pause(); seek(time + frame); },
+      Home: () => seek(0),
+      End: () => seek(clip.seconds),
+      PageUp: () => choose((number + clips.length - 1) % clips.length),
+      PageDown: () => choose((number + 1) % clips.length),
+    };
+    if (!(event.key in actions) || event.target.tagName === "SELECT") return;
+    event.preventDefault();
+    actions[event.key]();
+  });
+  window.addEventListener("resize", () => clip && show());
+  choose(0);
+})();

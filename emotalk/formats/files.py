@@ -1,0 +1,90 @@
+"""Files of motion by their kind."""
+
+from pathlib import Path
+
+import numpy as np
+
+from emotalk.corpus.faults import Fault
+from emotalk.corpus.sources import TrackFormat
+from emotalk.corpus.tracks import read_track
+from emotalk.errors import FormatError
+from emotalk.formats import arkit, glb, livelink
+from emotalk.formats.motion import Motion
+from emotalk.timing import FPS
+
+SUFFIXES = {"npy": ".npy", "livelink": ".csv", "arkit-csv": ".arkit.csv", "json": ".json", "glb": ".glb"}
+"""What can be written, and how the names of such files end."""
+
+
+def kind_of(path: str | Path) -> str:
+    """Kind of motion that a file is named for.
+
+    Raises
+    ------
+    FormatError
+        If it is none.
+    """
+    name = Path(path).name.lower()
+    fitting = [kind for kind, suffix in SUFFIXES.items() if name.endswith(suffix)]
+    if not fitting:
+        known = ", ".join(SUFFIXES.values())
+        raise FormatError(f"{path} has an unknown kind of motion; names must end in one of {known}.")
+    return max(fitting, key=lambda kind: len(SUFFIXES[kind]))
+
+
+def read_motion(path: str | Path, *, channels: str = "arkit", rate: int = FPS) -> Motion:
+    """Read motion of any kind.
+
+    Parameters
+    ----------
+    channels, rate
+        Order of the columns ("arkit" or "mediapipe") and frames a second of an npy file, which does not tell them.
+
+    Raises
+    ------
+    FormatError
+        If it cannot be read.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FormatError(f"There is no file {path}.")
+    try:
+        if path.suffix.lower() == ".npy":
+            track, _ = read_track(path, TrackFormat(channels, FPS))
+            motion = Motion.of_track(track, rate)
+        elif path.suffix.lower() == ".csv":
+            motion = livelink.read_capture(path) if _begins_with_timecode(path) else arkit.read_table(path)
+        else:
+            motion = {"json": arkit.read_json, "glb": glb.read_glb}[kind_of(path)](path)
+    except (Fault, FormatError, ValueError, OSError) as error:
+        raise FormatError(f"{path} cannot be read: {str(error).rstrip('.')}.") from None
+    if not motion.is_seen.any():
+        raise FormatError(f"{path} shows no face.")
+    return motion
+
+
+def write_motion(path: str | Path, motion: Motion, kind: str, *, head: str | Path | None = None) -> None:
+    """Write motion of a kind.
+
+    Engines get coefficients clamped to 0 and 1 and without gaps (but for Live Link captures, which have rows without a
+    face); an npy track is at 30 fps and as it is.
+
+    Parameters
+    ----------
+    head
+        A GLB file to animate; see `emotalk.formats.glb.write_glb`.
+    """
+    if kind == "npy":
+        np.save(path, motion.at(FPS).values, allow_pickle=False)
+    elif kind == "livelink":
+        livelink.write_capture(path, motion.clamped())
+    elif kind == "glb":
+        glb.write_glb(path, motion.bridged().clamped(), head)
+    else:
+        write = arkit.write_json if kind == "json" else arkit.write_table
+        write(path, motion.bridged().clamped())
+
+
+def _begins_with_timecode(path: Path) -> bool:
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.readline(200).strip().lower().startswith("timecode")

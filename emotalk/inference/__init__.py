@@ -1,0 +1,1 @@
+"""Using a trained network: speech of any length becomes motion."""

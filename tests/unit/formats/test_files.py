@@ -1,0 +1,161 @@
+"""Motion in other programs' formats: there and back, by name, clamped on export only."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from emotalk.blendshapes import CHANNELS, NUM_CHANNELS
+from emotalk.errors import FormatError
+from emotalk.formats import glb
+from emotalk.formats.files import SUFFIXES, kind_of, read_motion, write_motion
+from emotalk.formats.livelink import ORDER, read_capture
+from emotalk.formats.motion import Motion
+from tests.conftest import SHARED
+
+CAPTURE = SHARED / "data/livelink/S88-001.csv"
+
+
+def track(frames=90):
+    """Values that no two channels share, some of them beyond 0 and 1."""
+    phase = np.arange(NUM_CHANNELS) / NUM_CHANNELS
+    return (0.5 + 0.55 * np.sin(2 * np.pi * (np.arange(frames)[:, None] / 40 + phase))).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", ["livelink", "arkit-csv", "json", "glb"])
+def test_motion_comes_back_as_it_was_but_for_the_clamping(tmp_path, kind):
+    path = tmp_path / f"a{SUFFIXES[kind]}"
+    write_motion(path, Motion.of_track(track()), kind)
+    assert kind_of(path) == kind
+    read = read_motion(path)
+    np.testing.assert_allclose(read.values, track().clip(0, 1), atol=1e-6)
+    np.testing.assert_allclose(read.seconds, np.arange(90) / 30, atol=2e-5)
+    assert read.rate == 30
+
+
+def test_a_track_is_not_clamped(tmp_path):
+    write_motion(tmp_path / "a.npy", Motion.of_track(track()), "npy")
+    np.testing.assert_array_equal(read_motion(tmp_path / "a.npy").values, track())
+
+
+def test_formats_convert_into_each_other(tmp_path):
+    write_motion(tmp_path / "0.npy", Motion.of_track(track().clip(0, 1)), "npy")
+    chain = ["npy", "livelink", "json", "glb", "arkit-csv", "npy"]
+    for number, kind in enumerate(chain[1:]):
+        source = tmp_path / f"{number}{SUFFIXES[chain[number]]}"
+        write_motion(tmp_path / f"{number + 1}{SUFFIXES[kind]}", read_motion(source), kind)
+    np.testing.assert_allclose(np.load(tmp_path / "5.npy"), track().clip(0, 1), atol=1e-6)
+
+
+def test_a_capture_has_the_app_s_columns_and_timecodes_go_on_evenly(tmp_path):
+    write_motion(tmp_path / "a.csv", Motion.of_track(track()).at(60), "livelink")
+    table = pd.read_csv(tmp_path / "a.csv")
+    assert len(table.columns) == 63
+    assert list(table.columns[:4]) == ["Timecode", "BlendShapeCount", "EyeBlinkLeft", "EyeLookDownLeft"]
+    assert list(table["Timecode"][[0, 1, 59]]) == ["00:00:00:00.000", "00:00:00:01.000", "00:00:00:59.000"]
+    assert table["Timecode"][60] == "00:00:01:00.000"
+    assert set(table["BlendShapeCount"]) == {61}
+    assert sorted(ORDER) == list(CHANNELS)
+
+
+def test_a_timecode_goes_over_midnight_and_over_hours(tmp_path):
+    motion = Motion.of_track(track(120), 60)
+    write_motion(tmp_path / "a.csv", Motion(motion.seconds, motion.values, 60, motion.rotations, 86_399.0), "livelink")
+    assert list(pd.read_csv(tmp_path / "a.csv")["Timecode"][[0, 60]]) == ["23:59:59:00.000", "00:00:00:00.000"]
+    np.testing.assert_allclose(read_capture(tmp_path / "a.csv").seconds, motion.seconds, atol=1e-5)
+
+
+def test_names_decide_and_not_places(tmp_path):
+    write_motion(tmp_path / "a.json", Motion.of_track(track()), "json")
+    content = json.loads((tmp_path / "a.json").read_text())
+    content["names"].reverse()
+    for frame in content["frames"]:
+        frame["weights"].reverse()
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    np.testing.assert_allclose(read_motion(tmp_path / "a.json").values, track().clip(0, 1), atol=1e-6)
+    table = pd.DataFrame(track(), columns=CHANNELS)[list(CHANNELS[::-1])]
+    table.assign(time=np.arange(90) / 30).to_csv(tmp_path / "a.csv", index=False)
+    np.testing.assert_allclose(read_motion(tmp_path / "a.csv").values, track(), atol=1e-6)
+
+
+def head(tmp_path, names, extras=None):
+    """A head of one triangle with a morph target for each name, as some other program may have written it."""
+    content, binary = glb.bars()
+    mesh = content["meshes"][0]
+    mesh["extras"] = {"targetNames": names}
+    primitive = mesh["primitives"][0]
+    primitive["targets"] = primitive["targets"][: len(names)]
+    mesh["weights"] = [0.0] * len(names)
+    content |= extras or {}
+    glb._write(tmp_path / "head.glb", content, binary)
+    return tmp_path / "head.glb"
+
+
+def test_a_user_s_head_is_animated_by_name_and_keeps_all_else(tmp_path):
+    vrm = {"extensions": {"VRM": {"meta": {"title": "mine"}}}, "extensionsUsed": ["VRM"]}
+    names = ["Fcl_ALL_Joy", "JawOpen", "browInnerUp"]
+    write_motion(tmp_path / "a.glb", Motion.of_track(track()), "glb", head=head(tmp_path, names, vrm))
+    content, _ = glb._read(tmp_path / "a.glb")
+    assert content["extensions"] == vrm["extensions"]
+    read = read_motion(tmp_path / "a.glb").values
+    jaw, brow = CHANNELS.index("jawOpen"), CHANNELS.index("browInnerUp")
+    np.testing.assert_allclose(read[:, [jaw, brow]], track()[:, [jaw, brow]].clip(0, 1), atol=1e-6)
+    assert not np.delete(read, [jaw, brow], axis=1).any()
+
+
+def test_a_head_without_our_channels_is_refused(tmp_path):
+    with pytest.raises(FormatError, match="none of its meshes has morph targets"):
+        write_motion(tmp_path / "a.glb", Motion.of_track(track()), "glb", head=head(tmp_path, ["A", "I", "U"]))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", b"Timecode,BlendShapeCount\n"),
+        ("a.csv", b"nothing,at,all\n1,2,3\n"),
+        ("a.csv", b"\xff\xfe\x00"),
+        ("a.csv", b""),
+        ("a.json", b"[1, 2"),
+        ("a.json", b'{"frames": [], "names": []}'),
+        ("a.json", b'{"frames": [{"time": 0, "weights": [1]}], "names": ["jawOpen"]}'),
+        ("a.glb", b"glTF"),
+        ("a.glb", b"glTF\x02\0\0\0\x20\0\0\0\x04\0\0\0JSON[1] "),
+        ("a.npy", b"\x93NUMPY"),
+        ("a.npy", b"\x80\x04."),
+        ("a.txt", b"?"),
+    ],
+)
+def test_what_cannot_be_read_is_one_clear_error(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(FormatError, match=name):
+        read_motion(tmp_path / name)
+
+
+@pytest.mark.skipif(not CAPTURE.exists(), reason="there is no shared/data")
+def test_the_real_capture_comes_back_row_by_row(tmp_path):
+    original = read_capture(CAPTURE)
+    write_motion(tmp_path / "back.csv", original, "livelink")
+    ours, theirs = ((path.read_text().splitlines()) for path in (tmp_path / "back.csv", CAPTURE))
+    assert ours[0] == theirs[0]
+    for mine, other in zip(ours[1:], theirs[1:], strict=True):
+        left, right = mine.split(","), other.split(",")
+        assert left[:2] == right[:2]
+        expected = np.clip(np.array(right[2:], float), *_limits(len(left)))
+        np.testing.assert_allclose(np.array(left[2:], float), expected, atol=1e-6)
+
+
+def _limits(columns):
+    """Coefficients are clamped, rotations are not."""
+    low, high = np.full(max(columns - 2, 0), -np.inf), np.full(max(columns - 2, 0), np.inf)
+    low[:52], high[:52] = 0, 1
+    return low, high
+
+
+@pytest.mark.skipif(not CAPTURE.exists(), reason="there is no shared/data")
+def test_the_real_capture_becomes_a_track_without_gaps(tmp_path):
+    motion = read_motion(CAPTURE)
+    write_motion(tmp_path / "a.npy", motion, "npy")
+    written = np.load(tmp_path / "a.npy")
+    assert written.shape == (int(motion.seconds[-1] * 30) + 1, 52)
+    assert np.isfinite(written).all()
