@@ -8,6 +8,7 @@ from emotalk.blendshapes import CHANNELS, NUM_CHANNELS
 
 _WIDTH, _LOWEST, _PITCH = 0.018, 0.004, 0.022
 _FLOAT, _UINT16 = 5126, 5123
+_VERTICES, _FACES = 34962, 34963
 _SIDES = np.array([[0, 2, 6, 4], [1, 5, 7, 3], [0, 1, 3, 2], [4, 6, 7, 5], [2, 3, 7, 6], [0, 4, 5, 1]])
 
 
@@ -29,6 +30,7 @@ def bars() -> tuple[dict[str, Any], bytes]:
         chunk += b"\0" * (-len(chunk) % 4)
         views.append({"buffer": 0, "byteOffset": len(chunk), "byteLength": part.nbytes})
         chunk += part.tobytes()
+    views[0]["target"], views[1]["target"] = _VERTICES, _FACES
     accessors = [
         {"bufferView": 0, "componentType": _FLOAT, "count": len(positions), "type": "VEC3"} | _bounds(positions),
         {"bufferView": 1, "componentType": _UINT16, "count": faces.size, "type": "SCALAR"},

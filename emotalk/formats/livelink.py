@@ -64,7 +64,7 @@ def _times(timecodes: pd.Series) -> tuple[np.ndarray, int]:
     """Seconds of timecodes `HH:MM:SS:FF.mmm`, FF counts frames and mmm thousandths of one, and frames a second.
 
     The number of frames in a second is not written: it is the smallest usual one that the frames leave room for, and
-    60 in a capture too short to tell.
+    60 in a capture within one second, which cannot tell.
     """
     fields = timecodes.str.extract(r"^\s*(\d+):(\d+):(\d+)[:;](\d+(?:\.\d+)?)\s*$").astype(float).to_numpy()
     if np.isnan(fields).any():
@@ -75,7 +75,7 @@ def _times(timecodes: pd.Series) -> tuple[np.ndarray, int]:
     if rate is None:
         known = _FRAME_RATES[-1]
         raise FormatError(f"a timecode counts {frame.max():g} frames in a second; at most {known} are known")
-    if np.ptp(whole) < 2:
+    if np.ptp(whole) < 1:
         rate = _USUAL_FRAME_RATE
     seconds = whole + frame / rate
     seconds += _DAY_S * np.cumsum(np.diff(seconds, prepend=seconds[0]) < -_DAY_S / 2)

@@ -1,0 +1,115 @@
+"""From files of speech to files of motion."""
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from transformers import Wav2Vec2Config
+
+from emotalk.blendshapes import channel_indices
+from emotalk.errors import EvaluationError, WeightsError
+from emotalk.formats.files import read_motion
+from emotalk.inference.predict import Speaking, predict_files, predict_folder, subject_of
+from emotalk.model import EmoTalk
+from emotalk.model.card import write_card
+from emotalk.model.inputs import mean_person
+from emotalk.model.weights import save_weights, weights_in
+from tests.conftest import TINY
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    network = EmoTalk.from_configs(Wav2Vec2Config(**TINY), Wav2Vec2Config(**TINY))
+    torch.nn.init.normal_(network.bs_map_r.weight, std=0.05)
+    return network
+
+
+@pytest.fixture
+def speech(tmp_path):
+    """Folder with two recordings of one and two seconds, one of them further below."""
+    folder = tmp_path / "speech"
+    (folder / "deep").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for name, seconds in (("a.wav", 1), ("deep/b.flac", 2)):
+        soundfile.write(folder / name, 0.1 * rng.standard_normal(16_000 * seconds), 16_000)
+    return folder
+
+
+def test_every_recording_is_written_in_every_format(network, speech, tmp_path):
+    out = tmp_path / "out"
+    audio = [speech / "a.wav", speech / "deep/b.flac"]
+    predict_files(network, audio, out, Speaking(formats=("npy", "livelink", "json", "glb", "arkit-csv")))
+    assert {path.name for path in out.iterdir()} == {
+        f"{stem}{suffix}" for stem in "ab" for suffix in (".npy", ".csv", ".json", ".glb", ".arkit.csv")
+    }
+    for stem, frames in (("a", 30), ("b", 60)):
+        track = np.load(out / f"{stem}.npy")
+        assert track.shape == (frames, 52)
+        for suffix in (".csv", ".json", ".glb", ".arkit.csv"):
+            np.testing.assert_allclose(read_motion(out / f"{stem}{suffix}").values, track.clip(0, 1), atol=1e-6)
+
+
+def test_one_that_cannot_be_read_costs_the_others_nothing(network, speech, tmp_path):
+    (speech / "broken.wav").write_text("no sound")
+    audio = [speech / "broken.wav", speech / "a.wav"]
+    with pytest.raises(EvaluationError, match=r"1 of 2 recordings could not be spoken: broken\.wav"):
+        predict_files(network, audio, tmp_path / "out", Speaking())
+    assert (tmp_path / "out/a.npy").exists()
+
+
+def test_two_of_one_name_and_none_at_all_are_refused(network, speech, tmp_path):
+    with pytest.raises(EvaluationError, match="Two recordings are called a"):
+        predict_files(network, [speech / "a.wav", tmp_path / "a.flac"], tmp_path / "out", Speaking())
+    with pytest.raises(EvaluationError, match="no recording"):
+        predict_files(network, [], tmp_path / "out", Speaking())
+
+
+def test_blinks_and_smoothing_are_done_when_asked_for(network, speech, tmp_path):
+    tracks = {}
+    for name, how in (("plain", {}), ("finished", {"smooth": True, "blink_seed": 3})):
+        predict_files(network, [speech / "deep/b.flac"], tmp_path / name, Speaking(**how))
+        tracks[name] = np.load(tmp_path / name / "b.npy")
+    lids = channel_indices(["eyeBlinkLeft"])
+    assert set(np.unique(tracks["finished"][:, lids])) <= set(np.sin(np.pi * np.arange(9) / 8).astype("f4") ** 2) | {0}
+    others = np.delete(np.arange(52), lids)
+    assert np.abs(tracks["finished"] - tracks["plain"])[:, others].max() > 0
+
+
+def saved(network, folder, **card):
+    folder.mkdir()
+    save_weights(network, folder, "emotalk")
+    write_card(folder / "emotalk.json", {"encoders": {"content": TINY, "emotion": TINY}} | card)
+    return folder
+
+
+def test_a_folder_is_spoken_with_the_weights_of_a_folder(network, speech, tmp_path):
+    weights = saved(network, tmp_path / "weights", training_subjects=[1, 3])
+    device = torch.device("cpu")
+    predict_folder(speech, tmp_path / "out", weights=weights, device=device, subject="mean", intensity="strong")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.npy", "b.npy"]
+    waveform, _ = soundfile.read(speech / "a.wav", dtype="float32")
+    expected = network.predict(waveform, intensity=1, subject=mean_person([1, 3]))
+    np.testing.assert_allclose(np.load(tmp_path / "out/a.npy"), expected, atol=1e-4)
+
+
+def test_the_mean_subject_is_of_those_on_the_card_or_of_all(network, tmp_path):
+    card = saved(network, tmp_path / "weights", training_subjects=[0, 5]) / "emotalk.json"
+    assert subject_of("mean", card) == mean_person([0, 5])
+    assert subject_of("mean", tmp_path / "EmoTalk.pth") == mean_person(range(24))
+    assert subject_of("7", card) == 7
+    for wrong in ("24", "-1", "everyone"):
+        with pytest.raises(EvaluationError, match="must be 'mean' or an index from 0 to 23"):
+            subject_of(wrong, card)
+
+
+def test_a_folder_of_weights_must_say_which(network, tmp_path):
+    folder = saved(network, tmp_path / "weights")
+    assert weights_in(folder).name == "emotalk.json"
+    (folder / "emotalk.json").unlink()
+    assert weights_in(folder).name == "emotalk.safetensors"
+    (folder / "other.safetensors").touch()
+    with pytest.raises(WeightsError, match=r"2 \.safetensors files; name one"):
+        weights_in(folder)
+    with pytest.raises(WeightsError, match="holds no weights"):
+        weights_in(tmp_path)

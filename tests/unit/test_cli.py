@@ -1,0 +1,67 @@
+"""The command `emotalk`, typed."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+
+from emotalk.cli import _parser
+from emotalk.formats.files import SUFFIXES
+
+
+def typed(*arguments):
+    command = [sys.executable, "-m", "emotalk", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.fixture
+def track(tmp_path):
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).random((60, 52)).astype(np.float32))
+    return tmp_path / "a.npy"
+
+
+def test_motion_is_converted_there_and_back(track, tmp_path):
+    for source, target in (("a.npy", "b.csv"), ("b.csv", "c.glb"), ("c.glb", "d.npy")):
+        done = typed("convert", tmp_path / source, tmp_path / target)
+        assert done.returncode == 0, done.stderr
+        assert "60 frames, 1.97 s, 30 a second" in done.stderr
+    np.testing.assert_allclose(np.load(tmp_path / "d.npy"), np.load(track), atol=1e-6)
+
+
+def test_another_rate_is_made_on_request(track, tmp_path):
+    done = typed("convert", track, tmp_path / "b.csv", "--fps", 60)
+    assert "120 frames, 1.98 s, 60 a second" in done.stderr
+
+
+def test_a_preview_is_a_page(track, tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(32_000), 16_000)
+    done = typed("preview", track, tmp_path / "a.wav", "-o", tmp_path / "p.html")
+    assert done.returncode == 0, done.stderr
+    assert "2.00 s of speech" in (tmp_path / "p.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["convert", "none.npy", "b.csv"], "There is no file none.npy"),
+        (["convert", "none.npy", "b.txt"], "unknown kind of motion; names must end in one of .npy, .csv"),
+        (["predict", "a.wav", "--weights", "none.pth"], "There is no file none.pth"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_no_traceback(arguments, said):
+    done = typed(*arguments)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_formats_offered_are_those_that_are_written():
+    offered = next(action for action in _predict_actions() if action.dest == "format").choices
+    assert set(offered) == set(SUFFIXES)
+
+
+def _predict_actions():
+    commands = next(action for action in _parser()._actions if action.dest == "command").choices
+    return commands["predict"]._actions
