@@ -8,13 +8,12 @@ import argparse
 import json
 import multiprocessing
 import os
-import resource
 import shutil
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,26 +34,73 @@ from tests.benchmarks.tables import show
 
 _SCHEMA = Path(__file__).parents[2] / "workflow/schemas/config.schema.yaml"
 _RATE = 16_000
+_GLANCE_S = 0.1
 
 
 def measure(num_recordings: int, *, rate: int, threads: int, epochs: int, folder: Path) -> dict[str, Any]:
     """Floor and stages over this many recordings."""
     hours = write_recordings(folder / "data", num_recordings, rate)
     floor_s = _floor(folder, threads)
-    with ProcessPoolExecutor(1, multiprocessing.get_context("forkserver")) as one:
-        seconds, again_s, peak_mb = one.submit(_prepare, folder, num_recordings, threads, epochs).result()
-    total = sum(seconds.values())
+    stages = _stages(folder, num_recordings, threads, epochs)
+    os.sync()
+    first, again = ([_alone(stage) for _, stage in stages] for _ in range(2))
+    total = sum(seconds for seconds, _ in first)
+    seconds: dict[str, float] = {}
+    for (name, _), (taken, _) in zip(stages, first, strict=True):
+        seconds[f"{name}_s"] = seconds.get(f"{name}_s", 0.0) + taken
+    peaks: dict[str, float] = {}
+    for (name, _), (_, peak) in zip(stages, first, strict=True):
+        peaks[name] = max(peak, peaks.get(name, 0.0))
     return {
         "recordings": num_recordings,
         "hours": hours,
-        **{f"{stage}_s": value for stage, value in seconds.items()},
+        **seconds,
         "total_s": total,
         "floor_s": floor_s,
         "ratio_to_floor": total / floor_s,
-        "again_s": again_s,
+        "again_s": sum(seconds for seconds, _ in again),
         "hours_a_second": hours / total,
-        "peak_mb": peak_mb,
+        **{f"{name}_mb": peak for name, peak in peaks.items()},
+        "peak_mb": max(peaks.values()),
     }
+
+
+def _alone(stage: Callable[[], None]) -> tuple[float, float]:
+    """Seconds of a stage, and its peak of memory in MB, in a process of its own as Snakemake runs it."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("forkserver")) as one:
+        return one.submit(_watched, stage).result()
+
+
+def _watched(stage: Callable[[], None]) -> tuple[float, float]:
+    peak, done = 0.0, threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not done.wait(_GLANCE_S):
+            peak = max(peak, _memory_mb())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    start = time.perf_counter()
+    stage()
+    taken = time.perf_counter() - start
+    done.set()
+    watcher.join()
+    return taken, max(peak, _memory_mb())
+
+
+def _memory_mb() -> float:
+    """Memory of this process and its helpers together, what they share counted once (Linux: proportional set size)."""
+    own = os.getpid()
+    helpers = Path(f"/proc/{own}/task/{own}/children").read_text(encoding="ascii").split()
+    total = 0
+    for process in (own, *helpers):
+        try:
+            lines = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii").splitlines()
+            total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+        except (OSError, StopIteration):  # It has just ended.
+            continue
+    return total / 1024
 
 
 def _floor(folder: Path, processes: int) -> float:
@@ -85,30 +131,7 @@ def _copy(wav: Path, out: Path) -> None:
         np.save(out / f"{name}_{copy}.npy", track)
 
 
-def _prepare(folder: Path, num_recordings: int, threads: int, epochs: int) -> tuple[dict[str, float], float, float]:
-    """Seconds of each stage, seconds of doing it again with nothing changed, and the process's peak of memory in MB."""
-    seconds: dict[str, float] = {}
-    os.sync()
-    _stages(folder, num_recordings, threads, epochs, partial(_timed, seconds))
-    peak_mb = (_peak_kb(resource.RUSAGE_SELF) + threads * _peak_kb(resource.RUSAGE_CHILDREN)) / 1024
-    again: dict[str, float] = {}
-    _stages(folder, num_recordings, threads, epochs, partial(_timed, again))
-    return seconds, sum(again.values()), peak_mb
-
-
-def _peak_kb(who: int) -> int:
-    """Largest memory of this process, or of the largest of its helpers, pages shared by both counted for each."""
-    return resource.getrusage(who).ru_maxrss
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - start
-
-
-def _stages(folder: Path, num_recordings: int, threads: int, epochs: int, timed: Callable[[str], Any]) -> None:
+def _stages(folder: Path, num_recordings: int, threads: int, epochs: int) -> list[tuple[str, Callable[[], None]]]:
     """Index to manifest, as the rules call them, with the schema's defaults and smoothing."""
     names = list(corpora(num_recordings))
     layouts = {name: {"layout": "hdtf" if name == "HDTF" else "ravdess"} for name in names}
@@ -117,31 +140,23 @@ def _stages(folder: Path, num_recordings: int, threads: int, epochs: int, timed:
     given = {"data": str(folder / "data"), "corpora": names, "sources": layouts, "split": split, "model": model}
     config = checked_config(given, read_schema(_SCHEMA))
     recordings, earlier = folder / "recordings.parquet", folder / "earlier"
-    with timed("index"):
-        index_corpora(
-            sources_of(names, config["data"], config["sources"]),
-            recordings,
-            rules=Rules.of(config["index"], config["faults"]),
-            strict=True,
-            threads=threads,
-            earlier=earlier / recordings.name,
-        )
+    rules = Rules.of(config["index"], config["faults"])
+    sources = sources_of(names, config["data"], config["sources"])
+    kept = {"threads": threads, "earlier": earlier / recordings.name}
+    stages = [("index", partial(index_corpora, sources, recordings, rules=rules, strict=True, **kept))]
     smoothing = Smoothing(**config["smooth"] | {"enabled": True})
-    clips = []
-    for corpus in names:
+    clips = [folder / f"{corpus}.arrow" for corpus in names]
+    for corpus, store in zip(names, clips, strict=True):
         tracks = folder / f"{corpus}.parquet"
-        with timed("smooth"):
-            options: dict[str, Any] = {"corpus": corpus, "threads": threads}
-            smooth_corpus(recordings, tracks, smoothing=smoothing, earlier=earlier / tracks.name, **options)
-        clips.append(folder / f"{corpus}.arrow")
-        with timed("slice"):
-            most = config["slice"]["max_frames"]
-            slice_corpus(recordings, tracks, clips[-1], max_frames=most, earlier=earlier / clips[-1].name, **options)
-    with timed("pair"):
-        chosen = {name: config["pair"][name] for name in ("recipe", "calm", "unlabelled_level", "unlabelled_person")}
-        write_manifest(
-            clips, folder / "manifest.parquet", epochs=epochs, seed=config["seed"], split=config["split"], **chosen
-        )
+        options: dict[str, Any] = {"corpus": corpus, "threads": threads}
+        kept = options | {"smoothing": smoothing, "earlier": earlier / tracks.name}
+        stages.append(("smooth", partial(smooth_corpus, recordings, tracks, **kept)))
+        kept = options | {"max_frames": config["slice"]["max_frames"], "earlier": earlier / store.name}
+        stages.append(("slice", partial(slice_corpus, recordings, tracks, store, **kept)))
+    chosen = {name: config["pair"][name] for name in ("recipe", "calm", "unlabelled_level", "unlabelled_person")}
+    chosen |= {"epochs": epochs, "seed": config["seed"], "split": config["split"]}
+    stages.append(("pair", partial(write_manifest, clips, folder / "manifest.parquet", **chosen)))
+    return stages
 
 
 def main() -> None:

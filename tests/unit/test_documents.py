@@ -1,7 +1,12 @@
 """Figures in the documents are those that the code computes."""
 
+import re
 from pathlib import Path
 
+import pytest
+
+from emotalk.evaluation.basis import VERTEX_METRICS
+from emotalk.evaluation.metrics import METRICS
 from tests.benchmarks.memory import computed, table
 
 ROOT = Path(__file__).parents[2]
@@ -16,3 +21,45 @@ def test_one_pair_fits_a_card_of_12_gb_and_eight_one_of_24_gb():
     """With 0.6 GiB left for the driver; the one with config/small-card.yaml."""
     assert computed({"gradient_checkpointing": True}, 1, accumulate=8) < 11.4
     assert computed({}, 8) < 23.4
+
+
+def commands(name):
+    """Commands, settings and code of a document, in their order."""
+    return re.findall(r"```(?:sh|yaml|python)\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_both_languages_have_the_same_commands():
+    assert commands("README.md") == commands("README.zh-CN.md")
+
+
+def rows(name, heading):
+    """First cells of the table below a heading."""
+    text = (ROOT / name).read_text(encoding="utf-8").partition(heading)[2].partition("\n## ")[0]
+    return re.findall(r"^\| (`\S+`) \|", text, re.MULTILINE)
+
+
+def test_both_languages_list_the_same_rules_and_they_are_the_workflow_s():
+    listed = rows("README.md", "## What happens")
+    assert listed == rows("README.zh-CN.md", "## 流程")
+    written = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
+    named = {*re.findall(r"^rule (\w+):", written, re.MULTILINE), *re.findall(r"""of_shard\("(\w+)", shard""", written)}
+    assert {f"`{rule}`" for rule in named} == set(listed)
+
+
+@pytest.mark.parametrize("path", [*ROOT.glob("*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("docs/*.md")], ids=str)
+def test_every_link_leads_somewhere(path):
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8"))
+    assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+def test_every_document_is_linked_from_the_readme():
+    for name in ("README.md", "README.zh-CN.md"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert [path.name for path in ROOT.glob("docs/*.md") if f"docs/{path.name}" not in text] == []
+
+
+def test_the_metrics_of_the_document_are_those_of_the_table():
+    text = (ROOT / "docs/metrics.md").read_text(encoding="utf-8").replace("`, `_recall`", "`, `lip_closure_recall`")
+    for metric in METRICS:
+        assert f"`{metric.name}`" in text
+    assert [name for name in VERTEX_METRICS if name.startswith("lve") and f"`{name}`" not in text] == []
