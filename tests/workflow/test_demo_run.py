@@ -10,6 +10,7 @@ import pytest
 from emotalk.corpus.clips import ClipStore
 from emotalk.corpus.samples import from_int16
 from emotalk.model import load_weights
+from tests.browser import needs_browser, use
 from tests.project import TINY_RUN
 
 CORPUS_STAGES = ("demo_corpus", "index", "smooth", "slice", "pair")
@@ -151,6 +152,40 @@ def test_the_page_loads_nothing_from_anywhere(finished_folder):
     assert not re.search(r"""(src|href)\s*=\s*["']?(https?:)?//""", page)
     assert page.count("<svg xmlns") == 9
     assert (finished_folder / "results/report/index.html").stat().st_size < 5e6
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [390, 1100])
+def test_faces_on_the_page_speak_in_a_real_browser(finished_folder, width):
+    script = """
+    const find = (name) => document.querySelector(`[data-${name}]`);
+    const clips = find("choice").options.length, faces = document.querySelectorAll(".face canvas").length;
+    find("play").click();
+    await wait(800);
+    return { clips, faces, time: parseFloat(find("clock").textContent), wide: document.body.scrollWidth > innerWidth };
+    """
+    said = use(finished_folder / "results/report/index.html", script, size=(width, 900))
+    assert said["clips"] >= 2
+    assert said["faces"] in (2, 3)
+    assert said["time"] > 0.1
+    assert not said["wide"]
+
+
+def test_new_recordings_are_spoken_by_the_rule(finished):
+    copy = finished
+    audio = copy.folder / "results/demo_corpus/HDTF/audio"
+    copy.configure(TINY_RUN | {"predict": {"audio": str(audio), "formats": ["npy", "livelink"]}})
+    done = copy.run("--cores", "2", "predict")
+    assert done.returncode == 0, done.stderr
+    spoken = {path.name for path in (copy.folder / "results/predicted").iterdir() if not path.name.startswith(".")}
+    assert spoken == {path.with_suffix(suffix).name for path in audio.iterdir() for suffix in (".npy", ".csv")}
+    assert "Nothing to be done" in copy.run("-n", "predict").stdout
+
+
+def test_speaking_nothing_is_one_sentence(project):
+    done = project(TINY_RUN).run("-n", "predict")
+    assert "predict.audio names no folder" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_every_stage_leaves_a_log(finished_folder):

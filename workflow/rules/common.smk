@@ -76,11 +76,6 @@ def weights_listing(wildcards) -> str:
     return file_listing(weights) if weights else ""
 
 
-def evaluation_folder(wildcards) -> str:
-    """Folder of the table of metrics and of what it was made from."""
-    return f"{RESULTS}/evaluation"
-
-
 def training_folder(wildcards, output) -> str:
     """Folder of the run, for files that are no outputs: resumable checkpoints must survive a failed job."""
     return os.path.dirname(output.checkpoint)

@@ -85,7 +85,11 @@ rule report:
     input:
         data_page=rules.data_page.output.page,
         losses=rules.train.output.metrics,
-        evaluation=rules.evaluate.output,
+        predictions=rules.evaluate.output.predictions,
+        swapped=rules.evaluate.output.swapped,
+        metrics=rules.evaluate.output.metrics,
+        by_clip=rules.evaluate.output.by_clip,
+        channels=rules.evaluate.output.channels,
         clips=CLIPS,
         manifest=rules.pair.output.manifest,
         card=rules.extract.output.card,
@@ -118,8 +122,6 @@ rule report:
         runtime=30,
     params:
         code=code_digest("emotalk.evaluation.report"),
-        evaluation=evaluation_folder,
-        predictions=rules.evaluate.output.predictions,
     message:
         "Writing the page {output.page}"
     script:
@@ -128,7 +130,8 @@ rule report:
 
 rule predict:
     input:
-        weights=[] if config["predict"]["weights"] else rules.extract.output,
+        card=[] if config["predict"]["weights"] else rules.extract.output.card,
+        tensors=[] if config["predict"]["weights"] else rules.extract.output.safetensors,
     output:
         motion=directory(f"{RESULTS}/predicted"),
     log:
@@ -142,7 +145,6 @@ rule predict:
         code=code_digest("emotalk.inference.predict", "emotalk.training.device"),
         audio=audio_listing,
         weights=weights_listing,
-        run_weights=rules.extract.output.card,
         predict=canonical(config["predict"]),
     message:
         "Speaking the recordings of predict.audio"

@@ -11,7 +11,7 @@ with job_log(snakemake.log[0]):
     predict_folder(
         settings.pop("audio"),
         snakemake.output.motion,
-        weights=settings.pop("weights") or snakemake.params.run_weights,
+        weights=settings.pop("weights") or snakemake.input.card,
         device=choose_device(snakemake.resources.gpu, snakemake.threads),
         **settings,
     )

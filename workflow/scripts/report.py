@@ -1,5 +1,7 @@
 """Adapter of rule report."""
 
+from pathlib import Path
+
 from emotalk.evaluation.report import write_report
 from emotalk.logs import job_log
 
@@ -9,8 +11,8 @@ with job_log(snakemake.log[0]):
         output.page,
         data_page=snakemake.input.data_page,
         losses=snakemake.input.losses,
-        evaluation=snakemake.params.evaluation,
-        predictions=snakemake.params.predictions,
+        evaluation=Path(snakemake.input.metrics).parent,
+        predictions=snakemake.input.predictions,
         clips=snakemake.input.clips,
         manifest=snakemake.input.manifest,
         card=snakemake.input.card,

@@ -13,6 +13,7 @@ from emotalk.corpus.manifest import MANIFEST
 from emotalk.errors import EvaluationError
 from emotalk.evaluation.baselines import NearestClip, mean_face, stretched
 from emotalk.evaluation.check import check_improvement, mouth_improvement
+from emotalk.evaluation.chosen_clips import speaking_clips
 from emotalk.evaluation.errors_by_clip import Swap, _moved
 from emotalk.evaluation.evaluate import evaluate
 from emotalk.model import EmoTalk
@@ -179,6 +180,17 @@ def test_a_swap_is_scored_against_the_clip_that_has_the_words_and_the_other_emot
     assert rows["emotion_shift", "upper", "model"] == pytest.approx(0, abs=1e-6)
     assert rows["emotion_accuracy", "all", "most_frequent"] == 1
     assert np.load(tmp_path / "swapped/dogs_sad.npy").shape == (26, 52)
+
+
+def test_the_page_lets_clips_speak_with_their_own_and_the_other_emotion(acted, scored, tmp_path):
+    scored(clips=acted[0], manifest=acted[1])
+    by_clip = pd.read_parquet(tmp_path / "clips.parquet")
+    folders = dict(predictions=tmp_path / "predictions", swapped=tmp_path / "swapped")
+    (clip,) = speaking_clips(by_clip, ClipStore(acted[0]), Schedule(acted[1]), **folders)
+    assert clip.label == "dogs_sad · sad · best"
+    assert "wears the emotion of kids_happy" in clip.note
+    frames = {name: len(track) for name, track in clip.tracks.items()}
+    assert frames == {"captured": 24, "model": 24, "model, made happy": 26}
 
 
 def test_a_swap_that_goes_half_the_way_is_told_so():
