@@ -188,6 +188,14 @@ def test_speaking_nothing_is_one_sentence(project):
     assert "Traceback" not in done.stderr
 
 
+def test_a_network_that_has_not_learned_fails_the_check_but_leaves_the_page(finished):
+    finished.configure(TINY_RUN | {"evaluate": {"required_improvement": 0.9}})
+    done = finished.run("--cores", "1", "all")
+    assert done.returncode == 1
+    assert "asks for 90.0%" in done.stdout + done.stderr
+    assert (finished.folder / "results/report/index.html").exists()
+
+
 def test_every_stage_leaves_a_log(finished_folder):
     logs = {path.stem for path in (finished_folder / "results/logs").iterdir()}
     assert logs == EVERYTHING | {"train.attempts"}

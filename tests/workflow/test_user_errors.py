@@ -41,10 +41,3 @@ def test_data_of_which_nothing_is_usable_ends_in_one_error_with_the_reasons(proj
     assert "all 1 are excluded" in said
     assert "wrong_width: 01-01-03-01-01-01-01.npy has 51 channels; a track has 52" in said
     assert "wrong_width" in (copy.folder / "results/logs/index.log").read_text()
-
-
-def test_a_network_that_has_not_learned_fails_the_check_but_leaves_the_page(finished):
-    finished.configure(TINY_RUN | {"evaluate": {"required_improvement": 0.9}})
-    said = run(finished, "--cores", "1", "all")
-    assert "asks for 90.0%" in said
-    assert (finished.folder / "results/report/index.html").exists()
