@@ -28,6 +28,11 @@ TINY = {
 """wav2vec2 configuration values of encoders that take milliseconds."""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of the workflow first: they take longest, and processes share files in this order."""
+    items.sort(key=lambda item: "tests/workflow" not in item.path.as_posix())
+
+
 class _NoAlignments:
     @staticmethod
     def get(audio, track):
