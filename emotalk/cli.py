@@ -47,12 +47,19 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("auto", "cpu"), default="auto", help="auto: a GPU where there is one")
 
 
+def _rate(text: str) -> int:
+    """Frames a second."""
+    if not text.isdigit() or not 1 <= int(text) <= 240:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to 240")
+    return int(text)
+
+
 def _add_convert(parser: argparse.ArgumentParser) -> None:
     parser.description = "Formats by name: .npy, .csv (Live Link Face), .arkit.csv, .json, .glb."
     parser.add_argument("source", type=Path)
     parser.add_argument("target", type=Path)
-    parser.add_argument("--fps", type=int, help="frames a second of the target; by default the source's own times")
-    parser.add_argument("--npy-fps", type=int, default=30, help="frames a second of an npy source")
+    parser.add_argument("--fps", type=_rate, help="frames a second of the target; by default the source's own times")
+    parser.add_argument("--npy-fps", type=_rate, default=30, help="frames a second of an npy source")
     parser.add_argument("--channels", choices=("arkit", "mediapipe"), default="arkit", help="columns of an npy source")
     parser.add_argument("--head", type=Path, metavar="GLB", help="head with ARKit morph targets for a .glb target")
 

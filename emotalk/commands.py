@@ -9,6 +9,7 @@ _LOG = logging.getLogger(__name__)
 
 def predict(given: argparse.Namespace) -> None:
     """Speak recordings."""
+    from emotalk.errors import EvaluationError
     from emotalk.inference.predict import Speaking, predict_files, subject_of
     from emotalk.model.weights import load_weights, weights_in
     from emotalk.training.device import choose_device, usable_cores
@@ -24,20 +25,27 @@ def predict(given: argparse.Namespace) -> None:
         formats=given.format,
         window_s=given.window,
     )
-    predict_files(load_weights(weights, device), given.audio, given.out, speaking)
+    left_out = predict_files(load_weights(weights, device), given.audio, given.out, speaking)
+    if left_out:
+        raise EvaluationError(f"All but {len(left_out)} were spoken; not {', '.join(left_out)}.")
 
 
 def convert(given: argparse.Namespace) -> None:
     """Bring motion into another format."""
+    from emotalk.errors import FormatError
     from emotalk.formats.files import kind_of, read_motion, write_motion
+    from emotalk.timing import FPS
 
     kind = kind_of(given.target)
+    if kind == "npy" and given.fps not in (None, FPS):
+        raise FormatError(f"A track (npy) has {FPS} frames a second; --fps is for other formats.")
     motion = read_motion(given.source, channels=given.channels, rate=given.npy_fps)
-    if given.fps:
-        motion = motion.at(given.fps)
     unseen = int((~motion.is_seen).sum())
     if unseen:
         _LOG.warning("%s shows no face in %d of %d rows.", given.source, unseen, len(motion.seconds))
+    if rate := FPS if kind == "npy" else given.fps:
+        motion = motion.at(rate)
+    given.target.parent.mkdir(parents=True, exist_ok=True)
     write_motion(given.target, motion, kind, head=given.head)
     shown = (given.target, len(motion.seconds), motion.seconds[-1], motion.rate)
     _LOG.info("%s: %d frames, %.2f s, %d a second", *shown)

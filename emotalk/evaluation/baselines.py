@@ -35,16 +35,18 @@ class NearestClip:
     """
 
     def __init__(self, store: ClipStore, schedule: Schedule) -> None:
-        columns = ["clip_id", "corpus", "statement", "emotion", "intensity", "start_frame", "stop_frame"]
+        columns = ["clip_id", "corpus", "statement", "is_whole", "emotion", "intensity", "start_frame", "stop_frame"]
         labels = store.labels().select(columns).to_pandas().set_index("clip_id")
         labels["num_frames"] = labels["stop_frame"] - labels["start_frame"]
+        # Statements are numbered within a corpus, and parts of a cut recording say parts of them.
+        labels["sentence"] = (labels["corpus"] + ": " + labels["statement"]).where(labels["is_whole"])
         self._store, self._labels = store, labels
         self._training = labels.loc[schedule.training_clips()]
 
     def __call__(self, clip_id: str, num_frames: int) -> np.ndarray:
         """Track (num_frames, 52)."""
         wanted, candidates = self._labels.loc[clip_id], self._training
-        for name in ("statement", "emotion", "intensity"):
+        for name in ("sentence", "emotion", "intensity"):
             same = candidates[candidates[name] == wanted[name]]
             candidates = same if len(same) else candidates
         nearest = (candidates["num_frames"] - wanted["num_frames"]).abs().idxmin()

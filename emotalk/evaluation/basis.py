@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -89,18 +90,23 @@ def read_basis(path: str | Path, *, mm_per_unit: float) -> Basis:
     path = Path(path)
     try:
         parts = _of_folder(path) if path.is_dir() else _of_npz(path)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
         raise EvaluationError(f"{path} is no blendshape basis ({error}). See docs/metrics.md for its form.") from None
     neutral, deltas = (parts[name].astype(np.float32) * mm_per_unit for name in ("neutral", "deltas"))
     if neutral.ndim != 2 or neutral.shape[1] != 3 or deltas.shape != (NUM_CHANNELS, *neutral.shape):
         shapes = f"neutral {neutral.shape} and deltas {deltas.shape}"
         raise EvaluationError(f"{path} holds {shapes}; they must be (V, 3) and ({NUM_CHANNELS}, V, 3).")
-    indices = {name: parts[name].astype(int).ravel() for name in REGIONS}
+    indices = {name: _numbers(parts[name]) for name in REGIONS}
     for name, chosen in indices.items():
-        if not len(chosen) or chosen.min() < 0 or chosen.max() >= len(neutral):
+        if chosen.dtype.kind not in "iu" or not len(chosen) or chosen.min() < 0 or chosen.max() >= len(neutral):
             rule = f"a list of vertices from 0 to {len(neutral) - 1}"
             raise EvaluationError(f"{path} has no usable '{name}'; it must be {rule}.")
     return Basis(neutral, deltas, indices)
+
+
+def _numbers(chosen: np.ndarray) -> np.ndarray:
+    """Vertices by number, whether they are given so or as a mask."""
+    return np.flatnonzero(chosen) if chosen.dtype == bool else chosen.ravel()
 
 
 def _of_npz(path: Path) -> dict[str, np.ndarray]:

@@ -33,15 +33,17 @@ def speaking_clips(
     spoken = []
     for clip_id in _choice(errors, examples, store):
         clip, example = store[clip_id], examples[clip_id]
+        stretched: list[str] = []
         tracks = {"captured": clip.track, "model": _load(Path(predictions) / f"{clip_id}.npy")}
         own, other = emotion_name(example["emotion_e2"]), emotion_name(example["emotion_e1"])
         rank = int(np.flatnonzero(errors.index == clip_id)[0]) + 1
         note = f"{clip_id}: mouth error {errors[clip_id]:.4f}, {rank} of {len(errors)} from the best. Spoken {own}."
         if has_swap(example):
-            tracks[f"model, made {other}"] = _load(Path(swapped) / f"{clip_id}.npy")
+            stretched.append(f"model, made {other}")
+            tracks[stretched[0]] = _load(Path(swapped) / f"{clip_id}.npy")
             note += f" The third face wears the emotion of {example['audio_c2e1']}."
         place = "best" if rank == 1 else "worst" if rank == len(errors) else f"rank {rank}"
-        spoken.append(Spoken(f"{clip_id} · {own} · {place}", note, tracks, clip.waveform))
+        spoken.append(Spoken(f"{clip_id} · {own} · {place}", note, tracks, clip.waveform, stretched))
     return spoken
 
 

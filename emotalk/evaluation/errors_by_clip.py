@@ -53,6 +53,7 @@ def errors_by_clip(
             wanted = store[example["track_c1e1"]].track
             still = {name: baselines[name](clip_id, len(wanted)) for name in ("mean_face", "still_face")}
             tracks = {"model": worn, "own_emotion": stretched(own, len(wanted))} | still
+            still["nearest_clip"] = baselines["nearest_clip"](example["track_c1e1"], len(wanted))
             rows += _cross_errors(clip_id, tracks, wanted)
             rows += _moved(clip_id, Swap(own, worn, true, wanted))
     rows += _heard_emotions(heard)

@@ -36,7 +36,8 @@ def channel_correlations(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
     """Pearson's r over time for each channel, (C,): NaN where truth stands still, 0 where only the prediction does."""
     p, b = predicted - predicted.mean(axis=0), true - true.mean(axis=0)
     norms = np.sqrt(np.square(p).sum(axis=0) * np.square(b).sum(axis=0))
-    values = np.divide((p * b).sum(axis=0), norms, out=np.zeros(p.shape[1]), where=p.std(axis=0) > _STILL / 100)
+    known = (norms > 0) & (p.std(axis=0) > _STILL / 100)
+    values = np.divide((p * b).sum(axis=0), norms, out=np.zeros(p.shape[1]), where=known)
     return np.where(b.std(axis=0) > _STILL, values, np.nan)
 
 

@@ -27,7 +27,9 @@ class Spoken:
     note
         What there is to know about it.
     tracks
-        (T, 52) motion of each face by its caption; the first one's length is the clip's.
+        (T, 52) motion at 30 fps of each face by its caption.
+    stretched
+        Captions of tracks that last as long as the first one, whatever their number of frames.
     waveform : (N,) int16, optional
         16 kHz speech.
     """
@@ -36,6 +38,7 @@ class Spoken:
     note: str
     tracks: Mapping[str, np.ndarray]
     waveform: np.ndarray | None = None
+    stretched: Sequence[str] = ()
 
 
 def player_data(clips: Sequence[Spoken]) -> dict[str, Any]:
@@ -44,14 +47,22 @@ def player_data(clips: Sequence[Spoken]) -> dict[str, Any]:
 
 
 def _clip(clip: Spoken) -> dict[str, Any]:
-    num_frames = len(next(iter(clip.tracks.values())))
-    seconds = num_frames / FPS if clip.waveform is None else len(clip.waveform) / SAMPLING_RATE
+    motion_s = len(next(iter(clip.tracks.values()))) / FPS
+    speech_s = 0.0 if clip.waveform is None else len(clip.waveform) / SAMPLING_RATE
     return {
         "label": clip.label,
         "note": clip.note,
-        "seconds": seconds,
+        "seconds": max(motion_s, speech_s),
         "audio": None if clip.waveform is None else f"data:audio/flac;base64,{_flac(clip.waveform)}",
-        "tracks": [{"name": name, "scale": _SCALE, "data": _packed(track)} for name, track in clip.tracks.items()],
+        "tracks": [
+            {
+                "name": name,
+                "seconds": motion_s if name in clip.stretched else len(track) / FPS,
+                "scale": _SCALE,
+                "data": _packed(track),
+            }
+            for name, track in clip.tracks.items()
+        ],
     }
 
 

@@ -21,6 +21,7 @@ def write_preview(page: str | Path, track: np.ndarray, *, title: str, audio: str
     EvaluationError
         If the speech cannot be read.
     """
+    Path(page).parent.mkdir(parents=True, exist_ok=True)
     waveform = None if audio is None else _speech(Path(audio))
     note = f"{len(track)} frames, {len(track) / FPS:.2f} s"
     if waveform is not None:
@@ -31,6 +32,9 @@ def write_preview(page: str | Path, track: np.ndarray, *, title: str, audio: str
 
 def _speech(path: Path) -> np.ndarray:
     try:
-        return to_int16(np.concatenate(list(waveform_blocks(path))))
+        samples = to_int16(np.concatenate([np.empty(0, np.float32), *waveform_blocks(path)]))
     except (soundfile.SoundFileError, OSError) as error:
         raise EvaluationError(f"{path} is no audio that libsndfile reads ({error}).") from None
+    if not len(samples):
+        raise EvaluationError(f"{path} holds no sample.")
+    return samples

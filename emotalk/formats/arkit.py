@@ -8,7 +8,7 @@ import pandas as pd
 
 from emotalk.blendshapes import CHANNELS
 from emotalk.errors import FormatError
-from emotalk.formats.motion import Motion
+from emotalk.formats.motion import Motion, rate_of
 
 _TIME, _MARK = "time", "ARKit blendshapes"
 
@@ -64,9 +64,7 @@ def _motion(times: object, columns: dict) -> Motion:
     if times is None or missing:
         raise FormatError(f"there is no column {', '.join([*([_TIME] if times is None else []), *missing][:3])}")
     seconds = np.asarray(times, float)
-    if not len(seconds) or (np.diff(seconds) <= 0).any() or not np.isfinite(seconds).all():
-        raise FormatError("its times do not go on")
+    rate = rate_of(seconds)
     values = np.stack([np.asarray(columns[name], np.float32) for name in CHANNELS], axis=1)
-    rate = round(1 / float(np.median(np.diff(seconds)))) if len(seconds) > 1 else 30
     motion = Motion.of_track(values, rate)
     return Motion(seconds - seconds[0], values, rate, motion.rotations)

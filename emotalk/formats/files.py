@@ -86,5 +86,5 @@ def write_motion(path: str | Path, motion: Motion, kind: str, *, head: str | Pat
 
 
 def _begins_with_timecode(path: Path) -> bool:
-    with open(path, encoding="utf-8", errors="replace") as file:
+    with open(path, encoding="utf-8-sig", errors="replace") as file:
         return file.readline(200).strip().lower().startswith("timecode")

@@ -14,7 +14,7 @@ import numpy as np
 from emotalk.blendshapes import CHANNELS, NUM_CHANNELS
 from emotalk.errors import FormatError
 from emotalk.formats.bars import bars
-from emotalk.formats.motion import Motion
+from emotalk.formats.motion import Motion, rate_of
 
 _MAGIC, _VERSION, _JSON, _BIN = b"glTF", 2, b"JSON", b"BIN\0"
 _FLOAT = 5126
@@ -62,26 +62,32 @@ def read_glb(path: str | Path) -> Motion:
     Raises
     ------
     FormatError
-        If there is none.
+        If there is none, or the file is damaged.
     """
     content, binary = _read(Path(path))
+    try:
+        return _last_animation(content, binary)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise FormatError(f"its parts do not fit each other ({error})") from None
+
+
+def _last_animation(content: dict[str, Any], binary: bytes) -> Motion:
     faces = _faces(content)
     for animation in reversed(content.get("animations", [])):
         found = [channel for channel in animation["channels"] if channel["target"].get("path") == "weights"]
         found = [channel for channel in found if channel["target"].get("node") in faces]
         if not found:
             continue
-        sampler = animation["samplers"][found[0]["sampler"]]
-        seconds = _values(content, binary, sampler["input"])
+        seconds = _values(content, binary, animation["samplers"][found[0]["sampler"]]["input"]).astype(float)
         values = np.zeros((len(seconds), NUM_CHANNELS), np.float32)
         for channel in found:
-            names = faces[channel["target"]["node"]]
-            weights = _values(content, binary, animation["samplers"][channel["sampler"]]["output"])
+            sampler, names = animation["samplers"][channel["sampler"]], faces[channel["target"]["node"]]
+            weights = _values(content, binary, sampler["output"]).reshape(len(seconds), -1, len(names))
+            middle = weights[:, weights.shape[1] // 2]  # A spline has tangents before and after each value.
             for place, name in enumerate(names):
                 if name in CHANNELS:
-                    values[:, CHANNELS.index(name)] = weights.reshape(len(seconds), -1)[:, place]
-        rate = round(1 / float(np.median(np.diff(seconds)))) if len(seconds) > 1 else 30
-        return Motion(seconds.astype(float), values, rate, Motion.of_track(values).rotations)
+                    values[:, CHANNELS.index(name)] = middle[:, place]
+        return Motion(seconds - seconds[0], values, rate_of(seconds), Motion.of_track(values).rotations)
     raise FormatError("it has no animation of morph targets under ARKit's names")
 
 
@@ -91,7 +97,9 @@ def _faces(content: dict[str, Any]) -> dict[int, list[str]]:
     faces = {}
     for number, node in enumerate(content.get("nodes", [])):
         mesh = content["meshes"][node["mesh"]] if "mesh" in node else {}
-        names = [ours.get(str(name).lower(), "") for name in mesh.get("extras", {}).get("targetNames", [])]
+        # Early VRM heads name targets on their primitives.
+        named = [part.get("extras", {}).get("targetNames") for part in (mesh, *mesh.get("primitives", []))]
+        names = [ours.get(str(name).lower(), "") for name in next(filter(None, named), [])]
         if any(names):
             faces[number] = names
     return faces
@@ -121,8 +129,8 @@ def _values(content: dict[str, Any], binary: bytes, accessor: int) -> np.ndarray
 
 def _read(path: Path) -> Gltf:
     """Both chunks of a GLB."""
-    data = path.read_bytes()
     try:
+        data = path.read_bytes()
         magic, version, _ = struct.unpack_from("<4sII", data)
         if (magic, version) != (_MAGIC, _VERSION):
             raise ValueError("it does not begin as a GLB of version 2 does")
@@ -131,7 +139,7 @@ def _read(path: Path) -> Gltf:
         if kind != _JSON or not isinstance(content, dict):
             raise ValueError("its first part is no JSON object")
         return content, data[28 + length :]
-    except (struct.error, ValueError) as error:
+    except (struct.error, ValueError, OSError) as error:
         raise FormatError(f"{path.name} is no GLB file ({error})") from None
 
 

@@ -1,5 +1,6 @@
 """Captures of Live Link Face: CSV files with a timecode and named channels, which Unreal's importers read."""
 
+import logging
 from itertools import chain, product
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from emotalk.blendshapes import CHANNELS, channel_indices
 from emotalk.errors import FormatError
 from emotalk.formats.motion import ROTATIONS, Motion
 
+_LOG = logging.getLogger(__name__)
 _FRAME_RATES = (24, 25, 30, 48, 50, 60)
 _USUAL_FRAME_RATE = 60
 _DAY_S = 86_400
@@ -75,7 +77,8 @@ def _times(timecodes: pd.Series) -> tuple[np.ndarray, int]:
     if rate is None:
         known = _FRAME_RATES[-1]
         raise FormatError(f"a timecode counts {frame.max():g} frames in a second; at most {known} are known")
-    if np.ptp(whole) < 1:
+    if np.ptp(whole) < 1 and frame.max() < _USUAL_FRAME_RATE:
+        _LOG.warning("A capture within one second does not tell its rate; taken as %d.", _USUAL_FRAME_RATE)
         rate = _USUAL_FRAME_RATE
     seconds = whole + frame / rate
     seconds += _DAY_S * np.cumsum(np.diff(seconds, prepend=seconds[0]) < -_DAY_S / 2)
@@ -86,6 +89,9 @@ def _times(timecodes: pd.Series) -> tuple[np.ndarray, int]:
 
 def write_capture(path: str | Path, motion: Motion) -> None:
     """Write a capture with the app's columns; rows without a face have a timecode and no values, as in the app's."""
+    if motion.rate not in _FRAME_RATES:
+        known = ", ".join(map(str, _FRAME_RATES))
+        raise FormatError(f"a capture cannot have {motion.rate} frames a second; take one of {known} by --fps")
     header = ["Timecode", "BlendShapeCount", *(name[0].upper() + name[1:] for name in (*ORDER, *ROTATIONS))]
     cells = np.concatenate([motion.values[:, channel_indices(ORDER)], motion.rotations], axis=1)
     lines = [",".join(header)]

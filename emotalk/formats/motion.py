@@ -5,11 +5,31 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from emotalk.blendshapes import NUM_CHANNELS
+from emotalk.errors import FormatError
 from emotalk.resampling import resample
 from emotalk.timing import FPS
 
 ROTATIONS = tuple(f"{part}{axis}" for part in ("head", "leftEye", "rightEye") for axis in ("Yaw", "Pitch", "Roll"))
 """Rotations that captures have beside the 52 coefficients."""
+
+
+_RATES = (1, 240)
+
+
+def rate_of(seconds: np.ndarray) -> int:
+    """Frames a second of increasing times; 30 for a single one.
+
+    Raises
+    ------
+    FormatError
+        If times do not go on, or not as frames a second do (milliseconds, for example).
+    """
+    if not len(seconds) or not np.isfinite(seconds).all() or (np.diff(seconds) <= 0).any():
+        raise FormatError("its times do not go on")
+    rate = 1 / float(np.median(np.diff(seconds))) if len(seconds) > 1 else FPS
+    if not _RATES[0] <= round(rate) <= _RATES[1]:
+        raise FormatError(f"its times make {rate:.3g} frames a second; they must be in seconds")
+    return round(rate)
 
 
 @dataclass(frozen=True)

@@ -66,11 +66,18 @@ def predict_folder(
     subject: str | int,
     **speaking: Any,
 ) -> None:
-    """Speak all recordings below a folder; see :func:`predict_files`, and :class:`Speaking` for the settings."""
+    """Speak all recordings below a folder; see :func:`predict_files`, and :class:`Speaking` for the settings.
+
+    Those that cannot be read are listed in `left_out.txt` beside the others' motion.
+    """
     chosen = weights_in(Path(weights))
-    found = (entry.path for entry in files_below(audio) if entry.name.lower().endswith(AUDIO_SUFFIXES))
+    found = sorted(entry.path for entry in files_below(audio) if entry.name.lower().endswith(AUDIO_SUFFIXES))
+    if not found:
+        raise EvaluationError(f"{audio} is no folder with {' or '.join(AUDIO_SUFFIXES)} files.")
     how = Speaking(subject=subject_of(str(subject), chosen), **speaking)
-    predict_files(load_weights(chosen, device), sorted(found), out, how)
+    left_out = predict_files(load_weights(chosen, device), found, out, how)
+    if left_out:  # Failing would cost the others: a workflow engine deletes what a failed job wrote.
+        (Path(out) / "left_out.txt").write_text("\n".join(left_out) + "\n", encoding="utf-8")
 
 
 def subject_of(given: str, weights: str | Path) -> int | list[float]:
@@ -89,13 +96,18 @@ def subject_of(given: str, weights: str | Path) -> int | list[float]:
     return int(given)
 
 
-def predict_files(network: EmoTalk, audio: Sequence[str | Path], out: str | Path, speaking: Speaking) -> None:
+def predict_files(network: EmoTalk, audio: Sequence[str | Path], out: str | Path, speaking: Speaking) -> list[str]:
     """Write `<name>.<suffix>` into the folder `out` for each recording; one that cannot be read costs no other.
+
+    Returns
+    -------
+    list of str
+        Names of recordings that could not be read.
 
     Raises
     ------
     EvaluationError
-        If there is none, two have one name, or any could not be read: all of these by name, after the others are done.
+        If there is none, two have one name, or none could be read.
     """
     paths = [Path(path) for path in audio]
     if not paths:
@@ -112,8 +124,9 @@ def predict_files(network: EmoTalk, audio: Sequence[str | Path], out: str | Path
         except EmoTalkError as error:
             _LOG.warning("%s is left out: %s", path.name, error)
             failed.append(path.name)
-    if failed:
-        raise EvaluationError(f"{len(failed)} of {len(paths)} recordings could not be spoken: {', '.join(failed)}.")
+    if len(failed) == len(paths):
+        raise EvaluationError(f"None of {len(paths)} recordings could be spoken: {', '.join(failed)}.")
+    return failed
 
 
 def _predict_file(network: EmoTalk, path: Path, out: Path, speaking: Speaking, donor: Speech | None) -> None:

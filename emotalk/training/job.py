@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import signal
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -83,7 +84,9 @@ class TrainingJob:
             raise Interrupted(f"The processes were stopped by {stop.sigval.name}.") from None
         except ChildFailedError as error:
             codes = {failure.exitcode for failure in error.failures.values()}
-            if INTERRUPTED_EXIT_CODE in codes or min(codes) < 0:
+            # When one fails, torchrun ends the others by SIGTERM; what the failed one said counts then.
+            decisive = codes - {-signal.SIGTERM} or codes
+            if INTERRUPTED_EXIT_CODE in codes or min(decisive) < 0:
                 raise Interrupted("The processes were stopped by a signal.") from None
             sys.exit(1)  # What was wrong stands in the log.
 

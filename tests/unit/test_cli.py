@@ -35,6 +35,18 @@ def test_another_rate_is_made_on_request(track, tmp_path):
     assert "120 frames, 1.98 s, 60 a second" in done.stderr
 
 
+@pytest.mark.parametrize("rate", ["0", "-5", "ten"])
+def test_a_rate_that_is_none_is_refused(track, rate):
+    done = typed("convert", track, "b.csv", "--fps", rate)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_folders_are_made_on_the_way(track, tmp_path):
+    assert typed("convert", track, tmp_path / "new/b.json").returncode == 0
+    assert typed("preview", track, "-o", tmp_path / "other/p.html").returncode == 0
+
+
 def test_a_preview_is_a_page(track, tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros(32_000), 16_000)
     done = typed("preview", track, tmp_path / "a.wav", "-o", tmp_path / "p.html")
@@ -48,10 +60,13 @@ def test_a_preview_is_a_page(track, tmp_path):
         (["convert", "none.npy", "b.csv"], "There is no file none.npy"),
         (["convert", "none.npy", "b.txt"], "unknown kind of motion; names must end in one of .npy, .csv"),
         (["predict", "a.wav", "--weights", "none.pth"], "There is no file none.pth"),
+        (["convert", "A", "b.npy", "--fps", "60"], "has 30 frames a second; --fps is for other formats"),
+        (["convert", "A", "b.csv", "--fps", "20"], "take one of 24, 25, 30"),
+        (["convert", "A", "b.glb", "--head", "none.glb"], "none.glb is no GLB file"),
     ],
 )
-def test_a_mistake_is_one_sentence_and_no_traceback(arguments, said):
-    done = typed(*arguments)
+def test_a_mistake_is_one_sentence_and_no_traceback(arguments, said, track, tmp_path):
+    done = typed(*(track if given == "A" else given.replace("b.", f"{tmp_path}/b.") for given in arguments))
     assert done.returncode == 1
     assert said in done.stderr
     assert "Traceback" not in done.stderr

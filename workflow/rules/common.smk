@@ -31,9 +31,14 @@ def encoder_listing(wildcards) -> str:
 
 def initial_weights_listing(wildcards) -> str:
     """Digest of the weights that training begins from and of their card, if some are named."""
-    source = config["train"]["init_weights"]["source"]
-    stem = os.path.splitext(source or "")[0]
-    return file_listing(*(f"{stem}{suffix}" for suffix in (".pth", ".safetensors", ".json"))) if stem else ""
+    return with_cards(config["train"]["init_weights"]["source"])
+
+
+def with_cards(weights: str | None) -> str:
+    """Digest of a weights file, of its card and of the other form of it, or of a folder of them."""
+    if not weights or os.path.isdir(weights):
+        return file_listing(weights) if weights else ""
+    return file_listing(*(os.path.splitext(weights)[0] + suffix for suffix in (".pth", ".safetensors", ".json")))
 
 
 def basis_listing(wildcards) -> str:
@@ -72,8 +77,7 @@ def audio_listing(wildcards) -> str:
 
 def weights_listing(wildcards) -> str:
     """Digest of the weights to speak with, if others than those of this run are named."""
-    weights = config["predict"]["weights"]
-    return file_listing(weights) if weights else ""
+    return with_cards(config["predict"]["weights"])
 
 
 def training_folder(wildcards, output) -> str:

@@ -9,15 +9,15 @@
     ["choice", "play", "scrubber", "speed", "clock", "faces", "curves", "told", "audio"].map(find);
   let clip, tracks, canvases, plots, highlighted = null, time = 0, playing = false, last = 0;
 
-  const decode = ({ name, data, scale }) => {
+  const decode = ({ name, seconds, data, scale }) => {
     const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
     const values = new Int16Array(bytes.buffer);
-    return { name, scale, values, count: values.length / channels.length };
+    return { name, seconds, scale, values, count: values.length / channels.length };
   };
   const value = (track, frame, channel) => track.values[frame * channels.length + channel] / track.scale;
-  // Tracks of one clip may differ in length by a few frames, or be stretched: all last as long as the clip.
+  // Frame k of a track of n frames lies at k / n of its length, and the last one stays.
   const at = (track, channel) => {
-    const place = Math.min(1, time / clip.seconds) * (track.count - 1), low = Math.floor(place);
+    const place = Math.min(track.count - 1, time / track.seconds * track.count + 1e-6), low = Math.floor(place);
     const high = Math.min(low + 1, track.count - 1), part = place - low;
     return value(track, low, channel) * (1 - part) + value(track, high, channel) * part;
   };
@@ -52,14 +52,17 @@
       const most = Math.max(0.2, ...tracks.map((track) => peak(track, channel)));
       const lines = tracks.map((track, index) => {
         const points = Array.from({ length: track.count }, (_, frame) =>
-          `${(100 * frame / Math.max(1, track.count - 1)).toFixed(2)},${(30 - 28 * value(track, frame, channel) / most).toFixed(2)}`);
+          `${(100 * frame / track.count * track.seconds / clip.seconds).toFixed(2)},${(30 - 28 * value(track, frame, channel) / most).toFixed(2)}`);
         return `<polyline class="track${index}" points="${points.join(" ")}"/>`;
       });
       cell.className = "curve";
+      cell.tabIndex = 0;
       cell.innerHTML = `<span>${name}</span><svg viewBox="0 0 100 32" preserveAspectRatio="none" aria-hidden="true">`
         + `<line class="zero" x1="0" y1="30" x2="100" y2="30"/>${lines.join("")}</svg><i></i>`;
       cell.addEventListener("pointerenter", () => highlight(channel));
       cell.addEventListener("pointerleave", () => highlight(null));
+      cell.addEventListener("focus", () => highlight(channel));
+      cell.addEventListener("blur", () => highlight(null));
       cell.addEventListener("pointerdown", (event) => {
         const box = cell.getBoundingClientRect();
         seek(clip.seconds * (event.clientX - box.left) / box.width);
@@ -143,6 +146,7 @@
   scrubber.addEventListener("input", () => seek(Number(scrubber.value)));
   speed.addEventListener("change", () => { audio.playbackRate = Number(speed.value); });
   root.addEventListener("keydown", (event) => {
+    if (event.altKey || event.ctrlKey || event.metaKey) return;  // The browser's own.
     const frame = 1 / fps, number = Number(choice.value);
     const actions = {
       " ": () => (playing ? pause() : start()),

@@ -56,6 +56,11 @@ def test_units_become_millimetres(parts, saved):
     assert found["lve_max_sq"] == pytest.approx(312.5)
 
 
+def test_vertices_may_be_given_as_a_mask(parts, saved):
+    basis = read_basis(saved(parts | {"lip": np.array([True, True, False])}), mm_per_unit=1)
+    assert basis.indices["lip"].tolist() == [0, 1]
+
+
 def test_a_folder_of_obj_files_is_the_same_basis(parts, saved, tmp_path):
     folder = tmp_path / "heads"
     folder.mkdir()
@@ -76,6 +81,7 @@ def test_a_folder_of_obj_files_is_the_same_basis(parts, saved, tmp_path):
         ({"lip": np.array([3])}, "'lip'; it must be a list of vertices from 0 to 2"),
         ({"upper": np.array([], int)}, "'upper'"),
         ({"lip": np.array([-1])}, "'lip'"),
+        ({"lip": np.array([0.5])}, "'lip'"),
     ],
 )
 def test_a_basis_that_does_not_fit_is_refused_with_what_is_wrong(parts, saved, change, said):

@@ -169,6 +169,22 @@ def test_nothing_is_wider_than_the_window(page, width):
     assert needed <= there
 
 
+@needs_browser
+def test_motion_and_speech_of_unlike_lengths_are_not_stretched(tmp_path):
+    track = np.zeros((30, 52), np.float32)
+    track[15, JAW] = 1.0
+    soundfile.write(tmp_path / "a.wav", np.full(32_000, 0.1), 16_000)
+    write_preview(tmp_path / "p.html", track, title="a", audio=tmp_path / "a.wav")
+    script = """
+    document.querySelectorAll(".curve")[24].dispatchEvent(new PointerEvent("pointerenter"));
+    const values = [0.5, 14 / 30, 1.9].map((time) => { scrub(time); return find("told").textContent; });
+    return [...values, find("clock").textContent];
+    """
+    there, before, after, clock = use(tmp_path / "p.html", LOOK + script)
+    assert (there, before, after) == ("jawOpen: motion 1.000", "jawOpen: motion 0.000", "jawOpen: motion 0.000")
+    assert "of 2.00 s" in clock
+
+
 def test_a_preview_holds_the_motion_and_the_speech(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros((44_100, 2)), 44_100)
     write_preview(tmp_path / "p.html", np.zeros((30, 52), np.float32), title="a<script>", audio=tmp_path / "a.wav")

@@ -104,6 +104,44 @@ def test_a_user_s_head_is_animated_by_name_and_keeps_all_else(tmp_path):
     assert not np.delete(read, [jaw, brow], axis=1).any()
 
 
+def test_names_on_primitives_count_as_early_vrm_heads_have_them(tmp_path):
+    content, binary = glb._read(head(tmp_path, ["jawOpen"]))
+    mesh = content["meshes"][0]
+    mesh["primitives"][0]["extras"] = mesh.pop("extras")
+    glb._write(tmp_path / "head.glb", content, binary)
+    write_motion(tmp_path / "a.glb", Motion.of_track(track()), "glb", head=tmp_path / "head.glb")
+    assert read_motion(tmp_path / "a.glb").values[:, CHANNELS.index("jawOpen")].any()
+
+
+def test_a_spline_is_read_at_its_values_and_times_begin_at_none(tmp_path):
+    write_motion(tmp_path / "a.glb", Motion.of_track(track()), "glb")
+    content, binary = glb._read(tmp_path / "a.glb")
+    sampler = content["animations"][0]["samplers"][0]
+    tangents = np.full((90, 1, 52), 9.0, np.float32)
+    spline = np.concatenate([tangents, track().clip(0, 1)[:, None], tangents], axis=1)
+    chunk = bytearray(binary)
+    sampler |= {"interpolation": "CUBICSPLINE", "output": glb._add(content, chunk, spline.ravel(), "SCALAR")}
+    late = np.arange(90, dtype=np.float32) / 30 + 5
+    sampler["input"] = glb._add(content, chunk, late, "SCALAR", bounds=True)
+    glb._write(tmp_path / "b.glb", content, bytes(chunk))
+    read = read_motion(tmp_path / "b.glb")
+    np.testing.assert_allclose(read.values, track().clip(0, 1), atol=1e-6)
+    assert read.seconds[0] == 0
+
+
+def test_a_capture_that_a_spreadsheet_saved_is_one_all_the_same(tmp_path):
+    write_motion(tmp_path / "a.csv", Motion.of_track(track()), "livelink")
+    (tmp_path / "b.csv").write_bytes(b"\xef\xbb\xbf" + (tmp_path / "a.csv").read_bytes())
+    assert len(read_motion(tmp_path / "b.csv").seconds) == 90
+
+
+def test_times_that_are_no_seconds_are_refused(tmp_path):
+    table = pd.DataFrame(track(), columns=CHANNELS).assign(time=np.arange(90) * 33.3)
+    table.to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(FormatError, match="must be in seconds"):
+        read_motion(tmp_path / "a.csv")
+
+
 def test_a_head_without_our_channels_is_refused(tmp_path):
     with pytest.raises(FormatError, match="none of its meshes has morph targets"):
         write_motion(tmp_path / "a.glb", Motion.of_track(track()), "glb", head=head(tmp_path, ["A", "I", "U"]))

@@ -53,8 +53,9 @@ def test_every_recording_is_written_in_every_format(network, speech, tmp_path):
 def test_one_that_cannot_be_read_costs_the_others_nothing(network, speech, tmp_path):
     (speech / "broken.wav").write_text("no sound")
     audio = [speech / "broken.wav", speech / "a.wav"]
-    with pytest.raises(EvaluationError, match=r"1 of 2 recordings could not be spoken: broken\.wav"):
-        predict_files(network, audio, tmp_path / "out", Speaking())
+    assert predict_files(network, audio, tmp_path / "out", Speaking()) == ["broken.wav"]
+    with pytest.raises(EvaluationError, match=r"None of 1 recordings could be spoken: broken\.wav"):
+        predict_files(network, audio[:1], tmp_path / "out", Speaking())
     assert (tmp_path / "out/a.npy").exists()
 
 
@@ -101,6 +102,16 @@ def test_the_mean_subject_is_of_those_on_the_card_or_of_all(network, tmp_path):
     for wrong in ("24", "-1", "everyone"):
         with pytest.raises(EvaluationError, match="must be 'mean' or an index from 0 to 23"):
             subject_of(wrong, card)
+
+
+def test_what_a_folder_could_not_give_is_listed_beside_the_rest(network, speech, tmp_path):
+    weights, device = saved(network, tmp_path / "weights"), torch.device("cpu")
+    (speech / "broken.wav").write_text("no sound")
+    predict_folder(speech, tmp_path / "out", weights=weights, device=device, subject=0)
+    assert (tmp_path / "out/left_out.txt").read_text() == "broken.wav\n"
+    assert (tmp_path / "out/b.npy").exists()
+    with pytest.raises(EvaluationError, match="nowhere is no folder with"):
+        predict_folder(tmp_path / "nowhere", tmp_path / "out", weights=weights, device=device, subject=0)
 
 
 def test_a_folder_of_weights_must_say_which(network, tmp_path):
