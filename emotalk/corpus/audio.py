@@ -129,6 +129,11 @@ def waveform_blocks(path: str | Path) -> Iterator[np.ndarray]:
         yield resampler.resample_chunk(np.empty(0, np.float32), last=True)
 
 
+def read_waveform(path: str | Path) -> np.ndarray:
+    """Speech as (N,) float32 at 16 kHz; see :func:`waveform_blocks`."""
+    return np.concatenate([np.empty(0, np.float32), *waveform_blocks(path)])
+
+
 def read_samples(path: str | Path, count: int) -> np.ndarray:
     """The first `count` samples of speech, or as many as there are, as clips store them: 16 kHz mono, int16.
 

@@ -8,7 +8,8 @@ import pandas as pd
 
 from emotalk.corpus.clips import ClipStore
 from emotalk.evaluation.player import Spoken
-from emotalk.evaluation.prediction import emotion_name, has_swap, test_examples
+from emotalk.evaluation.prediction import emotion_name, has_swap, read_prediction, test_examples
+from emotalk.timing import FPS
 from emotalk.training.schedule import Example, Schedule
 
 _MOST_CLIPS, _MOST_SECONDS = 12, 90.0
@@ -33,24 +34,23 @@ def speaking_clips(
     spoken = []
     for clip_id in _choice(errors, examples, store):
         clip, example = store[clip_id], examples[clip_id]
-        stretched: list[str] = []
-        tracks = {"captured": clip.track, "model": _load(Path(predictions) / f"{clip_id}.npy")}
+        tracks = {"captured": clip.track, "model": read_prediction(predictions, clip_id)}
         own, other = emotion_name(example["emotion_e2"]), emotion_name(example["emotion_e1"])
         rank = int(np.flatnonzero(errors.index == clip_id)[0]) + 1
         note = f"{clip_id}: mouth error {errors[clip_id]:.4f}, {rank} of {len(errors)} from the best. Spoken {own}."
+        worn = f"model, made {other}"
         if has_swap(example):
-            stretched.append(f"model, made {other}")
-            tracks[stretched[0]] = _load(Path(swapped) / f"{clip_id}.npy")
+            tracks[worn] = read_prediction(swapped, clip_id)
             note += f" The third face wears the emotion of {example['audio_c2e1']}."
         place = "best" if rank == 1 else "worst" if rank == len(errors) else f"rank {rank}"
-        spoken.append(Spoken(f"{clip_id} · {own} · {place}", note, tracks, clip.waveform, stretched))
+        spoken.append(Spoken(f"{clip_id} · {own} · {place}", note, tracks, clip.waveform, stretched=[worn]))
     return spoken
 
 
 def _choice(errors: pd.Series, examples: dict[str, Example], store: ClipStore) -> Sequence[str]:
     """Ids of the clips to show, the best first."""
     order = list(errors.index)
-    short = [clip_id for clip_id in order if len(store[clip_id].track) / 30 <= _LONGEST_S] or order[:1]
+    short = [clip_id for clip_id in order if len(store[clip_id].track) / FPS <= _LONGEST_S] or order[:1]
     wanted = [short[0], short[-1]]
     seen: set[tuple[int, int]] = set()
     for clip_id in short:
@@ -62,12 +62,8 @@ def _choice(errors: pd.Series, examples: dict[str, Example], store: ClipStore) -
     chosen: list[str] = []
     seconds = 0.0
     for clip_id in dict.fromkeys(wanted):
-        length = len(store[clip_id].track) / 30
+        length = len(store[clip_id].track) / FPS
         if len(chosen) < _MOST_CLIPS and (not chosen or seconds + length <= _MOST_SECONDS):
             chosen.append(clip_id)
             seconds += length
     return sorted(chosen, key=order.index)
-
-
-def _load(path: Path) -> np.ndarray:
-    return np.load(path, allow_pickle=False)

@@ -12,7 +12,7 @@ from emotalk.corpus.clips import ClipStore
 from emotalk.evaluation.baselines import baseline_tracks, stretched
 from emotalk.evaluation.basis import VERTEX_METRICS, Basis
 from emotalk.evaluation.metrics import METRICS, correlation, mean_absolute_error
-from emotalk.evaluation.prediction import has_swap, test_examples
+from emotalk.evaluation.prediction import has_swap, read_prediction, test_examples
 from emotalk.training.schedule import Schedule
 
 _COLUMNS = {region: channel_indices(names) for region, names in REGIONS.items()}
@@ -46,23 +46,19 @@ def errors_by_clip(
     for example in test_examples(schedule):
         clip_id = example["audio_c1e2"]
         true = store[clip_id].track
-        own = _prediction(predictions / f"{clip_id}.npy")
+        own = read_prediction(predictions, clip_id)
         rows += _own_emotion(clip_id, own[: len(true)], true, baselines, basis)
         if has_swap(example):
-            worn = _prediction(swapped / f"{clip_id}.npy")
+            worn = read_prediction(swapped, clip_id)
             wanted = store[example["track_c1e1"]].track
-            still = {name: baselines[name](clip_id, len(wanted)) for name in ("mean_face", "still_face")}
-            tracks = {"model": worn, "own_emotion": stretched(own, len(wanted))} | still
-            still["nearest_clip"] = baselines["nearest_clip"](example["track_c1e1"], len(wanted))
+            # Baselines are of the clip that has the words and the emotion: the nearest clip to it, above all.
+            tracks = {"model": worn, "own_emotion": stretched(own, len(wanted))}
+            tracks |= {name: face(example["track_c1e1"], len(wanted)) for name, face in baselines.items()}
             rows += _cross_errors(clip_id, tracks, wanted)
             rows += _moved(clip_id, Swap(own, worn, true, wanted))
     rows += _heard_emotions(heard)
     table = pd.DataFrame(rows, columns=Row._fields)
     return table[np.isfinite(table["value"])]
-
-
-def _prediction(path: Path) -> np.ndarray:
-    return np.load(path, allow_pickle=False)
 
 
 def _own_emotion(

@@ -14,7 +14,7 @@ from emotalk.evaluation.basis import read_basis
 from emotalk.evaluation.errors_by_clip import errors_by_clip
 from emotalk.evaluation.intervals import bootstrap_interval
 from emotalk.evaluation.metrics import channel_correlations
-from emotalk.evaluation.prediction import predict_test_split, test_examples
+from emotalk.evaluation.prediction import predict_test_split, read_prediction, test_examples
 from emotalk.model.weights import load_weights
 from emotalk.training.schedule import Schedule
 
@@ -83,7 +83,7 @@ def _channel_table(predictions: Path, store: ClipStore, schedule: Schedule) -> p
     errors, correlations = [], []
     for example in test_examples(schedule):
         true = store[example["audio_c1e2"]].track
-        predicted = np.load(predictions / f"{example['audio_c1e2']}.npy", allow_pickle=False)[: len(true)]
+        predicted = read_prediction(predictions, example["audio_c1e2"])[: len(true)]
         errors.append(np.abs(predicted - true).mean(axis=0))
         correlations.append(channel_correlations(predicted, true))
     known = pd.DataFrame(correlations, columns=CHANNELS).mean(skipna=True)

@@ -67,6 +67,11 @@ def predict_test_split(
     return pd.DataFrame(heard, columns=["clip_id", "emotion", "heard"])
 
 
+def read_prediction(folder: str | Path, clip_id: str) -> np.ndarray:
+    """What `predict_test_split` wrote for a clip, (T, 52)."""
+    return np.load(Path(folder) / f"{clip_id}.npy", allow_pickle=False)
+
+
 def has_swap(example: Example) -> bool:
     """Whether there is a clip with the same words in another emotion, and one to take that emotion from."""
     return bool(example["kind"] == "cross" and example["track_c1e1"])

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from emotalk.corpus.audio import waveform_blocks
+from emotalk.corpus.audio import read_waveform
 from emotalk.corpus.samples import to_int16
 from emotalk.errors import EvaluationError
 from emotalk.evaluation.pages import write_page
@@ -32,7 +32,7 @@ def write_preview(page: str | Path, track: np.ndarray, *, title: str, audio: str
 
 def _speech(path: Path) -> np.ndarray:
     try:
-        samples = to_int16(np.concatenate([np.empty(0, np.float32), *waveform_blocks(path)]))
+        samples = to_int16(read_waveform(path))
     except (soundfile.SoundFileError, OSError) as error:
         raise EvaluationError(f"{path} is no audio that libsndfile reads ({error}).") from None
     if not len(samples):

@@ -77,7 +77,7 @@ def _times(timecodes: pd.Series) -> tuple[np.ndarray, int]:
     if rate is None:
         known = _FRAME_RATES[-1]
         raise FormatError(f"a timecode counts {frame.max():g} frames in a second; at most {known} are known")
-    if np.ptp(whole) < 1 and frame.max() < _USUAL_FRAME_RATE:
+    if np.ptp(whole) < 1:
         _LOG.warning("A capture within one second does not tell its rate; taken as %d.", _USUAL_FRAME_RATE)
         rate = _USUAL_FRAME_RATE
     seconds = whole + frame / rate

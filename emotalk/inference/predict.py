@@ -16,7 +16,7 @@ from emotalk.files import files_below
 from emotalk.formats.files import SUFFIXES, write_motion
 from emotalk.formats.motion import Motion
 from emotalk.inference.finishing import smoothed, with_blinks
-from emotalk.inference.windows import Speech, predict_speech, seconds
+from emotalk.inference.windows import Speech, predict_speech
 from emotalk.model.card import read_card
 from emotalk.model.inputs import NUM_PERSONS, mean_person
 from emotalk.model.network import EmoTalk
@@ -147,6 +147,5 @@ def _predict_file(network: EmoTalk, path: Path, out: Path, speaking: Speaking, d
     for kind in speaking.formats:
         write_motion(out / f"{path.stem}{SUFFIXES[kind]}", Motion.of_track(track), kind)
     taken = time.perf_counter() - start
-    length = seconds(speech)
-    shown = (path.name, len(track), length, taken, length / taken)
+    shown = (path.name, len(track), speech.duration_s, taken, speech.duration_s / taken)
     _LOG.info("%s: %d frames, %.1f s of speech in %.1f s, %.1f times real time", *shown)

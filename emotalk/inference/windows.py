@@ -68,6 +68,11 @@ class Speech:
         """Frames to predict."""
         return frames_to_predict(self.num_samples)
 
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return self.num_samples / SAMPLING_RATE
+
     def pieces(self, bounds: Sequence[tuple[int, int]]) -> Iterator[torch.Tensor]:
         """Normalised samples of windows given by their first and last frame, in order; the last ends with the file."""
         blocks = waveform_blocks(self.path)
@@ -150,8 +155,3 @@ def _beginning(speech: Speech, longest: int) -> torch.Tensor:
     if frames < speech.num_frames:
         _LOG.info("The emotion is that of the first %d s of %s.", longest // FPS, speech.path.name)
     return next(speech.pieces([(0, frames)]))
-
-
-def seconds(speech: Speech) -> float:
-    """Length of a recording."""
-    return speech.num_samples / SAMPLING_RATE

@@ -177,6 +177,8 @@ def test_a_swap_is_scored_against_the_clip_that_has_the_words_and_the_other_emot
     assert rows["cross_mae", "mouth", "model"] == pytest.approx(0.3, abs=1e-6)
     assert rows["cross_mae", "mouth", "own_emotion"] == pytest.approx(0.3, abs=1e-6)
     assert rows["cross_mae", "mouth", "mean_face"] == pytest.approx(0.8 - 21.1 / 71, abs=1e-6)
+    # The nearest training clip to dogs_happy is train_a, which shows 0.2.
+    assert rows["cross_mae", "mouth", "nearest_clip"] == pytest.approx(0.6, abs=1e-6)
     assert rows["emotion_shift", "upper", "model"] == pytest.approx(0, abs=1e-6)
     assert rows["emotion_accuracy", "all", "most_frequent"] == 1
     assert np.load(tmp_path / "swapped/dogs_sad.npy").shape == (26, 52)

@@ -4,25 +4,15 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from transformers import Wav2Vec2Config
 
 from emotalk.blendshapes import channel_indices
 from emotalk.errors import EvaluationError, WeightsError
 from emotalk.formats.files import read_motion
 from emotalk.inference.predict import Speaking, predict_files, predict_folder, subject_of
-from emotalk.model import EmoTalk
 from emotalk.model.card import write_card
 from emotalk.model.inputs import mean_person
 from emotalk.model.weights import save_weights, weights_in
 from tests.conftest import TINY
-
-
-@pytest.fixture(scope="module")
-def network():
-    torch.manual_seed(0)
-    network = EmoTalk.from_configs(Wav2Vec2Config(**TINY), Wav2Vec2Config(**TINY))
-    torch.nn.init.normal_(network.bs_map_r.weight, std=0.05)
-    return network
 
 
 @pytest.fixture

@@ -8,20 +8,12 @@ import soundfile
 import torch
 from transformers import Wav2Vec2Config
 
-from emotalk.corpus.audio import waveform_blocks
+from emotalk.corpus.audio import read_waveform
 from emotalk.errors import EvaluationError
 from emotalk.inference.windows import OVERLAP, Speech, predict_speech, window_bounds
 from emotalk.model import EmoTalk
 from emotalk.timing import frames_to_predict
 from tests.conftest import TINY
-
-
-@pytest.fixture(scope="module")
-def network():
-    torch.manual_seed(0)
-    network = EmoTalk.from_configs(Wav2Vec2Config(**TINY), Wav2Vec2Config(**TINY))
-    torch.nn.init.normal_(network.bs_map_r.weight, std=0.05)
-    return network
 
 
 @pytest.fixture
@@ -34,10 +26,6 @@ def say(tmp_path):
         return tmp_path / name
 
     return write
-
-
-def waveform(path):
-    return np.concatenate(list(waveform_blocks(path)))
 
 
 @pytest.mark.parametrize("num_frames", [1, 899, 900, 901, 903, 1000, 1711, 1720, 18_000, 18_001, 108_000])
@@ -56,16 +44,16 @@ def test_windows_cover_every_frame_begin_on_whole_samples_and_overlap(num_frames
 @pytest.mark.parametrize(("seconds", "rate"), [(4.0, 16_000), (29.98, 16_000), (7.3, 44_100)])
 def test_what_fits_into_a_window_equals_the_whole(network, say, seconds, rate):
     path = say(seconds, rate=rate)
-    whole = network.predict(waveform(path), intensity=1, subject=3)
+    whole = network.predict(read_waveform(path), intensity=1, subject=3)
     np.testing.assert_allclose(predict_speech(network, Speech.of(path), intensity=1, subject=3), whole, atol=1e-4)
 
 
 def test_a_worn_emotion_equals_that_of_the_whole(network, say):
     path, donor = say(4), say(6, name="b.wav", seed=1)
-    whole = network.predict(waveform(path), intensity=0, subject=3, emotion_from=waveform(donor))
+    whole = network.predict(read_waveform(path), intensity=0, subject=3, emotion_from=read_waveform(donor))
     worn = predict_speech(network, Speech.of(path), intensity=0, subject=3, emotion_from=Speech.of(donor))
     np.testing.assert_allclose(worn, whole, atol=1e-4)
-    own = network.predict(waveform(path), intensity=0, subject=3)
+    own = network.predict(read_waveform(path), intensity=0, subject=3)
     assert np.abs(worn - own).max() > 1e-3
 
 
@@ -73,7 +61,7 @@ def test_windows_pass_into_each_other_without_a_jump(network, say):
     path = say(65)
     track = predict_speech(network, Speech.of(path), intensity=0, subject=0, window_s=20)
     assert track.shape == (frames_to_predict(65 * 16_000), 52)
-    whole = network.predict(waveform(path), intensity=0, subject=0)
+    whole = network.predict(read_waveform(path), intensity=0, subject=0)
     steps = np.abs(np.diff(track, axis=0)).max(axis=1)
     assert steps.max() <= 1.5 * np.abs(np.diff(whole, axis=0)).max()
 
@@ -87,7 +75,7 @@ def test_a_network_that_shows_one_face_shows_it_throughout(say):
 
 def test_each_window_gets_the_samples_of_its_frames(say):
     path = say(50, rate=22_050)
-    speech, samples = Speech.of(path), waveform(path)
+    speech, samples = Speech.of(path), read_waveform(path)
     samples = (samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)
     bounds = window_bounds(speech.num_frames, 450)
     for (first, last), piece in zip(bounds, speech.pieces(bounds), strict=True):
