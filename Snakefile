@@ -7,6 +7,10 @@ include: "workflow/rules/training.smk"
 include: "workflow/rules/evaluation.smk"
 
 
+localrules:
+    check,
+
+
 rule all:
     default_target: True
     input:

@@ -1,30 +1,23 @@
-"""The job of rule `train`: one process, or several that torchrun starts (`python -m emotalk.training.job JOB`)."""
+"""The job of rule `train`: one process, or several that torchrun starts (`python -m emotalk.training.job FILE`)."""
 
 import json
 import logging
 import os
-import signal
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.distributed.elastic.multiprocessing.api import SignalException
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-from torch.distributed.run import main as torchrun
 
-from emotalk.errors import Interrupted
-from emotalk.logs import INTERRUPTED_EXIT_CODE, job_log
+from emotalk.logs import job_log
 from emotalk.training.device import choose_device
+from emotalk.training.launching import launch, launch_on_nodes
 from emotalk.training.loop import train
 from emotalk.training.processes import ALONE, Processes, joined
 from emotalk.training.settings import TrainingSettings
-from emotalk.training.signals import SIGNALS
 
 _LOG = logging.getLogger(__name__)
-_SHUTDOWN_S = 600
-"""How long torchrun lets its processes save after a signal; 7 GiB may go to a slow disk."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +38,11 @@ class TrainingJob:
     attempts_log: str
 
     def start(self) -> None:
-        """Train in this process, or launch as many as GPUs were granted.
+        """Train in this process, or launch as many as GPUs were granted, on each of as many nodes as are asked for.
 
         Without a GPU in the machine as many processes share its cores.
         """
+        nodes = self.train["nodes"]
         if self.gpus and self.gpus < self.train["gpus"]:
             _LOG.warning(
                 "train.gpus is %d and %d granted: type --resources gpu=%d to grant all.",
@@ -57,38 +51,26 @@ class TrainingJob:
                 self.train["gpus"],
             )
         count = min(self.gpus, torch.cuda.device_count() or self.gpus)
-        if count > 1:
+        if nodes > 1:
+            _LOG.info("Launching %d processes on each of %d nodes.", self.gpus, nodes)
+            launch_on_nodes(__name__, self.write(), self.gpus, nodes=nodes, threads=self.threads)
+        elif count > 1:
             _LOG.info("Launching %d processes.", count)
-            self._launch(count)
+            launch(__name__, self.write(), count)
         else:
             self._train(choose_device(self.gpus, self.threads), ALONE)
 
-    def _launch(self, count: int) -> None:
-        """Let torchrun start the processes; a signal to this one reaches them.
+    @classmethod
+    def read(cls, path: str | Path) -> "TrainingJob":
+        """The job in a file."""
+        return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
 
-        Raises
-        ------
-        Interrupted
-            If they stopped after a signal, or were killed by one.
-        """
-        os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
-        options = {
-            "--nproc-per-node": count,
-            "--signals-to-handle": ",".join(SIGNALS),
-            "--shutdown-timeout": _SHUTDOWN_S,
-        }
-        words = [f"{name}={value}" for name, value in options.items()]
-        try:
-            torchrun(["--standalone", *words, "-m", __name__, json.dumps(asdict(self))])
-        except SignalException as stop:
-            raise Interrupted(f"The processes were stopped by {stop.sigval.name}.") from None
-        except ChildFailedError as error:
-            codes = {failure.exitcode for failure in error.failures.values()}
-            # When one fails, torchrun ends the others by SIGTERM; what the failed one said counts then.
-            decisive = codes - {-signal.SIGTERM} or codes
-            if INTERRUPTED_EXIT_CODE in codes or min(decisive) < 0:
-                raise Interrupted("The processes were stopped by a signal.") from None
-            sys.exit(1)  # What was wrong stands in the log.
+    def write(self) -> str:
+        """Path of a file that holds the job; a command line would be too short for thousands of shards."""
+        path = Path(self.folder) / "job.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(asdict(self)), encoding="utf-8")
+        return str(path)
 
     def join(self) -> None:
         """Train as one of torchrun's processes; all but the main one keep silent unless something is wrong."""
@@ -116,4 +98,4 @@ class TrainingJob:
 
 
 if __name__ == "__main__":
-    TrainingJob(**json.loads(sys.argv[1])).join()
+    TrainingJob.read(sys.argv[1]).join()

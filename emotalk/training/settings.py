@@ -20,6 +20,7 @@ _FREE_TO_CHANGE = (
     "keep_best",
     "checkpoint_frozen",
     "gpus",
+    "nodes",
     "workers",
 )
 """Settings that leave what is learned in an epoch as it is, but for rounding and for the random numbers of dropout."""
@@ -82,6 +83,7 @@ class TrainingSettings:
     keep_best: int
     checkpoint_frozen: str
     gpus: int
+    nodes: int
     workers: int
     content_encoder: EncoderSource
     emotion_encoder: EncoderSource

@@ -53,6 +53,7 @@ PLAIN = TrainingSettings(
     keep_best=0,
     checkpoint_frozen="stored",
     gpus=1,
+    nodes=1,
     workers=0,
     content_encoder=ENCODERS["full"],
     emotion_encoder=ENCODERS["full"],

@@ -1,5 +1,7 @@
 import os
+import signal
 import sys
+from functools import cache
 
 from emotalk.config import checked_config, read_schema
 from emotalk.corpus.shards import shard_name
@@ -17,11 +19,17 @@ def usable_config(given: dict) -> dict:
         sys.exit(f"Error: {error}")
 
 
-def data_listing(wildcards) -> str:
-    """Digest of the delivered files: a recording that comes, goes or changes makes the index stale."""
+@cache
+def delivered_files() -> str:
+    """Digest of the delivered files, looked for once: a million take 20 seconds."""
     sources = sources_of(CORPORA, DATA, config["sources"])
     paths = [path for source in sources for path in (source.audio, source.tracks, source.table) if path]
     return file_listing(*paths, suffixes=AUDIO_SUFFIXES + TRACK_SUFFIXES)
+
+
+def data_listing(wildcards) -> str:
+    """Digest of the delivered files: a recording that comes, goes or changes makes the index stale."""
+    return delivered_files()
 
 
 def encoder_listing(wildcards) -> str:
@@ -57,6 +65,17 @@ def of_shard(name: str, shard: int) -> str:
     return name if SHARDS == 1 else f"{name}_{shard + 1}"
 
 
+def shared_gpus(gpus: int, nodes: int) -> dict:
+    """Resources of a training on so many GPUs of each of so many nodes.
+
+    With `mpi`, Slurm's executor starts the job on the first node only, which then starts all others; `tasks_per_gpu`
+    keeps it from multiplying `tasks` by the GPUs.
+    """
+    if nodes == 1:
+        return {"gpu": gpus}
+    return {"gres": f"gpu:{gpus}", "nodes": nodes, "tasks": nodes, "tasks_per_gpu": 0, "mpi": "srun"}
+
+
 def number_of_attempt(wildcards, attempt: int) -> int:
     """Which try of the job this is, from 1."""
     return attempt
@@ -87,18 +106,24 @@ def training_folder(wildcards, output) -> str:
 
 config = usable_config(config)
 
+# Slurm's warning before a time limit reaches all processes of a job. Training saves then; those around it must live on,
+# and what is ignored here is so in what they start, until it asks for more.
+if hasattr(signal, "SIGUSR1"):
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+
 RESULTS = config["results"]
 LOGS = f"{RESULTS}/logs"
 CORPORA = config["corpora"]
 IS_DEMO = config["data"] == "demo"
 DATA = f"{RESULTS}/demo_corpus" if IS_DEMO else config["data"]
 EARLIER = f"{RESULTS}/earlier"
-TEMPLATES = sorted(entry.path for entry in os.scandir("emotalk/evaluation/templates"))
+# What is read by its path lies here, also where everything else goes to a bucket (docs/cluster.md).
+TEMPLATES = [local(entry.path) for entry in sorted(os.scandir("emotalk/evaluation/templates"), key=lambda e: e.name)]
 SHARDS = config["shards"]
 PARTS = [f"{RESULTS}/recordings/{shard_name('part', shard, SHARDS)}.parquet" for shard in range(SHARDS)]
 TRACKS = [path for shard in range(SHARDS) for path in shard_files("tracks", "parquet", shard)]
 CLIPS = [path for shard in range(SHARDS) for path in shard_files("clips", "arrow", shard)]
 
 
-# Used only with `--software-deployment-method apptainer`; see container/emotalk.def for how to build it.
+# Used only with `--software-deployment-method apptainer`; container/emotalk.def tells how to build it.
 container: "container/emotalk.sif"

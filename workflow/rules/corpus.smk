@@ -1,8 +1,8 @@
 rule demo_corpus:
     input:
-        recipe="resources/demo.yaml",
+        recipe=local("resources/demo.yaml"),
     output:
-        corpus=directory(f"{RESULTS}/demo_corpus"),
+        corpus=local(directory(f"{RESULTS}/demo_corpus")),
     log:
         f"{LOGS}/demo_corpus.log",
     resources:
@@ -24,7 +24,7 @@ for shard in range(SHARDS) if SHARDS > 1 else ():
         name:
             of_shard("index", shard)
         input:
-            demo=rules.demo_corpus.output.corpus if IS_DEMO else [],
+            demo=local(DATA) if IS_DEMO else [],
         output:
             part=PARTS[shard],
         log:
@@ -52,7 +52,7 @@ for shard in range(SHARDS) if SHARDS > 1 else ():
 
 rule index:
     input:
-        demo=rules.demo_corpus.output.corpus if IS_DEMO else [],
+        demo=local(DATA) if IS_DEMO else [],
         parts=PARTS if SHARDS > 1 else [],
     output:
         recordings=f"{RESULTS}/recordings.parquet",

@@ -9,10 +9,10 @@ rule train:
     log:
         f"{LOGS}/train.log",
     # A job that was killed continues from its last checkpoint, in the same invocation.
-    retries: 2
+    retries: config["retries"] if workflow.is_main_process else 0  # Else a job would try again within itself, too.
     threads: 8
     resources:
-        gpu=config["train"]["gpus"],
+        **shared_gpus(config["train"]["gpus"], config["train"]["nodes"]),
         mem_mb=24000,
         runtime=2880,
         attempt=number_of_attempt,

@@ -5,6 +5,7 @@ import json
 from emotalk.logs import job_log
 from emotalk.training.job import TrainingJob
 
+train = json.loads(snakemake.params.train)
 with job_log(snakemake.log[0], snakemake.params.attempts, goes_on=snakemake.resources.attempt > 1):
     TrainingJob(
         clips=list(snakemake.input.clips),
@@ -12,10 +13,10 @@ with job_log(snakemake.log[0], snakemake.params.attempts, goes_on=snakemake.reso
         alignments=snakemake.input.alignments,
         folder=snakemake.params.folder,
         diagnosis=snakemake.params.diagnosis,
-        train=json.loads(snakemake.params.train),
+        train=train,
         model=json.loads(snakemake.params.model),
         seed=snakemake.params.seed,
-        gpus=snakemake.resources.gpu,
+        gpus=snakemake.resources.get("gpu", train["gpus"]),  # On several nodes Slurm grants all.
         threads=snakemake.threads,
         log=snakemake.log[0],
         attempts_log=snakemake.params.attempts,

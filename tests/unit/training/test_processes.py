@@ -8,14 +8,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import torch
-from torch import nn
 
 from emotalk.training import loop
 from emotalk.training.batching import plan_steps, share_of
 from emotalk.training.loop import train
-from emotalk.training.preparation import prepare_network
 from emotalk.training.processes import joined
 from tests.unit.training.conftest import CPU, STEADY, example
+from tests.unit.training.steady import without_chance
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
@@ -32,17 +31,6 @@ def test_any_number_of_processes_share_the_same_examples_of_each_step(settings, 
 def test_shares_are_even_over_the_batches_of_a_step():
     group = [[example("cross", position)] for position in range(8)]
     assert [len(share_of(group, rank, 2)) for rank in range(2)] == [4, 4]
-
-
-def without_chance(settings, device):
-    """A network that draws nothing at random, as processes draw unlike numbers."""
-    network, resolved = prepare_network(settings, device)
-    for module in network.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-        if isinstance(module, nn.MultiheadAttention):
-            module.dropout = 0.0
-    return network, resolved
 
 
 def worker(rank: int, count: int, port: int, given: tuple) -> None:

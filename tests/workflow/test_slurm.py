@@ -1,0 +1,104 @@
+"""The workflow through profiles/slurm, on a real Slurm of two nodes."""
+
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from tests import slurm
+from tests.benchmarks.kill import CONFIG, Training, differences
+
+LONG_ENOUGH = CONFIG["train"] | {"epochs": 3}
+"""To be killed in."""
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    if reason := slurm.obstacle():
+        pytest.skip(reason)
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)  # User munge looks for its key there.
+    with slurm.cluster(folder):
+        yield
+    shutil.rmtree(folder)
+
+
+class Clustered(Training):
+    """A project whose jobs go to Slurm."""
+
+    def type(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Type a command with the profile, asking more often for jobs than one would ask a real cluster."""
+        often = "--seconds-between-status-checks", "1", "--slurm-init-seconds-before-status-checks", "3"
+        return self.start(*arguments, "--workflow-profile", "profiles/slurm", *often)
+
+    def wait_for_checkpoint(self, process: subprocess.Popen[bytes]) -> None:
+        until = time.monotonic() + 300
+        while not any(self.results.rglob("*.pth")):
+            assert process.poll() is None, (self.folder / "said.txt").read_text()
+            assert time.monotonic() < until
+            time.sleep(0.1)
+
+    def log(self) -> str:
+        return (self.folder / "results/logs/train.attempts.log").read_text(encoding="utf-8")
+
+
+def jobs() -> list[dict[str, str]]:
+    """What Slurm tells of each job, finished ones too."""
+    told = subprocess.run(["scontrol", "--oneliner", "show", "jobs"], capture_output=True, text=True, check=True).stdout
+    return [dict(re.findall(r"(\S+?)=(\S+)", line)) for line in told.splitlines()]
+
+
+def job_of(rule: str) -> dict[str, str]:
+    """The job of a rule that is running."""
+    return next(job for job in jobs() if job["Comment"] == f"rule_{rule}" and job["JobState"] == "RUNNING")
+
+
+@pytest.fixture(scope="module")
+def finished(cluster, tmp_path_factory) -> Clustered:
+    """The whole demo, whose training was killed once."""
+    project = Clustered.new(tmp_path_factory.mktemp("slurm"), CONFIG | {"train": LONG_ENOUGH})
+    process = project.type("all")
+    project.wait_for_checkpoint(process)
+    subprocess.run(["scancel", "--signal=KILL", job_of("train")["JobId"]], check=True)
+    assert process.wait(600) == 0, (project.folder / "said.txt").read_text()
+    return project
+
+
+def test_every_rule_is_a_job_and_only_what_computes_has_a_gpu(finished):
+    ran = [job["Comment"].removeprefix("rule_") for job in jobs()]
+    once = {"demo_corpus", "index", "smooth", "slice", "pair", "data_page", "extract", "evaluate", "report"}
+    assert sorted(ran) == sorted([*once, "train", "train"])
+    with_gpu = {job["Comment"] for job in jobs() if job.get("TresPerJob") == "gres:gpu:1"}
+    assert with_gpu == {"rule_train", "rule_evaluate"}
+    assert (finished.folder / "results/report/index.html").exists()
+
+
+def test_a_training_killed_by_slurm_goes_on_to_the_weights_of_an_uninterrupted_one(finished, tmp_path):
+    assert "Continuing emotalk_model_epoch" in finished.log()
+    reference = finished.copy(tmp_path / "reference")
+    shutil.rmtree(reference.results)
+    done = reference.run("train", "--cores", "all")
+    assert done.returncode == 0, done.stderr
+    assert list(differences(finished, reference)) == []
+
+
+def test_training_spreads_over_two_nodes_and_goes_on_after_slurm_s_warning(finished, tmp_path):
+    project = Clustered(finished.copy(tmp_path / "spread").folder)
+    shutil.rmtree(project.results)
+    project.configure(CONFIG | {"train": LONG_ENOUGH | {"nodes": 2}})
+    process = project.type("train")
+    project.wait_for_checkpoint(process)
+    job = job_of("train")
+    assert job["NumNodes"] == "2"
+    assert job["TresPerNode"] == "gres:gpu:1"
+    subprocess.run(["scancel", "--signal=USR1", job["JobId"]], check=True)
+    assert process.wait(600) == 0, (project.folder / "said.txt").read_text()
+    log = project.log()
+    assert "shared by 2 processes" in log
+    assert "Stopped by SIGUSR1" in log
+    assert "Continuing emotalk_model_epoch" in log
+    assert (project.results / "checkpoint.pth").exists()
