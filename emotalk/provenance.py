@@ -100,7 +100,7 @@ def file_listing(*paths: str | Path, suffixes: tuple[str, ...] = ("",)) -> str:
         How the names of the files in folders end that count, in small letters.
     """
     entries: list[tuple[str, int, int]] = []
-    for path in map(Path, paths):
+    for path in dict.fromkeys(map(Path, paths)):  # Sound and motion may lie in one folder; a million files take time.
         if path.is_file():
             entries.append((str(path), *size_and_time(path)))
         else:
