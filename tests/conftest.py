@@ -1,4 +1,3 @@
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,14 +26,6 @@ TINY = {
     "num_conv_pos_embedding_groups": 2,
 }
 """wav2vec2 configuration values of encoders that take milliseconds."""
-
-
-def pytest_configure() -> None:
-    """Each process of pytest has cores of its own: trainings that share theirs wait for each other's threads."""
-    worker, count = os.environ.get("PYTEST_XDIST_WORKER"), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
-    if worker and hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, cores[int(worker.removeprefix("gw")) :: count] or cores)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
