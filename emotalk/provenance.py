@@ -3,7 +3,7 @@
 import ast
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -32,7 +32,7 @@ def code_digest(*modules: str) -> str:
     digest = hashlib.sha256()
     for path in files:
         digest.update(str(path.relative_to(_ROOT)).encode())
-        digest.update(ast.dump(_behaviour(path)).encode())
+        digest.update(_behaviour(path))
     return digest.hexdigest()[:16]
 
 
@@ -45,7 +45,7 @@ def _closure(module: str) -> set[Path]:
         if path is None or path in found:
             continue
         found.add(path)
-        pending.extend(_imports(_behaviour(path)))
+        pending.extend(_imports(path))
     return found
 
 
@@ -55,18 +55,26 @@ def _source(module: str) -> Path | None:
     return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
 
 
-def _imports(tree: ast.Module) -> Iterator[str]:
-    """Dotted names of this package that a module imports, at its top or inside its functions."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] == _PACKAGE:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+@cache
+def _imports(path: Path) -> list[str]:
+    """Dotted names of this package that a source file imports, at its top or inside its functions."""
+    names = []
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         elif isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name.partition(".")[0] == _PACKAGE)
+            names += [alias.name for alias in node.names]
+    return [name for name in names if name.partition(".")[0] == _PACKAGE]
 
 
 @cache
-def _behaviour(path: Path) -> ast.Module:
+def _behaviour(path: Path) -> bytes:
+    """What a source file does, as text without comments and docstrings."""
+    return ast.dump(_tree(path)).encode()
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
     """Syntax tree of a source file without its docstrings."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
