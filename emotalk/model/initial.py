@@ -5,7 +5,7 @@ from pathlib import Path
 
 from emotalk.errors import WeightsError
 from emotalk.model.network import EmoTalk
-from emotalk.model.weights import compare, empty_network, read_state, take_what_fits, weights_file
+from emotalk.model.weights import compare, encoder_configs, read_state, take_what_fits, weights_file
 from emotalk.provenance import file_digest
 
 _LOG = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ def network_from(source: str, *, encoders_only: bool, strict: bool) -> tuple[Emo
     """
     path, prefix = weights_file(Path(source)), _ENCODERS if encoders_only else ""
     state = {name: value for name, value in read_state(path).items() if name.startswith(prefix)}
-    network = empty_network(Path(source))
+    network = EmoTalk.from_configs(*encoder_configs(Path(source)))
     mismatch = compare(network, state, prefix)
     if strict and mismatch:
         raise WeightsError(

@@ -55,6 +55,13 @@ class EmoTalk(nn.Module):
         """A network with random weights."""
         return cls(SpeechEncoder(content), EmotionEncoder(emotion))
 
+    @classmethod
+    def unfilled(cls, content: Wav2Vec2Config, emotion: Wav2Vec2Config) -> "EmoTalk":
+        """A network for weights that are at hand: drawing random ones takes ten seconds at full size."""
+        with torch.device("meta"):
+            network = cls.from_configs(content, emotion)
+        return network.to_empty(device="cpu")
+
     @property
     def encoder_configs(self) -> dict[str, Wav2Vec2Config]:
         """Configurations of the `content` and the `emotion` encoder."""

@@ -60,16 +60,18 @@ def load_weights(
     WeightsError
         If the file is missing or damaged, lacks a parameter, or holds one of another shape.
     """
-    network = empty_network(Path(path), encoder)
+    configs = encoder_configs(Path(path), encoder)
     path = weights_file(Path(path))
-    ignored = fit_state(network, read_state(path), str(path))
+    state = read_state(path)
+    network = EmoTalk.unfilled(*configs)
+    ignored = fit_state(network, state, str(path))
     if ignored:
         _LOG.warning("%s holds %d entries that the network does not have: %s", path, len(ignored), ", ".join(ignored))
     return network.to(device).eval()
 
 
-def empty_network(path: Path, encoder: Mapping[str, Any] | None = None) -> EmoTalk:
-    """Network with random weights and the sizes that weights need; see `load_weights`.
+def encoder_configs(path: Path, encoder: Mapping[str, Any] | None = None) -> tuple[Wav2Vec2Config, Wav2Vec2Config]:
+    """Configurations of the content and the emotion encoder that weights need; see `load_weights`.
 
     Raises
     ------
@@ -81,7 +83,7 @@ def empty_network(path: Path, encoder: Mapping[str, Any] | None = None) -> EmoTa
         configs = {"content": encoder, "emotion": encoder}
     else:
         configs = card["encoders"] if card else {"content": RELEASED_ENCODER, "emotion": RELEASED_ENCODER}
-    return EmoTalk.from_configs(Wav2Vec2Config(**configs["content"]), Wav2Vec2Config(**configs["emotion"]))
+    return Wav2Vec2Config(**configs["content"]), Wav2Vec2Config(**configs["emotion"])
 
 
 def weights_in(path: Path) -> Path:

@@ -44,7 +44,7 @@ def extract_weights(
     folder = Path(folder)
     content = read_checkpoint(checkpoint)
     encoders = content["encoders"]
-    network = EmoTalk.from_configs(Wav2Vec2Config(**encoders["content"]), Wav2Vec2Config(**encoders["emotion"]))
+    network = EmoTalk.unfilled(Wav2Vec2Config(**encoders["content"]), Wav2Vec2Config(**encoders["emotion"]))
     average = content["average"] or {"weights": {}}
     network.load_state_dict(content["model"] | average["weights"])
     save_weights(network, folder, _NAME)

@@ -23,6 +23,14 @@ def waveform(num_samples: int, seed: int = 0) -> np.ndarray:
     return 0.1 * np.random.default_rng(seed).standard_normal(num_samples).astype(np.float32)
 
 
+def test_a_network_without_weights_has_nothing_that_weights_do_not_fill(network):
+    unfilled = EmoTalk.unfilled(Wav2Vec2Config(**TINY), Wav2Vec2Config(**TINY))
+    assert {name for name, _ in unfilled.named_buffers()} <= unfilled.state_dict().keys()
+    assert [(name, p.shape, p.requires_grad) for name, p in unfilled.named_parameters()] == [
+        (name, p.shape, p.requires_grad) for name, p in network.named_parameters()
+    ]
+
+
 def test_batch_mates_and_padding_change_nothing(network):
     """DOMAIN.md, section 2: outputs, logits and gradients of a padded batch are those of single clips."""
     clips = [waveform(n, n) for n in (16_000, 25_000, 9000, 31_234)]
