@@ -77,15 +77,15 @@ class Training(Project):
         return {re.sub(r"_\d{8}T\d{6}", "", str(path.relative_to(self.results))) for path in files}
 
 
-def kill_now_and_then(training: Training, kind: str, seconds: float, rng: random.Random) -> int:
-    """Train to the end, killing one to three times; returns how many kills struck.
+def kill_now_and_then(training: Training, kind: str, seconds: float, most: int, rng: random.Random) -> int:
+    """Train to the end, killing once or up to `most` times; returns how many kills struck.
 
     Parameters
     ----------
     seconds
         Time of an uninterrupted training.
     """
-    kills, most = 0, rng.randint(1, 3)
+    kills, most = 0, rng.randint(1, most)
     process = training.begin()
     while kills < most and _comes_to(training, process, kind, rng.uniform(0, seconds if kills else seconds / 2)):
         kills += 1
@@ -133,11 +133,16 @@ def differences(training: Training, reference: Training) -> Iterator[str]:
         yield f"files differ: {sorted(training.files() ^ reference.files())}"
 
 
-def campaign(times: int, seed: int, folder: Path) -> Iterator[Outcome]:
-    """Outcomes of so many killed trainings, of all kinds in turn."""
-    rng = random.Random(seed)
-    prepared = Training.new(folder / "prepared", CONFIG)
+def prepare(folder: Path) -> Training:
+    """A project that has all but its training."""
+    prepared = Training.new(folder, CONFIG)
     prepared.finish("pair")
+    return prepared
+
+
+def campaign(prepared: Training, folder: Path, *, times: int, most: int, seed: int) -> Iterator[Outcome]:
+    """Outcomes of so many trainings that are killed, each at most so often, of all kinds in turn."""
+    rng = random.Random(seed)
     reference = prepared.copy(folder / "reference")
     start = time.monotonic()
     reference.finish("train")
@@ -145,7 +150,7 @@ def campaign(times: int, seed: int, folder: Path) -> Iterator[Outcome]:
     for number in range(times):
         kind = KINDS[number % len(KINDS)]
         training = prepared.copy(folder / "killed")
-        kills = kill_now_and_then(training, kind, seconds, rng)
+        kills = kill_now_and_then(training, kind, seconds, most, rng)
         found = list(differences(training, reference))
         yield Outcome(kind, kills, found if kills else ["no kill struck"])
         shutil.rmtree(training.folder)
@@ -160,7 +165,8 @@ def main() -> None:
     given = parser.parse_args()
     outcomes = []
     with tempfile.TemporaryDirectory() as name:
-        for outcome in campaign(given.times, given.seed, Path(name)):
+        prepared = prepare(Path(name) / "prepared")
+        for outcome in campaign(prepared, Path(name), times=given.times, most=3, seed=given.seed):
             outcomes.append(outcome)
             told = "; ".join(outcome.differences) or "equal"
             print(f"{len(outcomes)} of {given.times}: {outcome.kind}, {outcome.kills} kills: {told}", flush=True)

@@ -29,7 +29,7 @@ class Clustered(Training):
 
     def type(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Type a command with the profile; it asks for a job when most are done, and then ever more seldom."""
-        often = "--seconds-between-status-checks", "1", "--slurm-init-seconds-before-status-checks", "7"
+        often = "--seconds-between-status-checks", "1", "--slurm-init-seconds-before-status-checks", "5"
         return self.start(*arguments, "--workflow-profile", "profiles/slurm", *often)
 
     def wait_for_checkpoint(self, process: subprocess.Popen[bytes]) -> None:
