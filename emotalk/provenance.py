@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from emotalk.files import files_below, size_and_time
 
@@ -32,7 +32,7 @@ def code_digest(*modules: str) -> str:
     digest = hashlib.sha256()
     for path in files:
         digest.update(str(path.relative_to(_ROOT)).encode())
-        digest.update(_behaviour(path))
+        digest.update(_read(path).behaviour)
     return digest.hexdigest()[:16]
 
 
@@ -45,7 +45,7 @@ def _closure(module: str) -> set[Path]:
         if path is None or path in found:
             continue
         found.add(path)
-        pending.extend(_imports(path))
+        pending.extend(_read(path).imports)
     return found
 
 
@@ -55,32 +55,28 @@ def _source(module: str) -> Path | None:
     return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
 
 
-@cache
-def _imports(path: Path) -> list[str]:
-    """Dotted names of this package that a source file imports, at its top or inside its functions."""
-    names = []
-    for node in ast.walk(_tree(path)):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        elif isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-    return [name for name in names if name.partition(".")[0] == _PACKAGE]
+class _Source(NamedTuple):
+    """A source file, as far as it counts."""
+
+    behaviour: bytes
+    """Syntax tree without docstrings, as text."""
+    imports: list[str]
+    """Dotted names of this package that it imports, at its top or inside its functions."""
 
 
 @cache
-def _behaviour(path: Path) -> bytes:
-    """What a source file does, as text without comments and docstrings."""
-    return ast.dump(_tree(path)).encode()
-
-
-@cache
-def _tree(path: Path) -> ast.Module:
-    """Syntax tree of a source file without its docstrings."""
+def _read(path: Path) -> _Source:
     tree = ast.parse(path.read_text(encoding="utf-8"))
+    names: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [statement for statement in node.body if not _is_text(statement)]
-    return tree
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+    imports = [name for name in names if name.partition(".")[0] == _PACKAGE]
+    return _Source(ast.dump(tree).encode(), imports)
 
 
 def _is_text(statement: ast.stmt) -> bool:

@@ -16,7 +16,7 @@ def package(tmp_path, monkeypatch) -> Path:
 
 
 def digest() -> str:
-    provenance._behaviour.cache_clear()
+    provenance._read.cache_clear()
     provenance.code_digest.cache_clear()
     return provenance.code_digest("emotalk.stage")
 
