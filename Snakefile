@@ -8,6 +8,7 @@ include: "workflow/rules/evaluation.smk"
 
 
 localrules:
+    demo_corpus,
     check,
 
 

@@ -4,6 +4,7 @@ On each node Slurm starts `python -m emotalk.training.launching MODULE ARGUMENT 
 """
 
 import os
+import shutil
 import signal
 import socket
 import struct
@@ -108,11 +109,11 @@ def launch_on_nodes(module: str, argument: str, count: int, *, nodes: int, threa
     Interrupted
         If they stopped after a signal, or were killed by one.
     TrainingError
-        If this is no Slurm job.
+        If this is no Slurm job, or one in a container without Slurm's commands.
     """
-    if "SLURM_JOB_ID" not in os.environ:
+    if "SLURM_JOB_ID" not in os.environ or not shutil.which("srun"):
         raise TrainingError(
-            f"train.nodes is {nodes}, and several nodes are had from Slurm only: type "
+            f"train.nodes is {nodes}, and several nodes are had from Slurm only, outside a container: type "
             "`snakemake train --workflow-profile profiles/slurm`, or set train.nodes to 1."
         )
     with socket.socket() as free:
@@ -139,10 +140,10 @@ def launch_on_nodes(module: str, argument: str, count: int, *, nodes: int, threa
 
 @contextmanager
 def _passing_signals_on(process: subprocess.Popen) -> Iterator[subprocess.Popen]:
-    """Context in which signals to this process reach another; srun takes SIGINT for a question."""
+    """Context in which signals to this process reach what srun started: it passes SIGUSR1 on, and kills at others."""
 
     def pass_on(number: int, frame: FrameType | None) -> None:
-        process.send_signal(signal.SIGTERM if number == signal.SIGINT else number)
+        process.send_signal(signal.SIGUSR1)
 
     before = {name: signal.signal(signal.Signals[name], pass_on) for name in SIGNALS}
     try:

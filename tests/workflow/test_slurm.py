@@ -11,6 +11,7 @@ import pytest
 
 from tests import slurm
 from tests.benchmarks.kill import CONFIG, Training, differences
+from tests.project import TINY_RUN
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ class Clustered(Training):
     def type(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Type a command with the profile; it asks for a job when most are done, and then ever more seldom."""
         often = "--seconds-between-status-checks", "1", "--slurm-init-seconds-before-status-checks", "5"
-        return self.start(*arguments, "--workflow-profile", "profiles/slurm", *often)
+        return self.start(*arguments, "--workflow-profile", "profiles/slurm", *often, "--verbose")
 
     def wait_for_checkpoint(self, process: subprocess.Popen[bytes]) -> None:
         until = time.monotonic() + 300
@@ -54,6 +55,12 @@ def job_of(rule: str) -> dict[str, str]:
     return next(job for job in jobs() if job["Comment"] == f"rule_{rule}" and job["JobState"] == "RUNNING")
 
 
+def test_a_corpus_in_200_shards_is_planned_as_hundreds_of_jobs(project):
+    planned = project(TINY_RUN | {"shards": 200}).run("-n", "all", "--workflow-profile", "profiles/slurm")
+    assert planned.returncode == 0, planned.stderr
+    assert 600 < int(re.search(r"^total +(\d+)$", planned.stdout, re.MULTILINE)[1]) < 620
+
+
 @pytest.fixture(scope="module")
 def finished(cluster, tmp_path_factory) -> Clustered:
     """The whole demo, whose training was killed once."""
@@ -67,11 +74,21 @@ def finished(cluster, tmp_path_factory) -> Clustered:
 
 def test_every_rule_goes_through_slurm_and_only_what_computes_has_a_gpu(finished):
     ran = [job["Comment"].removeprefix("rule_") for job in jobs()]
-    before, after = "corpus_demo_corpus_index_pair_slice_smooth", "results_evaluate_extract_report"
+    before, after = "corpus_index_pair_slice_smooth", "results_evaluate_extract_report"
     assert sorted(ran) == sorted([before, "data_page", "train", "train", after])
     with_gpu = {job["Comment"] for job in jobs() if job.get("TresPerJob") == "gres:gpu:1"}
     assert with_gpu == {"rule_train", f"rule_{after}"}
     assert (finished.folder / "results/report/index.html").exists()
+
+
+def test_slurm_is_asked_for_a_warning_and_to_queue_what_it_preempts_again(finished):
+    calls = [line for line in (finished.folder / "said.txt").read_text().splitlines() if "sbatch call" in line]
+    trainings = [call for call in calls if "rule_train" in call]
+    assert len(trainings) == 2
+    assert all("--signal=USR1@300" in call for call in trainings)
+    assert all("--requeue" in call for call in calls)
+    (job, *_) = [job for job in jobs() if job["Comment"] == "rule_train"]
+    assert (job["Requeue"], job["NumNodes"], job["MinMemoryNode"], job["CPUs/Task"]) == ("1", "1", "24000M", "8")
 
 
 def test_a_training_killed_by_slurm_goes_on_to_the_weights_of_an_uninterrupted_one(finished, tmp_path):

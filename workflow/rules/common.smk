@@ -65,15 +65,16 @@ def of_shard(name: str, shard: int) -> str:
     return name if SHARDS == 1 else f"{name}_{shard + 1}"
 
 
-def shared_gpus(gpus: int, nodes: int) -> dict:
+def training_resources(gpus: int, nodes: int) -> dict:
     """Resources of a training on so many GPUs of each of so many nodes.
 
     With `mpi`, Slurm's executor starts the job on the first node only, which then starts all others; `tasks_per_gpu`
-    keeps it from multiplying `tasks` by the GPUs.
+    keeps it from multiplying `tasks` by the GPUs. A node's memory holds what each of its processes reads to continue.
     """
+    of_each_node = {"nodes": nodes, "mem_mb": 24_000 + 10_000 * (gpus - 1)}
     if nodes == 1:
-        return {"gpu": gpus}
-    return {"gres": f"gpu:{gpus}", "nodes": nodes, "tasks": nodes, "tasks_per_gpu": 0, "mpi": "srun"}
+        return of_each_node | {"gpu": gpus}
+    return of_each_node | {"gres": f"gpu:{gpus}", "tasks": nodes, "tasks_per_gpu": 0, "mpi": "srun"}
 
 
 def number_of_attempt(wildcards, attempt: int) -> int:
@@ -110,6 +111,9 @@ config = usable_config(config)
 # and what is ignored here is so in what they start, until it asks for more.
 if hasattr(signal, "SIGUSR1"):
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+
+# Jobs import the package from beside the Snakefile, as this process does; in a container there is no other.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(workflow.basedir), os.environ.get("PYTHONPATH"))))
 
 RESULTS = config["results"]
 LOGS = f"{RESULTS}/logs"

@@ -10,10 +10,9 @@ rule train:
         f"{LOGS}/train.log",
     # A job that was killed continues from its last checkpoint, in the same invocation.
     retries: config["retries"] if workflow.is_main_process else 0  # Else a job would try again within itself, too.
-    threads: 8
+    threads: max(8, 4 * config["train"]["gpus"])
     resources:
-        **shared_gpus(config["train"]["gpus"], config["train"]["nodes"]),
-        mem_mb=24000,
+        **training_resources(config["train"]["gpus"], config["train"]["nodes"]),
         runtime=2880,
         attempt=number_of_attempt,
     params:

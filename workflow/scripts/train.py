@@ -16,7 +16,7 @@ with job_log(snakemake.log[0], snakemake.params.attempts, goes_on=snakemake.reso
         train=train,
         model=json.loads(snakemake.params.model),
         seed=snakemake.params.seed,
-        gpus=snakemake.resources.get("gpu", train["gpus"]),  # On several nodes Slurm grants all.
+        gpus=snakemake.resources.gpu if train["nodes"] == 1 else train["gpus"],  # On several nodes Slurm grants all.
         threads=snakemake.threads,
         log=snakemake.log[0],
         attempts_log=snakemake.params.attempts,

@@ -18,7 +18,7 @@ from emotalk.errors import Interrupted, TrainingError
 from emotalk.logs import INTERRUPTED_EXIT_CODE
 from emotalk.training import loop
 from emotalk.training.job import TrainingJob
-from emotalk.training.launching import Nodes, launch_on_nodes
+from emotalk.training.launching import launch_on_nodes
 from tests.project import TINY_RUN
 from tests.unit.training.conftest import STEADY
 from tests.unit.training.steady import without_chance
@@ -182,13 +182,18 @@ def test_an_error_on_a_node_is_the_job_s(srun):
     assert ended.value.code == 1
 
 
-def test_every_node_is_started_once_and_finds_the_first_by_slurm_s_variables(srun, tmp_path):
+def test_srun_is_asked_for_one_launcher_on_each_node(srun, tmp_path):
     srun(f'echo "$@" > {tmp_path}/asked')
     launch_on_nodes(MODULE, "job.json", 4, nodes=2, threads=8)
     asked = (tmp_path / "asked").read_text().split()
     assert {"--nodes=2", "--ntasks=2", "--ntasks-per-node=1", "--cpus-per-task=8"} <= set(asked)
     module, argument, count, port = asked[asked.index("emotalk.training.launching") + 1 :]
     assert (module, argument, count) == (MODULE, "job.json", "4")
-    variables = {"SLURM_NNODES": "2", "SLURM_NODEID": "1", "SLURM_LAUNCH_NODE_IPADDR": "10.0.0.7"}
-    found = Nodes.of_slurm(variables, int(port))
-    assert found == Nodes(count=2, rank=1, address="10.0.0.7", port=int(port))
+    assert port.isdecimal()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_any_signal_reaches_the_nodes_as_the_one_that_srun_passes_on(srun, number):
+    srun(f"trap 'exit {INTERRUPTED_EXIT_CODE}' USR1; sleep 1; kill -{number} $PPID; while true; do sleep 0.1; done")
+    with pytest.raises(Interrupted):
+        launch_on_nodes(MODULE, "job.json", 1, nodes=2, threads=1)
