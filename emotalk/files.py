@@ -1,8 +1,11 @@
 """Walking through folders that others filled."""
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
+
+from emotalk.errors import CorpusError
 
 
 def files_below(folder: str | Path) -> Iterator[os.DirEntry[str]]:
@@ -10,6 +13,11 @@ def files_below(folder: str | Path) -> Iterator[os.DirEntry[str]]:
 
     Hidden entries are left out (macOS leaves a `._name.wav` beside each file that it copies), and a folder is visited
     once, however many links lead to it.
+
+    Raises
+    ------
+    CorpusError
+        If a folder is closed to us: what lies in it would be missing without a word.
     """
     pending, visited = [str(folder)], set()
     while pending:
@@ -20,13 +28,28 @@ def files_below(folder: str | Path) -> Iterator[os.DirEntry[str]]:
             visited.add(identity)
             with os.scandir(current) as entries:
                 visible = [entry for entry in entries if not entry.name.startswith(".")]
-        except OSError:  # What vanished or is closed to us holds no file that we could use.
+        except (FileNotFoundError, NotADirectoryError):
             continue
+        except OSError as error:
+            raise _closed(current, error) from None
         for entry in visible:
-            if entry.is_dir():
+            if _is_folder(entry):
                 pending.append(entry.path)
             else:
                 yield entry
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        if error.errno == errno.ELOOP:  # A link that leads to itself is named by who tries to read it.
+            return False
+        raise _closed(entry.path, error) from None
+
+
+def _closed(path: str, error: OSError) -> CorpusError:
+    return CorpusError(f"{path} cannot be looked into ({error.strerror}). Let it be read, or move it elsewhere.")
 
 
 def size_and_time(file: Path | os.DirEntry[str]) -> tuple[int, int]:

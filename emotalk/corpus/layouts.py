@@ -1,7 +1,7 @@
 """Layouts: how recordings lie in folders, and which wav belongs to which track."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path, PurePath
@@ -124,8 +124,13 @@ def _second_chance(source: Source, wavs: Iterable[str], tracks: Iterable[str]) -
     return {
         keys[0]: lone_tracks[rest][0]
         for rest, keys in lone_wavs.items()
-        if len(keys) == 1 and len(lone_tracks.get(rest, [])) == 1
+        if len(keys) == 1 and len(lone_tracks.get(rest, [])) == 1 and _may_meet(source, keys[0], lone_tracks[rest][0])
     }
+
+
+def _may_meet(source: Source, wav: str, track: str) -> bool:
+    """Whether one of two files of a generic corpus has no folder: in two folders they are of two subjects."""
+    return source.layout != "generic" or "/" not in wav or "/" not in track
 
 
 def labels(source: Source, key: str) -> RecordingName | None:
@@ -136,8 +141,9 @@ def labels(source: Source, key: str) -> RecordingName | None:
     return RecordingName(subject=folder or stem)
 
 
-def _are_same(files: Iterable[str]) -> bool:
+def _are_same(files: Sequence[str]) -> bool:
     try:
-        return len({file_digest(path) for path in files}) == 1
+        # Reading from a pipe or a device would never end.
+        return all(Path(path).is_file() for path in files) and len({file_digest(path) for path in files}) == 1
     except OSError:
         return False

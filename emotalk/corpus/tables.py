@@ -55,6 +55,19 @@ class TableListing:
         return Found(self._source.corpus, recording_id, wav, track, name, self._source.form, (*faults, *label_faults))
 
 
+def files_elsewhere(source: Source) -> list[Path]:
+    """Files that the table of a source names outside its folders; none if it cannot be read, which the index tells."""
+    try:
+        table = _read(source)
+    except CorpusError:
+        return []
+    named = [(source.audio, _text(cell)) for cell in table["wav"]] + [
+        (source.tracks, _text(cell)) for cell in table["track"]
+    ]
+    paths = [(folder, path) for folder, cell in named if (path := _path(folder, cell))]
+    return [path for folder, path in paths if ".." in path.parts or not path.is_relative_to(folder)]
+
+
 def _read(source: Source) -> pd.DataFrame:
     """The columns that count, as text."""
     path = source.table
@@ -74,7 +87,7 @@ def _read(source: Source) -> pd.DataFrame:
 
 def _text(cell: Any) -> str | None:
     """A cell as text; None where it is empty."""
-    if cell is None or pd.isna(cell) or not str(cell).strip():
+    if cell is None or (pd.api.types.is_scalar(cell) and pd.isna(cell)) or not str(cell).strip():
         return None
     return str(cell).strip()
 

@@ -13,7 +13,6 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType
 
 import torch
@@ -22,6 +21,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import main as torchrun
 
 from emotalk.errors import Interrupted, TrainingError
+from emotalk.importing import let_children_import_this_package
 from emotalk.logs import INTERRUPTED_EXIT_CODE, job_log
 from emotalk.training.signals import SIGNALS
 
@@ -82,7 +82,7 @@ def launch(module: str, argument: str, count: int, nodes: Nodes | None = None) -
         "--shutdown-timeout": _SHUTDOWN_S,
     }
     words = [name if value is True else f"{name}={value}" for name, value in options.items()]
-    _let_children_import_this_package()
+    let_children_import_this_package()
     try:
         torchrun([*words, "-m", module, argument])
     except SignalException as stop:
@@ -128,7 +128,7 @@ def launch_on_nodes(module: str, argument: str, count: int, *, nodes: int, threa
         "--wait": _SHUTDOWN_S,
     }
     words = [f"{name}={value}" for name, value in options.items()]
-    _let_children_import_this_package()
+    let_children_import_this_package()
     command = ["srun", *words, sys.executable, "-m", __name__, module, argument, str(count), str(port)]
     with _passing_signals_on(subprocess.Popen(command)) as started:  # noqa: S603 - words of ours, no shell
         code = started.wait()
@@ -151,10 +151,6 @@ def _passing_signals_on(process: subprocess.Popen) -> Iterator[subprocess.Popen]
     finally:
         for name, handler in before.items():
             signal.signal(signal.Signals[name], handler)
-
-
-def _let_children_import_this_package() -> None:
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
 
 
 def _interface_to(address: str) -> str:

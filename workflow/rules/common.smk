@@ -6,7 +6,8 @@ from functools import cache
 from emotalk.config import checked_config, read_schema
 from emotalk.corpus.shards import shard_name
 from emotalk.corpus.sources import AUDIO_SUFFIXES, TRACK_SUFFIXES, sources_of
-from emotalk.errors import ConfigError
+from emotalk.errors import ConfigError, CorpusError
+from emotalk.importing import let_children_import_this_package
 from emotalk.provenance import canonical, code_digest, file_listing
 from emotalk.training.acceptance import accept_finished
 
@@ -19,12 +20,24 @@ def usable_config(given: dict) -> dict:
         sys.exit(f"Error: {error}")
 
 
+def listing(*paths, suffixes: tuple[str, ...] = ("",)) -> str:
+    """Digest of files and of those in folders; a folder that is closed to us ends the run with its sentence."""
+    try:
+        return file_listing(*paths, suffixes=suffixes)
+    except CorpusError as error:
+        sys.exit(f"Error: {error}")
+
+
 @cache
 def delivered_files() -> str:
     """Digest of the delivered files, looked for once: a million take 20 seconds."""
     sources = sources_of(CORPORA, DATA, config["sources"])
     paths = [path for source in sources for path in (source.audio, source.tracks, source.table) if path]
-    return file_listing(*paths, suffixes=AUDIO_SUFFIXES + TRACK_SUFFIXES)
+    if tables := [source for source in sources if source.table]:
+        from emotalk.corpus.tables import files_elsewhere  # Takes a second to import.
+
+        paths += [path for source in tables for path in files_elsewhere(source)]
+    return listing(*paths, suffixes=AUDIO_SUFFIXES + TRACK_SUFFIXES)
 
 
 def data_listing(wildcards) -> str:
@@ -34,7 +47,7 @@ def data_listing(wildcards) -> str:
 
 def encoder_listing(wildcards) -> str:
     """Digest of the files of encoders that lie in local folders: other weights make the training stale."""
-    return file_listing(*(encoder["source"] for encoder in config["model"].values()))
+    return listing(*(encoder["source"] for encoder in config["model"].values()))
 
 
 def initial_weights_listing(wildcards) -> str:
@@ -45,14 +58,14 @@ def initial_weights_listing(wildcards) -> str:
 def with_cards(weights: str | None) -> str:
     """Digest of a weights file, of its card and of the other form of it, or of a folder of them."""
     if not weights or os.path.isdir(weights):
-        return file_listing(weights) if weights else ""
-    return file_listing(*(os.path.splitext(weights)[0] + suffix for suffix in (".pth", ".safetensors", ".json")))
+        return listing(weights) if weights else ""
+    return listing(*(os.path.splitext(weights)[0] + suffix for suffix in (".pth", ".safetensors", ".json")))
 
 
 def basis_listing(wildcards) -> str:
     """Digest of the files of a blendshape basis, if one is given."""
     basis = config["evaluate"]["basis"]
-    return file_listing(basis) if basis else ""
+    return listing(basis) if basis else ""
 
 
 def shard_files(folder: str, suffix: str, shard: int) -> list[str]:
@@ -92,7 +105,7 @@ def audio_listing(wildcards) -> str:
     if config["predict"]["audio"] is None:
         sys.exit("Error: predict.audio names no folder. Give one: --config 'predict={audio: my-recordings}'.")
     paths = [config["predict"][name] for name in ("audio", "emotion_from") if config["predict"][name]]
-    return file_listing(*paths, suffixes=AUDIO_SUFFIXES)
+    return listing(*paths, suffixes=AUDIO_SUFFIXES)
 
 
 def weights_listing(wildcards) -> str:
@@ -112,8 +125,8 @@ config = usable_config(config)
 if hasattr(signal, "SIGUSR1"):
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
-# Jobs import the package from beside the Snakefile, as this process does; in a container there is no other.
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(workflow.basedir), os.environ.get("PYTHONPATH"))))
+# This process has the package from beside the Snakefile; in a container there is no other.
+let_children_import_this_package()
 
 RESULTS = config["results"]
 LOGS = f"{RESULTS}/logs"

@@ -9,7 +9,8 @@ import pytest
 import soundfile
 
 from emotalk.blendshapes import CHANNELS
-from emotalk.corpus.sources import TrackFormat
+from emotalk.corpus.sources import Source, TrackFormat
+from emotalk.corpus.tables import files_elsewhere
 from emotalk.corpus.tracks import read_track
 from emotalk.errors import CorpusError
 from emotalk.resampling import resample
@@ -66,6 +67,19 @@ def test_parallel_trees_and_flat_folders_meet(index, data):
     assert {name: row["status"] for name, row in rows.items()} == {"a.take1": "ok", "a.take2": "ok"}
 
 
+def test_lone_files_of_two_speakers_are_no_recording(index, data):
+    put(data / "Own", "anna/take1")
+    put(data / "Own", "ben/take1")
+    (data / "Own/anna/take1.npy").unlink()
+    (data / "Own/ben/take1.wav").unlink()
+    put(data / "Own", "ben/take2")
+    rows = index(["Own"])
+    assert [row["reasons"][0].partition(":")[0] for row in rows.values() if row["status"] == "excluded"] == [
+        "orphan_wav",
+        "orphan_track",
+    ]
+
+
 def test_folders_that_link_to_each_other_are_visited_once(index, data):
     put(data / "Own", "anna/take1")
     (data / "Own/anna/loop").symlink_to(data / "Own")
@@ -83,6 +97,23 @@ TABLE = pd.DataFrame(
         "remark": ["x", "y", "z"],
     }
 )
+
+
+def test_files_that_a_table_names_elsewhere_are_listed(data, tmp_path):
+    """So that a change of them makes the index stale."""
+    (data / "Own").mkdir()
+    table = pd.DataFrame({"wav": ["a.wav", "../b.wav", str(tmp_path / "far/c.wav")], "track": ["a.npy", None, "c.npy"]})
+    table.to_csv(data / "Own/table.csv", index=False)
+    source = {"layout": "auto", "audio": None, "tracks": None, "table": str(data / "Own/table.csv")}
+    found = files_elsewhere(Source.of("Own", data, source | {"channels": "arkit", "fps": 30}))
+    assert found == [data / "Own/../b.wav", tmp_path / "far/c.wav"]
+
+
+def test_cells_that_hold_lists_are_no_labels(index, data):
+    put(data / "Own", "one")
+    table = pd.DataFrame({"wav": ["one.wav"], "track": ["one.npy"], "statement": [["x", "y"]]})
+    table.to_parquet(data / "Own/table.parquet")
+    assert index(["Own"], sources={"Own": {"table": str(data / "Own/table.parquet")}})["one"]["status"] == "ok"
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
