@@ -20,6 +20,7 @@ _FASTEST_RATE, _MOST_CHANNELS = 384_000, 64
 _SILENT_PEAK = 1e-3
 _FULL_SCALE = 0.999
 _CLIPPED_PART = 1e-3
+_OVER_SCALE, _UNSCALED = 1.001, 10
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,9 @@ def inspect_audio(path: Path) -> tuple[AudioFacts, list[Fault]]:
         # What overflows or is not finite is seen in the envelope.
         with soundfile.SoundFile(path) as file, np.errstate(all="ignore"):
             rate, num_channels = file.samplerate, file.channels
-            if rate > _FASTEST_RATE or num_channels > _MOST_CHANNELS:
+            if not FPS <= rate <= _FASTEST_RATE or num_channels > _MOST_CHANNELS:
                 claims = f"claims {rate} samples a second in {num_channels} channels"
-                rule = f"at most {_FASTEST_RATE} and {_MOST_CHANNELS} are read"
+                rule = f"{FPS} to {_FASTEST_RATE} and at most {_MOST_CHANNELS} are read"
                 raise Fault("unsupported_rate", f"{path.name} {claims}; {rule}", is_final=True)
             for block in _mono_blocks(file):
                 count += len(block)
@@ -89,7 +90,11 @@ def _audio_faults(name: str, facts: AudioFacts, cut_off: int, full_part: float) 
         yield Fault("unsupported_rate", f"{name} has {facts.sampling_rate} samples a second; {rule}")
     if facts.peak < _SILENT_PEAK:
         yield Fault("silent_wav", f"{name} is nowhere louder than {facts.peak:.1g} (1 is full scale)")
-    if full_part > _CLIPPED_PART:
+    if facts.peak > _OVER_SCALE:
+        rule = "what is above 1 is cut off, and so loud a file is taken for one that was never scaled"
+        found = f"{name} reaches {facts.peak:.3g} times full scale; {rule} if above {_UNSCALED}"
+        yield Fault("clipped_wav", found, is_final=facts.peak > _UNSCALED)
+    elif full_part > _CLIPPED_PART:
         yield Fault("clipped_wav", f"{name} has {full_part:.1%} of its samples at full scale")
 
 

@@ -2,6 +2,7 @@
 
 import bisect
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +64,7 @@ class ClipStore:
     Raises
     ------
     CorpusError
-        If a file is no clip store.
+        If a file is no clip store, or two clips have one id.
     """
 
     def __init__(self, paths: Sequence[str | Path]) -> None:
@@ -81,6 +82,12 @@ class ClipStore:
         for batch in self._batches:
             self._starts.append(self._starts[-1] + batch.num_rows)
         self._rows = {clip_id: row for row, clip_id in enumerate(self._column("clip_id"))}
+        if len(self._rows) < len(self):
+            twice = next(name for name, count in Counter(self._column("clip_id")).items() if count > 1)
+            raise CorpusError(
+                f"Two clips are named {twice}: the name of a corpus and of a recording make that of another corpus. "
+                "Rename a corpus in 'corpora'."
+            )
 
     def _column(self, name: str) -> Iterator[str]:
         return (value for batch in self._batches for value in batch.column(name).to_pylist())

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from emotalk.corpus.clips import ClipStore
 from emotalk.corpus.names import NUM_ACTORS
 from emotalk.corpus.pairing import NO_CLIP, Examples, PseudoPairs, RandomPairs
-from emotalk.corpus.splits import SPLITS, named_subjects, split_subjects
+from emotalk.corpus.splits import SPLITS, comparable, named_subjects, split_subjects
 from emotalk.emotions import UNLABELLED, emotion_class
 from emotalk.errors import CorpusError
 from emotalk.progress import progress
@@ -136,7 +136,7 @@ def _assign(table: pd.DataFrame, split: Mapping[str, Mapping[str, Any]], seed: i
         wanted = split[str(corpus)]
         of_subject = split_subjects(rows["subject"], **wanted, seed=seed)
         named = {name for part in wanted.values() if not isinstance(part, int | float) for name in named_subjects(part)}
-        if absent := sorted(named - of_subject.keys()):
+        if absent := sorted(named - {comparable(subject) for subject in of_subject}):
             there = ", ".join(sorted(of_subject))
             _LOG.warning("split.%s names %s, who has no usable clip; there are %s.", corpus, ", ".join(absent), there)
         assigned[rows.index] = rows["subject"].map(of_subject)

@@ -32,14 +32,22 @@ def split_subjects(
     assigned = dict.fromkeys(names, "train")
     for split, wanted in (("test", test), ("validation", validation)):
         free = [name for name in drawn if assigned[name] == "train"]
-        chosen = _first(free, wanted, len(names)) if isinstance(wanted, int | float) else named_subjects(wanted)
-        assigned |= {name: split for name in free if name in chosen}
+        if isinstance(wanted, int | float):
+            chosen = _first(free, wanted, len(names))
+        else:
+            chosen = [name for name in free if comparable(name) in named_subjects(wanted)]
+        assigned |= dict.fromkeys(chosen, split)
     return assigned
 
 
 def named_subjects(wanted: Sequence[str | int]) -> set[str]:
-    """Names of subjects as tables have them: actor 7 may be written 7 or, as in file names, 07."""
-    return {str(name).lstrip("0") if str(name).isdigit() else str(name) for name in wanted}
+    """Names of subjects, comparable."""
+    return {comparable(name) for name in wanted}
+
+
+def comparable(name: str | int) -> str:
+    """A subject's name without the zeros before a number: actor 7 may be written 7 or, as in file names, 07."""
+    return str(name).lstrip("0") or "0" if str(name).isdigit() else str(name)
 
 
 def _first(free: list[str], fraction: float, num_subjects: int) -> list[str]:

@@ -21,7 +21,7 @@ class Tally:
         self._status: dict[str, Counter[str]] = defaultdict(Counter)
         self._codes: Counter[str] = Counter()
         self._names: dict[str, list[str]] = defaultdict(list)
-        self._excluded: list[str] = []
+        self._excluded: dict[str, list[str]] = defaultdict(list)
         self._failing: list[str] = []
         self._num_failing = 0
 
@@ -34,8 +34,8 @@ class Tally:
             if len(self._names[code]) < _NAMES:
                 self._names[code].append(row["recording_id"])
         told = f"{row['recording_id']}: {'; '.join(row['reasons'])}"
-        if row["status"] == "excluded" and len(self._excluded) < _LISTED:
-            self._excluded.append(told)
+        if row["status"] == "excluded" and len(excluded := self._excluded[row["corpus"]]) < _LISTED:
+            excluded.append(told)
         if any(self._rules.policies[code] == "fail" for code in codes):
             self._num_failing += 1
             if len(self._failing) < _LISTED:
@@ -59,7 +59,6 @@ class Tally:
         CorpusError
             With the reasons of the first recordings concerned.
         """
-        first = " | ".join(self._excluded[:5])
         for corpus in corpora:
             counts = self._status[corpus]
             if counts.total() == 0:
@@ -67,7 +66,7 @@ class Tally:
             if counts["excluded"] == counts.total():
                 raise CorpusError(
                     f"Nothing of {corpus} can be used: all {counts.total()} are excluded, the first for these "
-                    f"reasons: {first}"
+                    f"reasons: {' | '.join(self._excluded[corpus][:5])}"
                 )
         if self._num_failing:
             said = f"{self._num_failing} recordings have faults whose policy is 'fail'"
@@ -76,9 +75,11 @@ class Tally:
         if strict and num_excluded:
             total = sum(counts.total() for counts in self._status.values())
             said = f"{num_excluded} of {total} recordings are excluded and 'strict' is set"
-            raise CorpusError(f"{said}: {_listed(self._excluded, num_excluded)}")
+            every = [told for corpus in corpora for told in self._excluded[corpus]]
+            raise CorpusError(f"{said}: {_listed(every[:_LISTED], num_excluded)}")
 
 
 def _listed(told: Sequence[str], count: int) -> str:
-    more = f" | and {count - len(told)} more, see the log of the index" if count > len(told) else ""
+    rule = "where nothing is to stop the run, recordings.parquet tells all"
+    more = f" | and {count - len(told)} more; {rule}" if count > len(told) else ""
     return " | ".join(told) + more

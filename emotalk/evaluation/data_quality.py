@@ -14,6 +14,7 @@ from emotalk.blendshapes import CHANNELS, NUM_CHANNELS
 from emotalk.corpus.clips import ClipStore
 from emotalk.corpus.faults import Fault, code_of
 from emotalk.corpus.recordings import read_rows
+from emotalk.corpus.shards import corpus_of
 from emotalk.corpus.sources import TrackFormat
 from emotalk.corpus.synchrony import offset_of
 from emotalk.corpus.track_files import read_tracks
@@ -48,8 +49,8 @@ def counts(recordings: pd.DataFrame) -> list[dict[str, Any]]:
 
 def faults(recordings: pd.DataFrame) -> list[dict[str, Any]]:
     """How often each fault was found, what it made of the recordings, and the first names."""
-    told = recordings[["recording_id", "status", "reasons"]].explode("reasons").dropna(subset="reasons")
-    told = told.assign(code=told["reasons"].map(code_of)).drop_duplicates(["recording_id", "code"])
+    told = recordings[["corpus", "recording_id", "status", "reasons"]].explode("reasons").dropna(subset="reasons")
+    told = told.assign(code=told["reasons"].map(code_of)).drop_duplicates(["corpus", "recording_id", "code"])
     return [
         {
             "code": code,
@@ -124,9 +125,10 @@ def excerpt(recordings: str | Path, tracks: Sequence[str | Path]) -> tuple[str, 
         calmed |= {(path, place): value for place, value in enumerate((before - after).tolist())}
     chosen, place = max(calmed, key=calmed.__getitem__)
     recording_id, _, smooth = next(islice(read_tracks(chosen), place, None))
-    columns = ["recording_id", "status", "track_path", "channel_order", "track_fps", "num_track_frames"]
+    columns = ["corpus", "recording_id", "status", "track_path", "channel_order", "track_fps", "num_track_frames"]
     rows = read_rows(recordings, columns)
-    row = next(row for row in rows if row["recording_id"] == recording_id and row["status"] != "excluded")
+    wanted = (corpus_of(chosen), recording_id)
+    row = next(row for row in rows if (row["corpus"], row["recording_id"]) == wanted and row["status"] != "excluded")
     try:
         raw, _ = read_track(Path(row["track_path"]), TrackFormat(row["channel_order"], row["track_fps"]))
     except Fault:

@@ -69,8 +69,8 @@ def _times(timecodes: pd.Series) -> tuple[np.ndarray, int]:
     60 in a capture within one second, which cannot tell.
     """
     fields = timecodes.str.extract(r"^\s*(\d+):(\d+):(\d+)[:;](\d+(?:\.\d+)?)\s*$").astype(float).to_numpy()
-    if np.isnan(fields).any():
-        row = int(np.flatnonzero(np.isnan(fields).any(axis=1))[0])
+    if not np.isfinite(fields).all():
+        row = int(np.flatnonzero(~np.isfinite(fields).all(axis=1))[0])
         raise FormatError(f"row {row + 1} has timecode {timecodes.iloc[row]!r}; it must be HH:MM:SS:FF.mmm")
     whole, frame = fields[:, :3] @ [3600.0, 60.0, 1.0], fields[:, 3]
     rate = next((rate for rate in _FRAME_RATES if rate > frame.max()), None)

@@ -31,6 +31,13 @@ def test_clips_come_back_as_written_from_several_files(tmp_path):
         assert (clip.track == track).all()
 
 
+def test_two_clips_of_one_name_are_refused(tmp_path):
+    write(tmp_path / "a", ["Own_phone_take1"])
+    write(tmp_path / "b", ["Own_phone_take1"], seed=1)
+    with pytest.raises(CorpusError, match="Two clips are named Own_phone_take1"):
+        ClipStore([tmp_path / "a", tmp_path / "b"])
+
+
 def test_reading_is_a_view_of_the_memory_map(tmp_path):
     write(tmp_path / "a", ["a0"])
     clip = ClipStore([tmp_path / "a"])["a0"]

@@ -1,5 +1,6 @@
 """Every fault has a name: bad inputs of each kind, and a sound recording beside each that nothing hides."""
 
+import errno
 import os
 import re
 import struct
@@ -10,6 +11,7 @@ import pytest
 import soundfile
 
 from emotalk.errors import CorpusError
+from emotalk.formats.livelink import ORDER, ROTATIONS
 from tests.unit.corpus.conftest import SCHEMA
 
 FRAMES = 60
@@ -41,6 +43,13 @@ def changed(track=MOTION, **cells):
         frame, channel = map(int, place.strip("_").split("_"))
         track[frame, channel] = value
     return motion(track)
+
+
+def capture(*timecodes: str):
+    """A Live Link capture of a still face at these times."""
+    names = ["Timecode", "BlendShapeCount", *(name[0].upper() + name[1:] for name in (*ORDER, *ROTATIONS))]
+    rows = [",".join([timecode, "61", *["0.1"] * (len(names) - 2)]) for timecode in timecodes]
+    return raw("\n".join([",".join(names), *rows, ""]).encode(), ".csv")
 
 
 def riff(payload: bytes, promised: int | None = None, *, rate=16_000, channels=1, kind=1) -> bytes:
@@ -81,6 +90,11 @@ CASES = {
         lambda path: path.with_suffix(".wav").symlink_to("nowhere.wav"),
         motion(MOTION),
     ),
+    "a link that leads to itself": (
+        "unreadable_wav",
+        lambda path: path.with_suffix(".wav").symlink_to("bad.wav"),
+        motion(MOTION),
+    ),
     "a pipe named as wav": ("unreadable_wav", lambda path: os.mkfifo(path.with_suffix(".wav")), motion(MOTION)),
     "no sample": ("empty_wav", sound(SPEECH[:0]), motion(MOTION)),
     "a data chunk of length 0": ("empty_wav", raw(riff(b""), ".wav"), motion(MOTION)),
@@ -92,6 +106,8 @@ CASES = {
     "telephone": ("unsupported_rate", sound(SPEECH[:16_000], 8_000), motion(MOTION)),
     "11,025 Hz": ("unsupported_rate", sound(SPEECH[:22_050], 11_025), motion(MOTION)),
     "a million samples a second": ("unsupported_rate", sound(SPEECH, 1_000_000), motion(MOTION)),
+    "20 samples a second": ("unsupported_rate", sound(SPEECH, 20), motion(MOTION)),
+    "integers written as floats": ("clipped_wav", sound(32_767 * SPEECH, subtype="FLOAT"), motion(MOTION)),
     "65 channels": ("unsupported_rate", sound(np.tile(SPEECH[:, None], 65)), motion(MOTION)),
     "NaN in audio": ("non_finite", sound(np.append(SPEECH, np.nan), subtype="FLOAT"), motion(MOTION)),
     "infinity in audio": ("non_finite", sound(np.append(SPEECH, np.inf), subtype="DOUBLE"), motion(MOTION)),
@@ -152,6 +168,11 @@ CASES = {
     # captures
     "an empty csv": ("unreadable_track", sound(), raw(b"", ".csv")),
     "another csv": ("unreadable_track", sound(), raw(b"a,b\n1,2\n", ".csv")),
+    "a capture that lasts for ever": (
+        "unreadable_track",
+        sound(),
+        capture("00:00:00:00.000", f"{'9' * 400}:00:00:01.000"),
+    ),
     "a csv of noise": ("unreadable_track", sound(), raw(bytes(range(256)) * 9, ".csv")),
     # pairs
     "no track": ("orphan_wav", sound(), lambda path: None),
@@ -186,7 +207,6 @@ def test_each_code_that_one_file_can_cause_has_a_case():
         "duplicate_content",
         "unknown_name",
         "unknown_label",
-        "clipped_wav",
         "channel_order",
         "track_gap",
         "too_long",
@@ -242,6 +262,47 @@ def test_clipping_is_told_and_kept(generic, data):
     row = generic()["loud"]
     assert row["status"] == "ok"
     assert re.match(r"clipped_wav: loud.wav has \d+\.\d% of its samples at full scale", row["reasons"][0])
+
+
+def test_samples_above_full_scale_are_told_and_kept(generic, data):
+    sound(np.append(SPEECH[:-9], np.full(9, 1.5)), subtype="FLOAT")(data / "Own/loud")
+    motion(MOTION)(data / "Own/loud")
+    row = generic()["loud"]
+    assert row["status"] == "ok"
+    assert row["reasons"][0].startswith("clipped_wav: loud.wav reaches 1.5 times full scale")
+
+
+def test_a_pipe_beside_a_file_of_its_name_is_not_waited_for(generic, data):
+    sound()(data / "Own/a")
+    motion(MOTION)(data / "Own/a")
+    os.mkfifo(data / "Own/a.WAV")
+    assert generic()["a"]["status"] == "excluded"
+
+
+def test_a_folder_that_is_closed_stops_the_index(generic, data, monkeypatch):
+    """Nothing is closed to root, who may run this."""
+    closed = data / "Own/closed"
+    closed.mkdir()
+    look = os.scandir
+
+    def scandir(path):
+        if path == str(closed):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return look(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(CorpusError, match=r"closed cannot be looked into \(Permission denied\)"):
+        generic()
+
+
+def test_a_corpus_without_anything_usable_tells_its_own_reasons(index, data):
+    for corpus, write in (("A", sound()), ("B", motion(MOTION))):
+        (data / corpus).mkdir()
+        write(data / corpus / f"lone_{corpus}")
+    sound(0.1 * RNG.standard_normal(32_000))(data / "A/good")
+    motion(MOTION)(data / "A/good")
+    with pytest.raises(CorpusError, match=r"Nothing of B can be used: .* reasons: lone_B: orphan_track"):
+        index(["A", "B"])
 
 
 def test_a_recording_longer_than_the_limit_is_too_long(generic, data):

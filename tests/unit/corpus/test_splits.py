@@ -33,3 +33,8 @@ def test_another_subject_leaves_most_where_they_were():
 def test_an_actor_may_be_written_as_file_names_write_it():
     assigned = split_subjects(ACTORS, validation=["07", 8], test=["09"], seed=1)
     assert [name for name in ACTORS if assigned[name] != "train"] == ["7", "8", "9"]
+
+
+def test_folders_may_be_named_with_zeros_too():
+    assigned = split_subjects(["00", "01", "02", "03"], validation=["02"], test=[3, 0], seed=1)
+    assert assigned == {"00": "test", "01": "train", "02": "validation", "03": "test"}
