@@ -34,18 +34,14 @@ class Alignments:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self._path = str(path)
         try:
-            file = pa.ipc.open_file(pa.memory_map(self._path))
+            file = pa.ipc.open_file(pa.memory_map(str(path)))
         except (pa.ArrowInvalid, OSError) as error:
             raise CorpusError(f"{path} holds no alignments ({error}). Make it again with --forcerun pair.") from None
         table = file.read_all()
         self._warps = table.column("warp")
         names = (table.column(name).to_pylist() for name in ("audio", "track"))
         self._rows = {pair: row for row, pair in enumerate(zip(*names, strict=True))}
-
-    def __reduce__(self) -> tuple[type["Alignments"], tuple[str]]:
-        return Alignments, (self._path,)
 
     def __len__(self) -> int:
         return len(self._rows)

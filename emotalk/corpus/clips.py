@@ -68,11 +68,10 @@ class ClipStore:
     """
 
     def __init__(self, paths: Sequence[str | Path]) -> None:
-        self._paths = [str(path) for path in paths]
         self._batches: list[pa.RecordBatch] = []
-        for path in self._paths:
+        for path in paths:
             try:
-                file = pa.ipc.open_file(pa.memory_map(path))
+                file = pa.ipc.open_file(pa.memory_map(str(path)))
             except (pa.ArrowInvalid, OSError) as error:
                 raise CorpusError(f"{path} is no clip store ({error}). Make it again with --forcerun slice.") from None
             if not file.schema.equals(CLIPS):
@@ -91,10 +90,6 @@ class ClipStore:
 
     def _column(self, name: str) -> Iterator[str]:
         return (value for batch in self._batches for value in batch.column(name).to_pylist())
-
-    def __reduce__(self) -> tuple[type["ClipStore"], tuple[list[str]]]:
-        # A process that reads ahead opens the files itself: pickled batches would be copies.
-        return ClipStore, (self._paths,)
 
     def __len__(self) -> int:
         return self._starts[-1]

@@ -183,5 +183,7 @@ class BatchMaker:
         if self.features is None:
             speech = speech_batch([torch.from_numpy(from_int16(self.store[name].waveform)) for name in clip_ids])
             return Heard(speech, speech, are_features=False)
-        content, emotion = (pad_batch([torch.tensor(store[name]) for name in clip_ids]) for store in self.features)
+        # Encoders that share a store share its batch, which is then made and moved once.
+        made = {store: pad_batch([torch.tensor(store[name]) for name in clip_ids]) for store in set(self.features)}
+        content, emotion = (made[store] for store in self.features)
         return Heard(content, emotion, are_features=True)

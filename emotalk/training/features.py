@@ -35,14 +35,9 @@ class FeatureStore:
     """
 
     def __init__(self, path: Path, clip_ids: Sequence[str], lengths: Sequence[int]) -> None:
-        self._path, self._clip_ids, self._lengths = path, clip_ids, lengths
         self._frames = np.load(path, mmap_mode="r", allow_pickle=False)
         stops = np.cumsum(lengths)
         self._spans = dict(zip(clip_ids, zip(stops - lengths, stops, strict=True), strict=True))
-
-    def __reduce__(self) -> tuple[type["FeatureStore"], tuple[Path, Sequence[str], Sequence[int]]]:
-        # A process that reads ahead opens the file itself: a pickled map would be a copy.
-        return FeatureStore, (self._path, self._clip_ids, self._lengths)
 
     def __getitem__(self, clip_id: str) -> np.ndarray:
         """Features (L, C) float32 of a clip, at 50 Hz."""
@@ -53,7 +48,7 @@ class FeatureStore:
 def cached_features(network: EmoTalk, store: ClipStore, folder: Path) -> tuple[FeatureStore, FeatureStore]:
     """Features for the content and for the emotion encoder, computed where they are not on disk yet.
 
-    Encoders with equal convolutional stacks, as fine-tunes of one model have them, share one file. Files of other
+    Encoders with equal convolutional stacks, as fine-tunes of one model have them, share one store. Files of other
     clips or stacks are removed.
 
     Raises
@@ -67,13 +62,16 @@ def cached_features(network: EmoTalk, store: ClipStore, folder: Path) -> tuple[F
     for stale in set(folder.iterdir()) - set(paths):
         stale.unlink()
     clip_ids = sorted(store.labels()["clip_id"].to_pylist())
-    stores = []
+    stores: dict[Path, FeatureStore] = {}
     for encoder, path in zip(encoders, paths, strict=True):
+        if path in stores:
+            continue
         lengths = [encoder.conv_frames.count(len(store[clip_id].waveform)) for clip_id in clip_ids]
         if not path.exists():
             _write(path, encoder, store, clip_ids, lengths)
-        stores.append(FeatureStore(path, clip_ids, lengths))
-    return stores[0], stores[1]
+        stores[path] = FeatureStore(path, clip_ids, lengths)
+    content, emotion = (stores[path] for path in paths)
+    return content, emotion
 
 
 def _digest(encoder: SpeechEncoder, store: ClipStore) -> str:

@@ -21,7 +21,7 @@ from emotalk.training.diagnosis import write_diagnosis
 from emotalk.training.features import cached_features
 from emotalk.training.guard import NonFiniteError
 from emotalk.training.history import History
-from emotalk.training.precision import choose_precision
+from emotalk.training.precision import choose_precision, set_up
 from emotalk.training.preflight import Workload, check_resources, footprint
 from emotalk.training.preparation import prepare_network
 from emotalk.training.processes import ALONE, Processes
@@ -69,8 +69,7 @@ def train(
     store, schedule, aligned = ClipStore(clips), Schedule(manifest), Alignments(alignments)
     _check_schedule(schedule, settings, manifest)
     precision = choose_precision(settings.precision, device)
-    if device.type == "cuda":
-        torch.set_float32_matmul_precision("high")  # TF32, for what mixed precision leaves in fp32.
+    set_up(device)
     with Interruption() as interruption:
         network, resolved = prepare_network(settings, device)
         if processes.rank:

@@ -1,6 +1,6 @@
 """Means of losses over examples."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,43 +10,56 @@ from emotalk.training.processes import Processes
 
 
 class Means:
-    """Means over examples, summed where the losses are: reading them is the only wait for the device."""
+    """Means over examples, summed where the losses are: reading them is the only wait for the device.
+
+    All values are summed in one tensor: a GPU is asked for few and large things.
+    """
 
     def __init__(self) -> None:
-        self._sums: dict[str, Tensor] = {}
+        self._names: Sequence[str] = ()
+        self._sums: Tensor | None = None
         self._count = 0
 
     def add(self, values: Mapping[str, Tensor], count: int) -> None:
-        """Add means over `count` examples."""
-        for name, value in values.items():
-            self._sums[name] = self._sums.get(name, 0) + value.detach().double() * count
+        """Add means over `count` examples; the names are the same each time."""
+        if not values:
+            return
+        sums = torch.stack([value.detach() for value in values.values()]).double() * count
+        self._names = list(values)
+        self._sums = sums if self._sums is None else self._sums + sums
         self._count += count
 
     def tensors(self) -> dict[str, Tensor]:
         """Means over all examples added, where the values were."""
-        return {name: value / self._count for name, value in self._sums.items()}
+        if self._sums is None:
+            return {}
+        return dict(zip(self._names, (self._sums / self._count).unbind(), strict=True))
 
     def read(self) -> dict[str, float]:
         """Means over all examples added, as numbers."""
-        return {name: value.item() for name, value in self.tensors().items()}
+        if self._sums is None:
+            return {}
+        return dict(zip(self._names, (self._sums / self._count).tolist(), strict=True))
 
     def of_all(self, processes: Processes) -> "Means":
         """Means over the examples of all processes."""
         total = Means()
         for state in processes.gather(self.state()):
-            for name, value in state["sums"].items():
-                total._sums[name] = total._sums.get(name, 0) + value
-            total._count += state["count"]
+            if state["names"]:
+                total._names = state["names"]
+                total._sums = state["sums"] if total._sums is None else total._sums + state["sums"]
+                total._count += state["count"]
         return total
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps of an epoch that has begun."""
-        return {"sums": {name: value.cpu() for name, value in self._sums.items()}, "count": self._count}
+        sums = None if self._sums is None else self._sums.cpu()
+        return {"names": list(self._names), "sums": sums, "count": self._count}
 
     @classmethod
     def restored(cls, state: Mapping[str, Any], device: torch.device) -> "Means":
         """Continue from a checkpoint's state."""
         means = cls()
-        means._sums = {name: value.to(device) for name, value in state["sums"].items()}
-        means._count = state["count"]
+        means._names, means._count = state["names"], state["count"]
+        means._sums = None if state["sums"] is None else state["sums"].to(device)
         return means

@@ -21,7 +21,6 @@ _FREE_TO_CHANGE = (
     "checkpoint_frozen",
     "gpus",
     "nodes",
-    "workers",
 )
 """Settings that leave what is learned in an epoch as it is, but for rounding and for the random numbers of dropout."""
 
@@ -84,7 +83,6 @@ class TrainingSettings:
     checkpoint_frozen: str
     gpus: int
     nodes: int
-    workers: int
     content_encoder: EncoderSource
     emotion_encoder: EncoderSource
     seed: int

@@ -79,8 +79,6 @@ class Trainer:
         )
         trainable = {name: each for name, each in network.named_parameters() if each.requires_grad}
         self._average = None if settings.ema_decay is None else WeightAverage(trainable, settings.ema_decay)
-        # The CPU has nothing to wait for: reading there takes its time from computing.
-        self._workers = settings.workers if self.device.type == "cuda" else 0
 
     def steps(self, epoch: int, examples: Sequence[Example], done: int, means: Means) -> Iterator[int]:
         """Take the steps of an epoch.
@@ -137,7 +135,7 @@ class Trainer:
         self._updater.check()
 
     def _load(self, plan: Sequence[Sequence[Example]]) -> Iterator[Batch]:
-        return load_batches(plan, self._make, self.device, self._workers)
+        return load_batches(plan, self._make, self.device)
 
     @torch.no_grad()
     def validate(self, examples: Sequence[Example]) -> dict[str, float]:

@@ -60,7 +60,6 @@ def main() -> None:
         compile=given.compile,
         cache_features=given.cache_features,
         checkpoint_every_minutes=5,
-        workers=4,
         content_encoder=ENCODERS[given.size],
         emotion_encoder=ENCODERS[given.size],
     )

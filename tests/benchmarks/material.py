@@ -54,7 +54,6 @@ PLAIN = TrainingSettings(
     checkpoint_frozen="stored",
     gpus=1,
     nodes=1,
-    workers=0,
     content_encoder=ENCODERS["full"],
     emotion_encoder=ENCODERS["full"],
     seed=1,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from emotalk.training.precision import choose_precision
+from emotalk.training.precision import choose_precision, set_up
 from tests.benchmarks import tables
 from tests.benchmarks.bench import Bench, Variant, Work, variants
 from tests.benchmarks.material import ENCODERS, WEIGHTS
@@ -100,8 +100,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="file for the main figures")
     given = parser.parse_args()
     device = torch.device(given.device)
-    if device.type == "cuda":
-        torch.set_float32_matmul_precision("high")
+    set_up(device)
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(given.size, given.recipe, device, Path(folder), num_pairs=32)
         if given.sweep is not None:

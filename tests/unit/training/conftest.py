@@ -28,7 +28,6 @@ SETTINGS = replace(
     batch_size=2,
     learning_rate=1e-3,
     precision="auto",
-    workers=2,
     content_encoder=ENCODER,
     emotion_encoder=ENCODER,
     seed=7,

@@ -165,20 +165,20 @@ def test_what_trades_time_for_memory_may_change_in_a_stopped_run(run, interrupte
     whole, _ = run("whole")
     interrupted("cut", in_epoch=3)
     caplog.set_level(logging.INFO)
-    continued, _ = run("cut", gradient_checkpointing=True, workers=0)
+    continued, _ = run("cut", gradient_checkpointing=True)
     assert "Continuing emotalk_model_epoch2_" in caplog.text
     assert same_weights(whole, continued)
 
 
 def test_a_finished_run_asked_for_in_another_manner_is_finished_already(run, caplog):
-    """Another number of workers makes the engine's rule stale, and costs no training."""
+    """Keeping more checkpoints makes the engine's rule stale, and costs no training."""
     first, _ = run(epochs=2)
     caplog.set_level(logging.INFO)
-    again, folder = run(epochs=2, workers=5)
+    again, folder = run(epochs=2, keep_last=5)
     assert "epoch 1 of 2" not in caplog.text
     assert same_weights(first, again)
     assert len(pq.read_table(folder / "metrics.parquet")) == 4
-    run(epochs=2, workers=5)
+    run(epochs=2, keep_last=5)
     assert "epoch 1 of 2" in caplog.text
 
 

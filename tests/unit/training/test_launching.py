@@ -26,7 +26,7 @@ from tests.unit.training.steady import without_chance
 MODULE = "tests.unit.training.steady"
 CONFIG = TINY_RUN | {
     "model": {name: asdict(STEADY) for name in ("content_encoder", "emotion_encoder")},
-    "train": {"epochs": 4, "batch_size": 3, "schedule": "constant", "workers": 0},
+    "train": {"epochs": 4, "batch_size": 3, "schedule": "constant"},
 }
 
 

@@ -1,7 +1,8 @@
-"""Batches that other processes read ahead are the batches that this one reads."""
+"""Batches that are read ahead are the batches of the plan, in its order."""
 
-import pickle
-from dataclasses import fields
+import threading
+from dataclasses import fields, replace
+from functools import partial
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from emotalk.corpus.clips import ClipStore
 from emotalk.errors import TrainingError
 from emotalk.training.batches import BatchMaker
 from emotalk.training.features import FeatureStore, cached_features
-from emotalk.training.loader import load_batches
+from emotalk.training.loader import load_batches, read_ahead
 from emotalk.training.preparation import prepare_network
 from tests.unit.training.conftest import example
 
@@ -37,34 +38,54 @@ def same(one, other) -> bool:
     return one == other
 
 
-def test_workers_give_the_batches_of_the_plan_in_its_order(make):
-    alone = list(load_batches(PLAN, make, CPU, workers=0))
-    ahead = list(load_batches(PLAN, make, CPU, workers=2))
-    assert [batch.num_examples for batch in ahead] == [1, 2, 1]
+@pytest.mark.parametrize("times", [1, 4])
+def test_a_thread_gives_the_batches_of_the_plan_in_its_order(make, times):
+    """Of plans shorter and longer than it reads ahead."""
+    alone = list(load_batches(PLAN * times, make, CPU))
+    ahead = list(read_ahead(PLAN * times, make))
+    assert [batch.num_examples for batch in ahead] == [1, 2, 1] * times
     assert all(map(same, alone, ahead))
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_loading_draws_nothing_from_the_generators_of_training(make, workers):
+def test_reading_ahead_begins_before_a_batch_is_asked_for_and_goes_only_so_far(make):
+    begun = threading.Semaphore(0)
+    read = []
+
+    def watched(examples):
+        read.append(examples)
+        begun.release()
+        return make(examples)
+
+    batches = read_ahead(PLAN * 4, watched)
+    next(batches)
+    assert all(begun.acquire(timeout=10) for _ in range(4))
+    batches.close()
+    assert len(read) == 4
+
+
+def test_what_goes_wrong_while_reading_ahead_is_raised_where_the_batch_is_wanted(make):
+    def broken(examples):
+        if examples is PLAN[1]:
+            raise TrainingError("broken")
+        return make(examples)
+
+    batches = read_ahead(PLAN, broken)
+    assert next(batches).num_examples == 1
+    with pytest.raises(TrainingError, match="broken"):
+        next(batches)
+
+
+@pytest.mark.parametrize("load", [read_ahead, partial(load_batches, device=CPU)])
+def test_loading_draws_nothing_from_the_generators_of_training(make, load):
     state = torch.get_rng_state()
-    list(load_batches(PLAN, make, CPU, workers))
+    list(load(PLAN, make))
     assert torch.equal(torch.get_rng_state(), state)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_clips_that_are_missing_are_named_before_anything_is_computed(make, workers):
+def test_clips_that_are_missing_are_named_before_anything_is_computed(make):
     plan = [*PLAN, [example("self") | {"audio_c1e2": "gone"}]]
     with pytest.raises(TrainingError, match="1 clips of the manifest are not in the clip store, gone first"):
-        next(load_batches(plan, make, CPU, workers))
-
-
-def test_stores_go_to_another_process_as_paths(make, network, tmp_path):
-    """A pickled memory map would be a copy of all data."""
-    content, _ = cached_features(network, make.store, tmp_path / "features")
-    for store in (make.store, make.alignments, content):
-        assert len(pickle.dumps(store)) < 2000
-    again = pickle.loads(pickle.dumps(make))
-    assert same(again(PLAN[0]), make(PLAN[0]))
+        next(load_batches(plan, make, CPU))
 
 
 def test_cached_features_give_the_losses_of_the_waveforms(make, network, tmp_path):
@@ -88,8 +109,11 @@ def test_features_are_computed_once_shared_by_equal_stacks_and_renewed_for_other
     assert len(list(folder.iterdir())) == 2  # random encoders differ
     ours, theirs = network.audio_encoder_cont.feature_extractor, network.audio_encoder_emo.wav2vec2.feature_extractor
     theirs.load_state_dict(ours.state_dict())
-    cached_features(network, make.store, folder)
+    content, emotion = cached_features(network, make.store, folder)
     (kept,) = folder.iterdir()
+    assert content is emotion
+    shared = replace(make, features=(content, emotion))(PLAN[0])
+    assert shared.heard.content is shared.heard.emotion
     written = kept.stat().st_mtime_ns
     cached_features(network, make.store, folder)
     assert kept.stat().st_mtime_ns == written
