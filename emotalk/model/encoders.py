@@ -1,5 +1,7 @@
 """The two speech encoders: wav2vec2 whose convolutional features are resampled in time before the transformer."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -8,6 +10,8 @@ from transformers import Wav2Vec2Config, Wav2Vec2Model, Wav2Vec2PreTrainedModel
 from emotalk.emotions import EMOTIONS
 from emotalk.errors import WeightsError
 from emotalk.model.layout import ConvFrames
+from emotalk.model.mixed import attention_bias, mixed_layer, mixed_type
+from emotalk.model.positions import positional_embedding
 
 _VOCABULARY = 32
 """Rows of the released checkpoint's unused `lm_head`."""
@@ -35,6 +39,8 @@ class SpeechEncoder(Wav2Vec2Model):
         self.lm_head = nn.Linear(config.hidden_size, _VOCABULARY)
         self.recomputes = False
         """Whether layers are computed again in the backward pass instead of being kept (gradient checkpointing)."""
+        self.is_compiled = False
+        """Whether torch compiles the library's layers; they then run in mixed precision, too."""
         self.post_init()
 
     @property
@@ -70,20 +76,34 @@ class SpeechEncoder(Wav2Vec2Model):
         if mask is not None:
             # The positional convolution looks beyond a clip's end, where a clip alone would find zeros.
             hidden = hidden * mask[..., None]
-            mask = mask[:, None, None, :]
-        hidden = hidden + transformer.pos_conv_embed(hidden)
+        hidden = hidden + self._positions(hidden)
         if not self.config.do_stable_layer_norm:
             hidden = transformer.layer_norm(hidden)
         hidden = transformer.dropout(hidden)
+        run = self._layer_runner(hidden, mask)
         for layer in transformer.layers:
             if self.training and torch.rand(()) < self.config.layerdrop:
                 continue
             if self.recomputes and torch.is_grad_enabled():
                 # Around the layer, not within it as the library has it: so a compiled layer stays one graph.
-                hidden = checkpoint(layer, hidden, attention_mask=mask, use_reentrant=False)
+                hidden = checkpoint(run, layer, hidden, use_reentrant=False)
             else:
-                hidden = layer(hidden, attention_mask=mask)
+                hidden = run(layer, hidden)
         return transformer.layer_norm(hidden) if self.config.do_stable_layer_norm else hidden
+
+    def _positions(self, hidden: Tensor) -> Tensor:
+        embedding, dtype = self.encoder.pos_conv_embed, mixed_type(hidden.device)
+        return embedding(hidden) if dtype is None else positional_embedding(embedding, hidden, dtype)
+
+    def _layer_runner(self, hidden: Tensor, mask: Tensor | None) -> Callable[[nn.Module, Tensor], Tensor]:
+        """What runs a layer on hidden states: the library's own code, or ours."""
+        dtype = mixed_type(hidden.device)
+        if dtype is None or self.is_compiled or self.config.adapter_attn_dim is not None:
+            seen = None if mask is None else mask[:, None, None, :]
+            return lambda layer, hidden: layer(hidden, attention_mask=seen)
+        bias = None if mask is None else attention_bias(mask, dtype)
+        norm_first = self.config.do_stable_layer_norm
+        return lambda layer, hidden: mixed_layer(layer, hidden, bias, dtype, norm_first=norm_first)
 
 
 class EmotionClassifier(nn.Module):

@@ -1,7 +1,6 @@
 """EmoTalk: content of one clip and emotion of another become 52 blendshape coefficients a frame."""
 
 from collections.abc import Sequence
-from itertools import chain
 
 import numpy as np
 import torch
@@ -78,8 +77,10 @@ class EmoTalk(nn.Module):
 
     def compile_layers(self) -> None:
         """Let torch compile the encoders' layers when they are first used; parameter names stay."""
-        for layer in chain(*self.layers):
-            layer.compile(dynamic=True)
+        for encoder in (self.audio_encoder_cont, self.audio_encoder_emo.wav2vec2):
+            encoder.is_compiled = True
+            for layer in encoder.encoder.layers:
+                layer.compile(dynamic=True)
 
     def recompute_layers(self, enabled: bool) -> None:
         """Turn gradient checkpointing of both encoders on or off."""

@@ -1,0 +1,113 @@
+"""The encoders' layers in mixed precision, by few and large kernels.
+
+A GPU waits for its host where kernels are many and small: the library's layer under autocast asks for about 95 a step,
+of which 43 only convert numbers, one weight or gradient at a time. Here a layer's weights are rounded together, and so
+are their gradients widened, and query, key and value are one product: about 45. The modules, their parameters and what
+they compute are the library's.
+"""
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear, pad, scaled_dot_product_attention
+
+_ALIGNMENT = 8
+"""Rows of a mask must lie as many numbers apart, or attention copies the mask in every layer."""
+
+
+class _Rounded(torch.autograd.Function):
+    """Parameters in 16 bits, those of a group one behind the other; their gradients in fp32.
+
+    One kernel for all of them in either direction (`_foreach_copy_` converts).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, dtype: torch.dtype, groups: Sequence[int], *parameters: Tensor) -> tuple[Tensor, ...]:
+        ctx.set_materialize_grads(False)  # A layer that was left out has no gradients, not zeros.
+        ctx.lengths = [[len(each) for each in group] for group in _grouped(parameters, groups)]
+        rounded, parts = [], []
+        for group, lengths in zip(_grouped(parameters, groups), ctx.lengths, strict=True):
+            rounded.append(group[0].new_empty((sum(lengths), *group[0].shape[1:]), dtype=dtype))
+            parts += rounded[-1].split(lengths)
+        torch._foreach_copy_(parts, parameters)
+        return tuple(rounded)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        parts: list[Tensor | None] = []
+        for gradient, lengths in zip(gradients, ctx.lengths, strict=True):
+            parts += [None] * len(lengths) if gradient is None else gradient.split(lengths)
+        there = [part for part in parts if part is not None]
+        widened = [torch.empty_like(part, dtype=torch.float32) for part in there]
+        if there:
+            torch._foreach_copy_(widened, there)
+        remaining = iter(widened)
+        return None, None, *(None if part is None else next(remaining) for part in parts)
+
+
+def _grouped(parameters: Sequence[Tensor], groups: Sequence[int]) -> list[list[Tensor]]:
+    remaining = iter(parameters)
+    return [list(islice(remaining, count)) for count in groups]
+
+
+def mixed_type(device: torch.device) -> torch.dtype | None:
+    """Type of mixed precision's products; None where all is fp32, and on the CPU, which gains nothing here."""
+    is_mixed = device.type == "cuda" and torch.is_autocast_enabled(device.type)
+    return torch.get_autocast_dtype(device.type) if is_mixed else None
+
+
+def attention_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """Bias (V, 1, 1, T) for all layers' attention: -inf where the mask (V, T) has no frame."""
+    num_frames = mask.shape[1]
+    valid = pad(mask, (0, -num_frames % _ALIGNMENT))
+    bias = torch.zeros_like(valid, dtype=dtype).masked_fill(~valid, float("-inf"))
+    return bias[:, None, None, :num_frames]
+
+
+def mixed_layer(layer: Any, hidden: Tensor, bias: Tensor | None, dtype: torch.dtype, *, norm_first: bool) -> Tensor:
+    """Run one transformer layer of wav2vec2.
+
+    Parameters
+    ----------
+    layer : Wav2Vec2EncoderLayer or Wav2Vec2EncoderLayerStableLayerNorm
+        The library's, with or without `do_stable_layer_norm`.
+    hidden : (V, T, C) float32
+        Stays fp32 from layer to layer: what the layers add to it would drown in rounding.
+    bias : (V, 1, 1, T), optional
+        From `attention_bias`, in `dtype`.
+    dtype
+        What products are computed in.
+    norm_first
+        Whether each half of the layer normalises what it takes (stable), or the sum with what it gives.
+
+    Returns
+    -------
+    (V, T, C) float32
+    """
+    attention, feed = layer.attention, layer.feed_forward
+    heads = attention.q_proj, attention.k_proj, attention.v_proj
+    singles = attention.out_proj, feed.intermediate_dense, feed.output_dense
+    parameters = [*(each.weight for each in heads), *(each.bias for each in heads)]
+    parameters += [parameter for each in singles for parameter in (each.weight, each.bias)]
+    rounded = _Rounded.apply(dtype, (3, 3, 1, 1, 1, 1, 1, 1), *parameters)
+    project, unite, widen, narrow = zip(rounded[::2], rounded[1::2], strict=True)
+
+    def attend(x: Tensor) -> Tensor:
+        parts = linear(x.to(dtype), *project).unflatten(-1, (3, attention.num_heads, attention.head_dim))
+        query, key, value = parts.permute(2, 0, 3, 1, 4)
+        rate = attention.dropout if layer.training else 0.0
+        found = scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=rate)
+        return layer.dropout(linear(found.transpose(1, 2).flatten(2), *unite))
+
+    def transform(x: Tensor) -> Tensor:
+        inner = feed.intermediate_act_fn(linear(x.to(dtype), *widen))
+        return feed.output_dropout(linear(feed.intermediate_dropout(inner), *narrow))
+
+    if norm_first:
+        hidden = hidden + attend(layer.layer_norm(hidden))
+        return hidden + transform(layer.final_layer_norm(hidden))
+    hidden = layer.layer_norm(hidden + attend(hidden))
+    return layer.final_layer_norm(hidden + transform(hidden))

@@ -1,0 +1,136 @@
+"""Our layers in mixed precision compute what the library's do, and so do their gradients."""
+
+import pytest
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import Wav2Vec2Config
+from transformers.models.wav2vec2.modeling_wav2vec2 import (
+    Wav2Vec2EncoderLayer,
+    Wav2Vec2EncoderLayerStableLayerNorm,
+    Wav2Vec2PositionalConvEmbedding,
+)
+
+from emotalk.model.mixed import attention_bias, mixed_layer
+from emotalk.model.positions import positional_embedding
+from emotalk.model.sequences import frame_mask
+
+FP32 = torch.float32
+MASK = frame_mask([11, 7, 4])
+
+
+def config(**changes) -> Wav2Vec2Config:
+    sizes = {"hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 48, "layer_norm_eps": 1e-5}
+    return Wav2Vec2Config(**sizes, attn_implementation="sdpa", **changes)
+
+
+def states(seed=0) -> torch.Tensor:
+    return torch.randn(3, 11, 32, generator=torch.Generator().manual_seed(seed)).requires_grad_()
+
+
+def outcome(module, x, compute) -> dict[str, torch.Tensor]:
+    """What is computed on valid frames, and the gradients of everything that went in."""
+    module.zero_grad()
+    x.grad = None
+    found = compute(x)[MASK]
+    (found.float() * states(1)[MASK]).sum().backward()
+    return {"": found, "x": x.grad, **{name: each.grad for name, each in module.named_parameters()}}
+
+
+def assert_same(ours, theirs, **tolerance):
+    assert ours.keys() == theirs.keys()
+    for name, expected in theirs.items():
+        torch.testing.assert_close(ours[name].float(), expected.float(), **tolerance, msg=lambda text, n=name: n + text)
+
+
+LAYERS = {True: Wav2Vec2EncoderLayerStableLayerNorm, False: Wav2Vec2EncoderLayer}
+
+
+@pytest.fixture(params=LAYERS)
+def layer(request):
+    torch.manual_seed(0)
+    return LAYERS[request.param](config(do_stable_layer_norm=request.param)).eval()
+
+
+def norm_first(layer) -> bool:
+    return isinstance(layer, Wav2Vec2EncoderLayerStableLayerNorm)
+
+
+def ours(layer, dtype):
+    bias = attention_bias(MASK, dtype)
+    return lambda x: mixed_layer(layer, x, bias, dtype, norm_first=norm_first(layer))
+
+
+def test_a_layer_and_its_gradients_equal_the_librarys_where_nothing_is_rounded(layer):
+    expected = outcome(layer, states(), lambda x: layer(x, attention_mask=MASK[:, None, None, :]))
+    assert_same(outcome(layer, states(), ours(layer, FP32)), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_in_bf16_it_is_as_near_to_fp32_as_the_librarys_under_autocast(layer):
+    exact = outcome(layer, states(), lambda x: layer(x, attention_mask=MASK[:, None, None, :]))
+    with torch.autocast("cpu", torch.bfloat16):
+        library = outcome(layer, states(), lambda x: layer(x, attention_mask=MASK[:, None, None, :]))
+        mixed = outcome(layer, states(), ours(layer, torch.bfloat16))
+
+    def distance(found):
+        return sum((found[name].float() - exact[name]).square().sum() for name in exact).sqrt().item()
+
+    assert distance(mixed) < 1.2 * distance(library)
+    assert all(gradient.dtype == FP32 for name, gradient in mixed.items() if name not in ("", "x"))
+
+
+def test_a_layer_that_was_left_out_has_no_gradients(layer):
+    """Adam leaves alone what has none; zeros would move it on."""
+    hidden = states()
+    mixed_layer(layer, hidden, None, torch.bfloat16, norm_first=norm_first(layer))
+    hidden.sum().backward()
+    assert all(parameter.grad is None for parameter in layer.parameters())
+
+
+def test_gradients_of_several_batches_add_up(layer):
+    layer.zero_grad()
+    for _ in range(2):
+        ours(layer, FP32)(states())[MASK].sum().backward()
+    twice = {name: parameter.grad.clone() for name, parameter in layer.named_parameters()}
+    layer.zero_grad()
+    ours(layer, FP32)(states())[MASK].sum().backward()
+    for name, parameter in layer.named_parameters():
+        torch.testing.assert_close(twice[name], 2 * parameter.grad, msg=name)
+
+
+def test_a_frozen_layer_passes_gradients_on_and_has_none(layer):
+    layer.requires_grad_(False)
+    hidden = states()
+    ours(layer, torch.bfloat16)(hidden).sum().backward()
+    assert hidden.grad.isfinite().all()
+    assert all(parameter.grad is None for parameter in layer.parameters())
+
+
+def test_the_bias_lets_attention_see_what_the_mask_lets_it_see():
+    query, key, value = torch.randn(3, 3, 2, 11, 8, generator=torch.Generator().manual_seed(0))
+    expected = scaled_dot_product_attention(query, key, value, attn_mask=MASK[:, None, None, :])
+    found = scaled_dot_product_attention(query, key, value, attn_mask=attention_bias(MASK, FP32))
+    torch.testing.assert_close(found, expected)
+
+
+def test_rows_of_the_bias_lie_a_multiple_of_eight_apart():
+    """Else attention on a GPU pads a copy of it in every layer."""
+    assert attention_bias(MASK, torch.bfloat16).stride(0) % 8 == 0
+
+
+@pytest.mark.parametrize(("size", "groups"), [(8, 4), (7, 2), (16, 1), (2, 8), (1, 4)])
+def test_positions_and_their_gradients_equal_the_librarys(size, groups):
+    torch.manual_seed(0)
+    sizes = {"num_conv_pos_embeddings": size, "num_conv_pos_embedding_groups": groups}
+    embedding = Wav2Vec2PositionalConvEmbedding(config(**sizes))
+    expected = outcome(embedding, states(), embedding)
+    found = outcome(embedding, states(), lambda x: positional_embedding(embedding, x, FP32))
+    assert_same(found, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_gradients_of_the_positional_convolution_are_those_of_finite_differences():
+    from emotalk.model.positions import _GroupedConvolution
+
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 2, 5, 3, dtype=torch.float64, generator=generator).requires_grad_()
+    kernel = torch.randn(2, 4, 3, 2, dtype=torch.float64, generator=generator).requires_grad_()
+    assert torch.autograd.gradcheck(lambda *given: _GroupedConvolution.apply(*given, 2), (x, kernel))
