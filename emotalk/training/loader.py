@@ -1,7 +1,7 @@
 """Loading: on a GPU, batches are read while the steps before them are computed."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
@@ -35,17 +35,17 @@ def load_batches(plan: Sequence[Sequence[Example]], make: BatchMaker, device: to
     if device.type != "cuda":
         yield from map(make, plan)
         return
-    for batch in read_ahead(plan, make):
+
+    def read(examples: Sequence[Example]) -> Batch:
+        with torch.cuda.device(device):  # A thread begins on the first GPU, wherever its process computes.
+            return make(examples).pin_memory()
+
+    for batch in read_ahead(plan, read):
         yield batch.to(device)
 
 
-def read_ahead(plan: Sequence[Sequence[Example]], make: BatchMaker) -> Iterator[Batch]:
-    """Batches that a thread makes and, where there is a GPU, puts where it copies from without a wait."""
-
-    def read(examples: Sequence[Example]) -> Batch:
-        batch = make(examples)
-        return batch.pin_memory() if torch.cuda.is_available() else batch
-
+def read_ahead(plan: Sequence[Sequence[Example]], read: Callable[[Sequence[Example]], Batch]) -> Iterator[Batch]:
+    """What `read` makes of each part of a plan, in a thread that goes on while the parts before are used."""
     with ThreadPoolExecutor(1, thread_name_prefix="batches") as reader:
         ahead: deque[Future[Batch]] = deque()
         try:
