@@ -82,7 +82,8 @@ class CheckpointFolder:
         except Timeout:
             raise TrainingError(
                 f"Another process trains this run, in {self.path}: a job that outlived its workflow, perhaps. "
-                "Wait for it, or stop it, and type the command again."
+                "Wait for it, or stop it, and type the command again. If there is none (on a disk that knows no locks "
+                f"a killed job may leave its own), remove {lock.lock_file}."
             ) from None
         except OSError as error:
             raise self._unwritable(error) from None

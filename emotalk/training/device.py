@@ -1,9 +1,13 @@
 """The device that a process computes on, and the memory that is free."""
 
+import logging
 import os
 from pathlib import Path
 
 import torch
+
+_LOG = logging.getLogger(__name__)
+_DRIVER = Path("/dev/nvidiactl")
 
 
 def choose_device(gpus: int, threads: int, local_rank: int = 0) -> torch.device:
@@ -21,6 +25,12 @@ def choose_device(gpus: int, threads: int, local_rank: int = 0) -> torch.device:
         device = torch.device("cuda", local_rank)
         torch.cuda.set_device(device)
         return device
+    if gpus > 0 and _DRIVER.exists():
+        _LOG.warning(
+            "There is a GPU here, and torch cannot use it: the CPU computes. `python -c 'import torch; "
+            "torch.cuda.init()'` tells why; most often the driver is older than torch's CUDA (%s) needs.",
+            torch.version.cuda,
+        )
     return torch.device("cpu")
 
 

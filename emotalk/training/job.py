@@ -50,7 +50,10 @@ class TrainingJob:
                 self.gpus,
                 self.train["gpus"],
             )
-        count = min(self.gpus, torch.cuda.device_count() or self.gpus)
+        present = torch.cuda.device_count()
+        if 0 < present < self.gpus:
+            _LOG.warning("%d GPUs are granted, and torch sees %d here: those train.", self.gpus, present)
+        count = min(self.gpus, present or self.gpus)
         if nodes > 1:
             _LOG.info("Launching %d processes on each of %d nodes.", self.gpus, nodes)
             launch_on_nodes(__name__, self.write(), self.gpus, nodes=nodes, threads=self.threads)

@@ -78,7 +78,6 @@ def train(
             "clips": store.digest(),
             "schedule": schedule.digest(),
             "alignments": aligned.digest(schedule.pairs()),
-            "precision": precision,
             "weights": resolved,
         }
         for source in ("content_encoder", "emotion_encoder", "init_weights"):
@@ -97,9 +96,13 @@ def train(
             checkpoint = _checkpoint(checkpoints, identity, settings, processes)
             tensorboard = folder / "tensorboard" / run_name if processes.is_main else None
             history = History(checkpoint["history"] if checkpoint else [], tensorboard)
-            facts = {"identity": identity, "resolved_encoders": resolved, "subjects": subjects}
+            facts = {"identity": identity, "resolved_encoders": resolved, "subjects": subjects, "precision": precision}
             run = Run(trainer, schedule, checkpoints, settings, facts, history=history, processes=processes)
             if checkpoint:
+                if checkpoint["precision"] != precision:
+                    _LOG.warning(
+                        "It was computed in %s so far; this device goes on in %s.", checkpoint["precision"], precision
+                    )
                 run.continue_from(checkpoint)
             del checkpoint  # At full size it holds 7 GiB.
             diagnosis.unlink(missing_ok=True)

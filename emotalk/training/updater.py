@@ -137,7 +137,8 @@ class Updater:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from a checkpoint's state."""
         self.optimizer.load_state_dict(state["optimizer"])
-        self._scaler.load_state_dict(state["scaler"])
+        if state["scaler"]:  # A run that comes from a device with another precision has none.
+            self._scaler.load_state_dict(state["scaler"])
 
 
 def _make_optimizer(parameters: Sequence[Parameter], learning_rate: float, moments: str) -> torch.optim.Optimizer:

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,8 +35,11 @@ class Clustered(Training):
         return self.start(*arguments, "--workflow-profile", "profiles/slurm", *often, "--verbose")
 
     def wait_for_checkpoint(self, process: subprocess.Popen[bytes]) -> None:
+        self.wait_until(process, lambda: any(self.results.rglob("*.pth")))
+
+    def wait_until(self, process: subprocess.Popen[bytes], condition: Callable[[], bool]) -> None:
         until = time.monotonic() + 300
-        while not any(self.results.rglob("*.pth")):
+        while not condition():
             assert process.poll() is None, (self.folder / "said.txt").read_text()
             assert time.monotonic() < until
             time.sleep(0.1)
@@ -98,6 +102,23 @@ def test_a_training_killed_by_slurm_goes_on_to_the_weights_of_an_uninterrupted_o
     done = reference.run("train", "--cores", "all")
     assert done.returncode == 0, done.stderr
     assert list(differences(finished, reference)) == []
+
+
+def test_a_training_that_slurm_queued_again_and_then_warned_ends_with_the_same_weights(finished, tmp_path):
+    """As after preemption, and before a time limit."""
+    project = Clustered(finished.copy(tmp_path / "queued").folder)
+    shutil.rmtree(project.results)
+    process = project.type("train")
+    project.wait_for_checkpoint(process)
+    number = job_of("train")["JobId"]
+    subprocess.run(["scontrol", "requeue", number], check=True)
+    project.wait_until(process, lambda: "Continuing" in project.log())
+    subprocess.run(["scancel", "--signal=USR1", number], check=True)
+    assert process.wait(600) == 0, (project.folder / "said.txt").read_text()
+    assert next(job for job in jobs() if job["JobId"] == number)["Restarts"] == "1"
+    assert "Stopped by SIGUSR1" in project.log()
+    assert project.log().count("Continuing") == 2
+    assert list(differences(project, finished)) == []
 
 
 def test_training_spreads_over_two_nodes_and_goes_on_after_slurm_s_warning(finished, tmp_path):

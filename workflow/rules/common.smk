@@ -41,8 +41,11 @@ def delivered_files() -> str:
 
 
 def data_listing(wildcards) -> str:
-    """Digest of the delivered files: a recording that comes, goes or changes makes the index stale."""
-    return delivered_files()
+    """Digest of the delivered files: a recording that comes, goes or changes makes the index stale.
+
+    Only the process that decides what is stale needs it, and not each of a hundred jobs of shards.
+    """
+    return delivered_files() if workflow.is_main_process else ""
 
 
 def encoder_listing(wildcards) -> str:

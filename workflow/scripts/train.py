@@ -1,12 +1,14 @@
 """Adapter of rule train."""
 
 import json
+import os
 
 from emotalk.logs import job_log
 from emotalk.training.job import TrainingJob
 
 train = json.loads(snakemake.params.train)
-with job_log(snakemake.log[0], snakemake.params.attempts, goes_on=snakemake.resources.attempt > 1):
+was_tried = snakemake.resources.attempt > 1 or "SLURM_RESTART_COUNT" in os.environ
+with job_log(snakemake.log[0], snakemake.params.attempts, goes_on=was_tried):
     TrainingJob(
         clips=list(snakemake.input.clips),
         manifest=snakemake.input.manifest,

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from emotalk.errors import Interrupted, TrainingError
+from emotalk.training import loop
 from emotalk.training.checkpoint import CheckpointFolder
 from emotalk.training.settings import Freezing
 from emotalk.training.trainer import Trainer
@@ -213,7 +214,20 @@ def test_other_settings_never_meet_a_runs_checkpoints(run, caplog):
     assert "holds checkpoints of another run (learning_rate: 0.001 there, 0.002 here)" in caplog.text
 
 
-def test_other_precisions_are_other_runs(run):
+@pytest.mark.parametrize("moved", [("fp32", "bf16"), ("bf16", "fp16"), ("fp16", "fp32")])
+def test_a_run_goes_on_where_auto_means_another_precision(run, interrupted, monkeypatch, caplog, moved):
+    """Slurm may put a preempted job on another kind of GPU."""
+    here, there = moved
+    monkeypatch.setattr(loop, "choose_precision", lambda wanted, device: here)
+    interrupted("cut", in_epoch=3, precision="auto")
+    monkeypatch.setattr(loop, "choose_precision", lambda wanted, device: there)
+    _, folder = run("cut", precision="auto")
+    assert "Continuing emotalk_model_epoch2_" in caplog.text
+    assert f"It was computed in {here} so far; this device goes on in {there}." in caplog.text
+    assert len(pq.read_table(folder / "metrics.parquet")) == 8
+
+
+def test_other_precisions_that_are_asked_for_are_other_runs(run):
     run(epochs=1)
     _, folder = run(epochs=1, precision="bf16")
     assert len(list((folder / "checkpoints").iterdir())) == 2
