@@ -377,7 +377,6 @@ def test_hidden_files_are_no_recordings(generic, data):
 
 
 def test_the_log_ends_with_a_table_of_codes_counts_and_first_names(generic, data, caplog):
-    caplog.set_level("INFO")
     for name in "abcd":
         sound(0.1 * RNG.standard_normal(32_000))(data / f"Own/{name}")
     generic()

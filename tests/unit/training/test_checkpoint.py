@@ -1,7 +1,6 @@
 """Whatever happens to a checkpoint, the last good one is never lost, and the error says what to do."""
 
 import hashlib
-import logging
 import os
 import resource
 import subprocess
@@ -265,7 +264,6 @@ def test_training_computes_on_while_a_copy_is_written():
 
 
 def test_without_memory_for_a_copy_training_waits(monkeypatch, caplog):
-    caplog.set_level(logging.INFO)
     monkeypatch.setattr("emotalk.training.writer.free_memory", lambda: 11)
     written = []
     with BackgroundWriter(written.append) as writer:

@@ -1,6 +1,5 @@
 """A run that was stopped goes on as if nothing had happened, and one that is forced begins anew."""
 
-import logging
 import os
 import re
 import signal
@@ -64,7 +63,7 @@ def test_averages_schedules_and_clipping_are_continued_too(run, interrupted):
 
 def test_a_continued_run_tells_from_where(run, interrupted, caplog):
     interrupted("cut", in_epoch=3, checkpoint_every_steps=1)
-    caplog.set_level(logging.INFO)
+    caplog.clear()
     run("cut")
     assert re.search(r"Continuing emotalk_model_epoch2_step1_\d{8}T\d{6}\.pth: epoch 2, loss \d", caplog.text)
 
@@ -98,7 +97,7 @@ def test_signals_are_what_they_were_after_training(run):
 def test_raising_the_epochs_continues_and_equals_the_longer_run(run, caplog):
     longer, _ = run("longer", epochs=4)
     run("raised", epochs=2)
-    caplog.set_level(logging.INFO)
+    caplog.clear()
     raised, _ = run("raised", epochs=4)
     assert "Continuing emotalk_model_epoch2_" in caplog.text
     assert same_weights(longer, raised)
@@ -106,7 +105,7 @@ def test_raising_the_epochs_continues_and_equals_the_longer_run(run, caplog):
 
 def test_a_finished_run_asked_for_again_begins_anew(run, caplog):
     first, _ = run(epochs=2)
-    caplog.set_level(logging.INFO)
+    caplog.clear()
     again, _ = run(epochs=2)
     assert "Continuing" not in caplog.text
     assert "epoch 1 of 2" in caplog.text
@@ -134,7 +133,7 @@ def test_a_signal_at_the_very_end_leaves_the_run_for_the_next_command(run, monke
         patch.setattr(CheckpointFolder, "store", signalled)
         with pytest.raises(Interrupted):
             run("cut", epochs=2)
-    caplog.set_level(logging.INFO)
+    caplog.clear()
     checkpoint, folder = run("cut", epochs=2)
     assert checkpoint["epoch"] == 2
     assert "epoch 2 of 2" not in caplog.text
@@ -146,7 +145,7 @@ def test_a_run_killed_between_its_last_checkpoint_and_its_end_is_completed(run, 
         patch.setattr(CheckpointFolder, "finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
             run(epochs=2)
-    caplog.set_level(logging.INFO)
+    caplog.clear()
     checkpoint, _ = run(epochs=2)
     assert checkpoint["epoch"] == 2
     assert "epoch 1 of 2" not in caplog.text
@@ -154,7 +153,7 @@ def test_a_run_killed_between_its_last_checkpoint_and_its_end_is_completed(run, 
 
 def test_a_finished_run_whose_workflow_died_before_taking_it_over_is_not_trained_again(run, caplog):
     first, _ = run(epochs=2, accepted=False)
-    caplog.set_level(logging.INFO)
+    caplog.clear()
     again, folder = run(epochs=2)
     assert "epoch 1 of 2" not in caplog.text
     assert same_weights(first, again)
@@ -165,7 +164,7 @@ def test_what_trades_time_for_memory_may_change_in_a_stopped_run(run, interrupte
     """Out of memory at night, continued with gradient checkpointing in the morning: the same run."""
     whole, _ = run("whole")
     interrupted("cut", in_epoch=3)
-    caplog.set_level(logging.INFO)
+    caplog.clear()
     continued, _ = run("cut", gradient_checkpointing=True)
     assert "Continuing emotalk_model_epoch2_" in caplog.text
     assert same_weights(whole, continued)
@@ -174,7 +173,7 @@ def test_what_trades_time_for_memory_may_change_in_a_stopped_run(run, interrupte
 def test_a_finished_run_asked_for_in_another_manner_is_finished_already(run, caplog):
     """Keeping more checkpoints makes the engine's rule stale, and costs no training."""
     first, _ = run(epochs=2)
-    caplog.set_level(logging.INFO)
+    caplog.clear()
     again, folder = run(epochs=2, keep_last=5)
     assert "epoch 1 of 2" not in caplog.text
     assert same_weights(first, again)
@@ -207,7 +206,7 @@ def test_a_checkpoint_waits_for_its_time_but_not_at_the_end(run, monkeypatch):
 
 def test_other_settings_never_meet_a_runs_checkpoints(run, caplog):
     run(epochs=2)
-    caplog.set_level(logging.INFO)
+    caplog.clear()
     _, folder = run(epochs=2, learning_rate=2e-3)
     assert "Continuing" not in caplog.text
     assert len(list((folder / "checkpoints").iterdir())) == 2
@@ -221,6 +220,7 @@ def test_a_run_goes_on_where_auto_means_another_precision(run, interrupted, monk
     monkeypatch.setattr(loop, "choose_precision", lambda wanted, device: here)
     interrupted("cut", in_epoch=3, precision="auto")
     monkeypatch.setattr(loop, "choose_precision", lambda wanted, device: there)
+    caplog.clear()
     _, folder = run("cut", precision="auto")
     assert "Continuing emotalk_model_epoch2_" in caplog.text
     assert f"It was computed in {here} so far; this device goes on in {there}." in caplog.text
@@ -249,7 +249,7 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before_and_says_so(ru
     interrupted("cut", in_epoch=4)
     newest = next(tmp_path.glob("cut/checkpoints/*/emotalk_model_epoch3_*.pth"))
     newest.write_bytes(newest.read_bytes()[:-1000])
-    caplog.set_level(logging.INFO)
+    caplog.clear()
     continued, _ = run("cut")
     assert re.search(r"epoch3_\S+ is damaged: its SHA-256 is .* It is put aside as .*broken", caplog.text)
     assert "Continuing emotalk_model_epoch2_" in caplog.text

@@ -1,7 +1,5 @@
 """The device that is computed on."""
 
-import logging
-
 import pytest
 import torch
 
@@ -14,6 +12,5 @@ def test_a_gpu_that_torch_cannot_use_is_told(monkeypatch, tmp_path, caplog, case
     granted, has_driver, told = case
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(device, "_DRIVER", tmp_path if has_driver else tmp_path / "none")
-    caplog.set_level(logging.WARNING)
     assert device.choose_device(granted, 1) == torch.device("cpu")
     assert ("There is a GPU here, and torch cannot use it" in caplog.text) is told

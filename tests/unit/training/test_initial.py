@@ -1,7 +1,5 @@
 """Weights that training begins from."""
 
-import logging
-
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -107,7 +105,6 @@ def test_what_does_not_fit_is_refused_with_a_list(unlike):
 
 
 def test_what_fits_is_taken_if_asked_and_the_rest_listed(unlike, caplog):
-    caplog.set_level(logging.WARNING)
     network = begun(unlike, strict=False)
     assert caplog.text.count("only what fits is taken: 1 parameters are missing (bs_map_r.bias)") == 1
     assert equal(network, network_of(2), "audio_encoder_")

@@ -1,6 +1,5 @@
 """The pre-flight estimate is what autograd really keeps, and refuses what cannot fit."""
 
-import logging
 from collections import namedtuple
 from dataclasses import replace
 
@@ -110,7 +109,6 @@ def check(network, settings, folder, **changes):
 
 
 def test_what_is_needed_and_what_is_there_stands_in_one_line(settings, tmp_path, caplog):
-    caplog.set_level(logging.INFO)
     check(prepare_network(settings(), CPU)[0], settings, tmp_path)
     (line,) = caplog.messages
     assert line.startswith("Memory: about ")

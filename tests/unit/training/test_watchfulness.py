@@ -1,7 +1,6 @@
 """Training that goes wrong says so: values that are not finite, and faces that stand still."""
 
 import json
-import logging
 
 import pytest
 import torch
@@ -146,6 +145,5 @@ def test_the_best_epochs_are_those_of_the_lowest_validation_loss():
 
 
 def test_a_collapsed_run_logs_the_alarm(run, caplog, monkeypatch):
-    caplog.set_level(logging.WARNING)
     run(epochs=1, learning_rate=1e-12)
     assert "The face stands still: after epoch 1" in caplog.text
