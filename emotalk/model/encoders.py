@@ -40,7 +40,7 @@ class SpeechEncoder(Wav2Vec2Model):
         self.recomputes = False
         """Whether layers are computed again in the backward pass instead of being kept (gradient checkpointing)."""
         self.is_compiled = False
-        """Whether torch compiles the library's layers; they then run in mixed precision, too."""
+        """Whether the library's layers, which torch compiles, run in mixed precision instead of ours."""
         self.post_init()
 
     @property

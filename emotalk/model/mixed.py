@@ -15,18 +15,18 @@ from torch import Tensor
 from torch.nn.functional import linear, pad, scaled_dot_product_attention
 
 _ALIGNMENT = 8
-"""Rows of a mask must lie as many numbers apart, or attention copies the mask in every layer."""
+"""Rows of a bias must lie a multiple of as many numbers apart, or attention copies it in every layer."""
 
 
 class _Rounded(torch.autograd.Function):
     """Parameters in 16 bits, those of a group one behind the other; their gradients in fp32.
 
-    One kernel for all of them in either direction (`_foreach_copy_` converts).
+    One kernel for all of them in either direction (`_foreach_copy_` converts). `groups` tells how many parameters, in
+    their order, make each group.
     """
 
     @staticmethod
     def forward(ctx: Any, dtype: torch.dtype, groups: Sequence[int], *parameters: Tensor) -> tuple[Tensor, ...]:
-        ctx.set_materialize_grads(False)  # A layer that was left out has no gradients, not zeros.
         ctx.lengths = [[len(each) for each in group] for group in _grouped(parameters, groups)]
         rounded, parts = [], []
         for group, lengths in zip(_grouped(parameters, groups), ctx.lengths, strict=True):
@@ -36,16 +36,12 @@ class _Rounded(torch.autograd.Function):
         return tuple(rounded)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        parts: list[Tensor | None] = []
-        for gradient, lengths in zip(gradients, ctx.lengths, strict=True):
-            parts += [None] * len(lengths) if gradient is None else gradient.split(lengths)
-        there = [part for part in parts if part is not None]
-        widened = [torch.empty_like(part, dtype=torch.float32) for part in there]
-        if there:
-            torch._foreach_copy_(widened, there)
-        remaining = iter(widened)
-        return None, None, *(None if part is None else next(remaining) for part in parts)
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        split = zip(gradients, ctx.lengths, strict=True)
+        parts = [part for gradient, lengths in split for part in gradient.split(lengths)]
+        as_fp32 = [torch.empty_like(part, dtype=torch.float32) for part in parts]
+        torch._foreach_copy_(as_fp32, parts)
+        return None, None, *as_fp32
 
 
 def _grouped(parameters: Sequence[Tensor], groups: Sequence[int]) -> list[list[Tensor]]:
@@ -88,23 +84,23 @@ def mixed_layer(layer: Any, hidden: Tensor, bias: Tensor | None, dtype: torch.dt
     (V, T, C) float32
     """
     attention, feed = layer.attention, layer.feed_forward
-    heads = attention.q_proj, attention.k_proj, attention.v_proj
-    singles = attention.out_proj, feed.intermediate_dense, feed.output_dense
-    parameters = [*(each.weight for each in heads), *(each.bias for each in heads)]
-    parameters += [parameter for each in singles for parameter in (each.weight, each.bias)]
+    projections = attention.q_proj, attention.k_proj, attention.v_proj
+    others = attention.out_proj, feed.intermediate_dense, feed.output_dense
+    parameters = [*(each.weight for each in projections), *(each.bias for each in projections)]
+    parameters += [parameter for each in others for parameter in (each.weight, each.bias)]
     rounded = _Rounded.apply(dtype, (3, 3, 1, 1, 1, 1, 1, 1), *parameters)
-    project, unite, widen, narrow = zip(rounded[::2], rounded[1::2], strict=True)
+    of_heads, of_output, of_intermediate, of_feed_output = zip(rounded[::2], rounded[1::2], strict=True)
 
     def attend(x: Tensor) -> Tensor:
-        parts = linear(x.to(dtype), *project).unflatten(-1, (3, attention.num_heads, attention.head_dim))
+        parts = linear(x.to(dtype), *of_heads).unflatten(-1, (3, attention.num_heads, attention.head_dim))
         query, key, value = parts.permute(2, 0, 3, 1, 4)
         rate = attention.dropout if layer.training else 0.0
         found = scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=rate)
-        return layer.dropout(linear(found.transpose(1, 2).flatten(2), *unite))
+        return layer.dropout(linear(found.transpose(1, 2).flatten(2), *of_output))
 
     def transform(x: Tensor) -> Tensor:
-        inner = feed.intermediate_act_fn(linear(x.to(dtype), *widen))
-        return feed.output_dropout(linear(feed.intermediate_dropout(inner), *narrow))
+        inner = feed.intermediate_act_fn(linear(x.to(dtype), *of_intermediate))
+        return feed.output_dropout(linear(feed.intermediate_dropout(inner), *of_feed_output))
 
     if norm_first:
         hidden = hidden + attend(layer.layer_norm(hidden))

@@ -67,9 +67,15 @@ class EmoTalk(nn.Module):
         return {"content": self.audio_encoder_cont.config, "emotion": self.audio_encoder_emo.config}
 
     @property
+    def speech_encoders(self) -> tuple[SpeechEncoder, SpeechEncoder]:
+        """The content encoder, and the emotion encoder without its classifier."""
+        return self.audio_encoder_cont, self.audio_encoder_emo.wav2vec2
+
+    @property
     def layers(self) -> tuple[nn.ModuleList, nn.ModuleList]:
         """Transformer layers of the content and of the emotion encoder: the bulk of the network."""
-        return self.audio_encoder_cont.encoder.layers, self.audio_encoder_emo.wav2vec2.encoder.layers
+        content, emotion = self.speech_encoders
+        return content.encoder.layers, emotion.encoder.layers
 
     def trainable_parameters(self) -> list[nn.Parameter]:
         """Parameters that are not frozen."""
@@ -77,19 +83,21 @@ class EmoTalk(nn.Module):
 
     def compile_layers(self) -> None:
         """Let torch compile the encoders' layers when they are first used; parameter names stay."""
-        for encoder in (self.audio_encoder_cont, self.audio_encoder_emo.wav2vec2):
+        for encoder in self.speech_encoders:
             encoder.is_compiled = True
             for layer in encoder.encoder.layers:
                 layer.compile(dynamic=True)
 
     def recompute_layers(self, enabled: bool) -> None:
         """Turn gradient checkpointing of both encoders on or off."""
-        self.audio_encoder_cont.recomputes = self.audio_encoder_emo.wav2vec2.recomputes = enabled
+        for encoder in self.speech_encoders:
+            encoder.recomputes = enabled
 
     @property
     def conv_frames(self) -> tuple[ConvFrames, ConvFrames]:
         """Lengths that the convolutional stacks of the content and the emotion encoder make of audio."""
-        return self.audio_encoder_cont.conv_frames, self.audio_encoder_emo.wav2vec2.conv_frames
+        content, emotion = self.speech_encoders
+        return content.conv_frames, emotion.conv_frames
 
     def forward(self, content: Tensor, emotion: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
         """Reconstruct motion; each distinct (clip, length) is encoded once, whatever the number of reconstructions.

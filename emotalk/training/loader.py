@@ -19,7 +19,7 @@ def load_batches(plan: Sequence[Sequence[Example]], make: BatchMaker, device: to
     """Batches on `device`, in the order of the plan.
 
     A GPU's are read by a thread: a batch takes 5 ms to make, and to hand its twenty tensors from another process to
-    this one took 20. The CPU reads where it computes, which is what reading would take its time from.
+    this one took 20. On the CPU a thread would only take time from computing.
 
     Raises
     ------

@@ -17,11 +17,12 @@ from emotalk.training.batches import BatchMaker
 from emotalk.training.batching import plan_steps, share_of
 from emotalk.training.checkpoint import CheckpointFolder
 from emotalk.training.checkpoint_file import read_checkpoint
+from emotalk.training.device import choose_kernels
 from emotalk.training.diagnosis import write_diagnosis
 from emotalk.training.features import cached_features
 from emotalk.training.guard import NonFiniteError
 from emotalk.training.history import History
-from emotalk.training.precision import choose_precision, set_up
+from emotalk.training.precision import choose_precision
 from emotalk.training.preflight import Workload, check_resources, footprint
 from emotalk.training.preparation import prepare_network
 from emotalk.training.processes import ALONE, Processes
@@ -69,7 +70,7 @@ def train(
     store, schedule, aligned = ClipStore(clips), Schedule(manifest), Alignments(alignments)
     _check_schedule(schedule, settings, manifest)
     precision = choose_precision(settings.precision, device)
-    set_up(device)
+    choose_kernels(device)
     with Interruption() as interruption:
         network, resolved = prepare_network(settings, device)
         if processes.rank:

@@ -24,8 +24,8 @@ class Means:
         """Add means over `count` examples; the names are the same each time."""
         if not values:
             return
-        sums = torch.stack([value.detach() for value in values.values()]).double() * count
-        self._names = list(values)
+        self._names = self._names or list(values)
+        sums = torch.stack([values[name].detach() for name in self._names]).double() * count
         self._sums = sums if self._sums is None else self._sums + sums
         self._count += count
 

@@ -30,17 +30,6 @@ def choose_precision(wanted: str, device: torch.device) -> str:
     return "bf16" if has_bf16 else "fp16"
 
 
-def set_up(device: torch.device) -> None:
-    """Let a GPU compute in TF32 what stays in fp32, and attend by kernels that are there already.
-
-    cuDNN's are built anew for each shape, and in training nearly every batch has another: half a second to eight for
-    each of the first hundred, on an H200.
-    """
-    if device.type == "cuda":
-        torch.set_float32_matmul_precision("high")
-        torch.backends.cuda.enable_cudnn_sdp(False)
-
-
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """Context in which matrix products are computed in a precision."""
     return torch.autocast(device.type, dtype=_TYPES[precision], enabled=precision != "fp32")

@@ -92,6 +92,12 @@ class Bench:
         aligned = Alignments(self._folder / "alignments.arrow")
         return BatchMaker(store, aligned, self.network.conv_frames, velocity_on, **options)
 
+    def run_layers_as(self, variant: Variant | None) -> None:
+        """Let the encoders run their layers as a variant does, or as the report's step."""
+        for encoder in self.network.speech_encoders:
+            encoder.recomputes = variant is not None and variant.checkpointing
+            encoder.is_compiled = variant is not None and variant.compiled
+
     def step(self, variant: Variant, examples: list[Example], make: BatchMaker | None = None) -> Work:
         """A step of a variant on some examples, which lie on the device already."""
         make = make or self._maker_for(variant)

@@ -17,8 +17,9 @@ from emotalk.corpus.alignments import Alignments, write_alignments
 from emotalk.training.batches import BatchMaker
 from emotalk.training.batching import plan_steps
 from emotalk.training.checkpoint import CheckpointFolder
+from emotalk.training.device import choose_kernels
 from emotalk.training.means import Means
-from emotalk.training.precision import choose_precision, set_up
+from emotalk.training.precision import choose_precision
 from emotalk.training.preparation import prepare_network
 from emotalk.training.trainer import Trainer
 from emotalk.training.writer import BackgroundWriter
@@ -78,7 +79,7 @@ def main() -> None:
     given = parser.parse_args()
     device, encoder = torch.device(given.device), ENCODERS[given.size]
     precision = choose_precision("auto", device)
-    set_up(device)
+    choose_kernels(device)
     settings = replace(PLAIN, precision=precision, content_encoder=encoder, emotion_encoder=encoder)
     with tempfile.TemporaryDirectory(dir=given.folder) as name:
         folder = Path(name)

@@ -16,8 +16,8 @@ from emotalk.corpus.alignments import Alignments, write_alignments
 from emotalk.model.network import EmoTalk
 from emotalk.training.batches import BatchMaker
 from emotalk.training.batching import form_batches
+from emotalk.training.device import choose_kernels
 from emotalk.training.guard import FiniteGuard
-from emotalk.training.precision import set_up
 from emotalk.training.preflight import Workload, footprint
 from emotalk.training.preparation import prepare_network
 from emotalk.training.settings import Freezing, TrainingSettings
@@ -71,7 +71,7 @@ def measured(changes: dict[str, object], batch_size: int, device: torch.device, 
     settings = replace(PLAIN, batch_size=batch_size, **changes)
     if device.type == "cpu":
         settings = replace(settings, precision="fp32")
-    set_up(device)
+    choose_kernels(device)
     reset_peak(device)
     network, _ = prepare_network(settings, device)
     estimate = footprint(network.train(), settings, settings.precision, _load(batch_size)).peak / 2**30

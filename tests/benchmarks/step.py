@@ -12,7 +12,8 @@ from pathlib import Path
 
 import torch
 
-from emotalk.training.precision import choose_precision, set_up
+from emotalk.training.device import choose_kernels
+from emotalk.training.precision import choose_precision
 from tests.benchmarks import tables
 from tests.benchmarks.bench import Bench, Variant, Work, variants
 from tests.benchmarks.material import ENCODERS, WEIGHTS
@@ -32,7 +33,7 @@ def measure(bench: Bench, chosen: list[Variant], alternations: int) -> dict[str,
     for turn in range(alternations + 1):
         for name, variant in [(REFERENCE, None), *((variant.name, variant) for variant in chosen)]:
             work, frames = _job(bench, variant, turn)
-            bench.network.recompute_layers(variant is not None and variant.checkpointing)
+            bench.run_layers_as(variant)
             reset_peak(bench.device)
             facts = found.setdefault(name, {"seconds": [], "peak_mb": []})
             if turn == 0:
@@ -55,8 +56,8 @@ def _job(bench: Bench, variant: Variant | None, turn: int) -> tuple[Work, int]:
 
 def _operations_a_frame(bench: Bench, variant: Variant | None) -> float:
     """Operations of one pair, a frame: what must be computed, not what checkpointing computes again."""
-    bench.network.recompute_layers(False)
     single = Variant(1, variant.precision, cached=variant.cached) if variant else None
+    bench.run_layers_as(single)
     work, frames = _job(bench, single, 0)
     return operations(work) / frames
 
@@ -100,7 +101,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="file for the main figures")
     given = parser.parse_args()
     device = torch.device(given.device)
-    set_up(device)
+    choose_kernels(device)
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(given.size, given.recipe, device, Path(folder), num_pairs=32)
         if given.sweep is not None:

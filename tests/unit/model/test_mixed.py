@@ -10,6 +10,8 @@ from transformers.models.wav2vec2.modeling_wav2vec2 import (
     Wav2Vec2PositionalConvEmbedding,
 )
 
+from emotalk.model import encoders
+from emotalk.model.encoders import SpeechEncoder
 from emotalk.model.mixed import attention_bias, mixed_layer
 from emotalk.model.positions import positional_embedding
 from emotalk.model.sequences import frame_mask
@@ -78,14 +80,6 @@ def test_in_bf16_it_is_as_near_to_fp32_as_the_librarys_under_autocast(layer):
     assert all(gradient.dtype == FP32 for name, gradient in mixed.items() if name not in ("", "x"))
 
 
-def test_a_layer_that_was_left_out_has_no_gradients(layer):
-    """Adam leaves alone what has none; zeros would move it on."""
-    hidden = states()
-    mixed_layer(layer, hidden, None, torch.bfloat16, norm_first=norm_first(layer))
-    hidden.sum().backward()
-    assert all(parameter.grad is None for parameter in layer.parameters())
-
-
 def test_gradients_of_several_batches_add_up(layer):
     layer.zero_grad()
     for _ in range(2):
@@ -103,6 +97,47 @@ def test_a_frozen_layer_passes_gradients_on_and_has_none(layer):
     ours(layer, torch.bfloat16)(hidden).sum().backward()
     assert hidden.grad.isfinite().all()
     assert all(parameter.grad is None for parameter in layer.parameters())
+
+
+@pytest.fixture(params=[True, False])
+def encoder_of(request, monkeypatch):
+    """Encoders in training whose layers and positions are ours, as they are on a GPU in mixed precision."""
+    monkeypatch.setattr(encoders, "mixed_type", lambda device: torch.bfloat16)
+
+    def build(**changes) -> SpeechEncoder:
+        torch.manual_seed(0)
+        sizes = {"num_hidden_layers": 6, "conv_dim": (32,) * 7, "num_conv_pos_embeddings": 8}
+        stable = {"do_stable_layer_norm": request.param, "feat_extract_norm": "layer"}
+        return SpeechEncoder(config(**sizes, **stable, num_conv_pos_embedding_groups=4, **changes)).train()
+
+    return build
+
+
+def gradients(encoder) -> dict[str, torch.Tensor]:
+    encoder.zero_grad()
+    torch.manual_seed(1)
+    encoder.contextualise(states(), MASK)[MASK].square().sum().backward()
+    return {name: each.grad.clone() for name, each in encoder.named_parameters() if each.grad is not None}
+
+
+def test_layers_that_were_left_out_have_no_gradients(encoder_of):
+    """Adam leaves alone what has none; zeros would move it on."""
+    found = gradients(encoder_of(layerdrop=1.0))
+    assert "encoder.pos_conv_embed.conv.bias" in found
+    assert not any(name.startswith("encoder.layers.") for name in found)
+
+
+def test_gradient_checkpointing_changes_none_of_our_layers_gradients(encoder_of):
+    """With dropout, layers that are left out, and frozen ones, each of which must be the same ones again."""
+    encoder = encoder_of(layerdrop=0.3)
+    encoder.encoder.layers[0].requires_grad_(False)
+    kept = gradients(encoder)
+    encoder.recomputes = True
+    again = gradients(encoder)
+    trained = {name.split(".")[2] for name in kept if name.startswith("encoder.layers.")}
+    assert 1 < len(trained) < 5
+    assert kept.keys() == again.keys()
+    assert all(torch.equal(kept[name], again[name]) for name in kept)
 
 
 def test_the_bias_lets_attention_see_what_the_mask_lets_it_see():
