@@ -82,10 +82,12 @@ def _watched(stage: Callable[[], None]) -> tuple[float, float]:
     watcher = threading.Thread(target=watch)
     watcher.start()
     start = time.perf_counter()
-    stage()
-    taken = time.perf_counter() - start
-    done.set()
-    watcher.join()
+    try:
+        stage()
+        taken = time.perf_counter() - start
+    finally:
+        done.set()
+        watcher.join()
     return taken, max(peak, _memory_mb())
 
 
