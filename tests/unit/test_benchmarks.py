@@ -1,12 +1,15 @@
 """What the benchmark compares with computes what we compute, only slower."""
 
+import threading
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from emotalk.corpus.pairing import PseudoPairs
-from tests.benchmarks import material
+from emotalk.errors import CorpusError
+from tests.benchmarks import corpus, material
 from tests.benchmarks.bench import Bench, Variant, variants
 from tests.benchmarks.epochs import ravdess_labels
 from tests.benchmarks.lengths import ravdess_lengths
@@ -78,3 +81,22 @@ def test_no_two_variants_share_a_name(monkeypatch):
     for device in ("cpu", "cuda"):
         names = [variant.name for variant in variants(torch.device(device))]
         assert len(names) == len(set(names))
+
+
+def test_a_stage_that_fails_leaves_no_watcher_behind():
+    """Its process would wait for the watcher for ever, and nobody would read the error."""
+
+    def stage() -> None:
+        raise CorpusError("no clips")
+
+    before = threading.enumerate()
+    with pytest.raises(CorpusError):
+        corpus._watched(stage)
+    assert threading.enumerate() == before
+
+
+def test_a_variant_that_is_not_compiled_runs_our_layers_beside_one_that_is(bench):
+    ours = bench("report")
+    for compiled in (True, False):
+        ours.run_layers_as(Variant(8, "bf16", compiled=compiled))
+        assert {encoder.is_compiled for encoder in ours.network.speech_encoders} == {compiled}
