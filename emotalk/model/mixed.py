@@ -27,9 +27,10 @@ class _Rounded(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, dtype: torch.dtype, groups: Sequence[int], *parameters: Tensor) -> tuple[Tensor, ...]:
-        ctx.lengths = [[len(each) for each in group] for group in _grouped(parameters, groups)]
+        grouped = _grouped(parameters, groups)
+        ctx.lengths = [[len(each) for each in group] for group in grouped]
         rounded, parts = [], []
-        for group, lengths in zip(_grouped(parameters, groups), ctx.lengths, strict=True):
+        for group, lengths in zip(grouped, ctx.lengths, strict=True):
             rounded.append(group[0].new_empty((sum(lengths), *group[0].shape[1:]), dtype=dtype))
             parts += rounded[-1].split(lengths)
         torch._foreach_copy_(parts, parameters)

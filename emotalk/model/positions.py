@@ -20,7 +20,7 @@ class _GroupedConvolution(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, kernel: Tensor, left: int) -> Tensor:
         ctx.save_for_backward(x, kernel)
         ctx.left = left
-        return _products(x, kernel, left)
+        return _products(_windows(x, kernel.shape[1], left), kernel, x.shape)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -30,12 +30,10 @@ class _GroupedConvolution(torch.autograd.Function):
         size, of_x, of_kernel = kernel.shape[1], None, None
         if ctx.needs_input_grad[0]:
             turned = kernel.flip(1).transpose(2, 3)
-            of_x = _products(gradient, turned, size - 1 - ctx.left)
+            of_x = _products(_windows(gradient, size, size - 1 - ctx.left), turned, x.shape)
         if ctx.needs_input_grad[1]:
-            some = zip(x.split(_GROUPS_AT_ONCE), gradient.flatten(1, 2).split(_GROUPS_AT_ONCE), strict=True)
-            # Windows again, and not kept: they are 128 times what went in.
-            products = [torch.bmm(_windows(part, size, ctx.left).transpose(1, 2), of_part) for part, of_part in some]
-            of_kernel = torch.cat(products).view(kernel.shape)
+            windows = _windows(x, size, ctx.left)  # Again, and not kept: 128 times what went in.
+            of_kernel = torch.bmm(windows.transpose(1, 2), gradient.flatten(1, 2)).view(kernel.shape)
         return of_x, of_kernel, None
 
 
@@ -47,10 +45,8 @@ def _windows(x: Tensor, size: int, left: int) -> Tensor:
     return padded.as_strided((groups, clips, num_frames, size * channels), strides).reshape(groups, -1, size * channels)
 
 
-def _products(x: Tensor, kernel: Tensor, left: int) -> Tensor:
-    some = zip(x.split(_GROUPS_AT_ONCE), kernel.flatten(1, 2).split(_GROUPS_AT_ONCE), strict=True)
-    products = [torch.bmm(_windows(part, kernel.shape[1], left), of_part) for part, of_part in some]
-    return torch.cat(products).view(*x.shape[:3], kernel.shape[3])
+def _products(windows: Tensor, kernel: Tensor, shape: torch.Size) -> Tensor:
+    return torch.bmm(windows, kernel.flatten(1, 2)).view(*shape[:3], kernel.shape[3])
 
 
 def positional_embedding(embedding: Any, hidden: Tensor, dtype: torch.dtype) -> Tensor:
@@ -68,6 +64,7 @@ def positional_embedding(embedding: Any, hidden: Tensor, dtype: torch.dtype) -> 
     weight = (parts.original1 * (parts.original0 / norm)).to(dtype)
     kernel = weight.unflatten(0, (groups, -1)).permute(0, 3, 2, 1)
     x = hidden.to(dtype).unflatten(-1, (groups, -1)).permute(2, 0, 1, 3)
-    found = _GroupedConvolution.apply(x, kernel, kernel.shape[1] // 2)
+    some = zip(x.split(_GROUPS_AT_ONCE), kernel.split(_GROUPS_AT_ONCE), strict=True)
+    found = torch.cat([_GroupedConvolution.apply(*part, kernel.shape[1] // 2) for part in some])
     found = found.permute(1, 2, 0, 3).flatten(2) + convolution.bias.to(dtype)
     return embedding.activation(found)

@@ -57,13 +57,12 @@ def cached_features(network: EmoTalk, store: ClipStore, folder: Path) -> tuple[F
         If the disk has no room for them.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    encoders = network.audio_encoder_cont, network.audio_encoder_emo.wav2vec2
-    paths = [folder / f"{_digest(encoder, store)}.npy" for encoder in encoders]
+    paths = [folder / f"{_digest(encoder, store)}.npy" for encoder in network.speech_encoders]
     for stale in set(folder.iterdir()) - set(paths):
         stale.unlink()
     clip_ids = sorted(store.labels()["clip_id"].to_pylist())
     stores: dict[Path, FeatureStore] = {}
-    for encoder, path in zip(encoders, paths, strict=True):
+    for encoder, path in zip(network.speech_encoders, paths, strict=True):
         if path in stores:
             continue
         lengths = [encoder.conv_frames.count(len(store[clip_id].waveform)) for clip_id in clip_ids]

@@ -94,8 +94,8 @@ class Bench:
 
     def run_layers_as(self, variant: Variant | None) -> None:
         """Let the encoders run their layers as a variant does, or as the report's step."""
+        self.network.recompute_layers(variant is not None and variant.checkpointing)
         for encoder in self.network.speech_encoders:
-            encoder.recomputes = variant is not None and variant.checkpointing
             encoder.is_compiled = variant is not None and variant.compiled
 
     def step(self, variant: Variant, examples: list[Example], make: BatchMaker | None = None) -> Work:
@@ -105,6 +105,7 @@ class Bench:
         batch = make(examples).to(self.device)
 
         def work() -> None:
+            self.run_layers_as(variant)
             with torch.compiler.set_stance("default" if variant.compiled else "force_eager"):
                 training_step(self.network, updater, [batch], weights, precision=variant.precision)
 
@@ -114,6 +115,7 @@ class Bench:
         """The report's step on the first two clips of an example, with torch's Adam as the report called it."""
 
         def work() -> None:
+            self.run_layers_as(None)
             with torch.compiler.set_stance("force_eager"):
                 self._plain_adam.zero_grad()
                 self._reference_loss(example).backward()

@@ -33,7 +33,6 @@ def measure(bench: Bench, chosen: list[Variant], alternations: int) -> dict[str,
     for turn in range(alternations + 1):
         for name, variant in [(REFERENCE, None), *((variant.name, variant) for variant in chosen)]:
             work, frames = _job(bench, variant, turn)
-            bench.run_layers_as(variant)
             reset_peak(bench.device)
             facts = found.setdefault(name, {"seconds": [], "peak_mb": []})
             if turn == 0:
@@ -57,7 +56,6 @@ def _job(bench: Bench, variant: Variant | None, turn: int) -> tuple[Work, int]:
 def _operations_a_frame(bench: Bench, variant: Variant | None) -> float:
     """Operations of one pair, a frame: what must be computed, not what checkpointing computes again."""
     single = Variant(1, variant.precision, cached=variant.cached) if variant else None
-    bench.run_layers_as(single)
     work, frames = _job(bench, single, 0)
     return operations(work) / frames
 
