@@ -9,10 +9,10 @@ _LOG = logging.getLogger(__name__)
 
 def predict(given: argparse.Namespace) -> None:
     """Speak recordings."""
+    from emotalk.device import choose_device, usable_cores
     from emotalk.errors import EvaluationError
     from emotalk.inference.predict import Speaking, predict_files, subject_of
     from emotalk.model.weights import load_weights, weights_in
-    from emotalk.training.device import choose_device, usable_cores
 
     weights = weights_in(given.weights)
     device = choose_device(int(given.device == "auto"), usable_cores())

@@ -1,11 +1,29 @@
-"""Walking through folders that others filled."""
+"""Files: written whole or not at all, and folders that others filled."""
 
 import errno
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from emotalk.errors import CorpusError
+
+PARTIAL = ".partial"
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Path to write to, beside `path`; renamed to `path` at the end, removed if an error ends the context.
+
+    So whoever reads `path` finds all of a file or none, and a reader of the one before keeps what it opened.
+    """
+    path = Path(path)
+    partial = path.with_name(path.name + PARTIAL)
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def files_below(folder: str | Path) -> Iterator[os.DirEntry[str]]:

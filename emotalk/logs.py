@@ -12,20 +12,13 @@ from emotalk.errors import EmoTalkError, Interrupted
 
 INTERRUPTED_EXIT_CODE = 75
 """What sysexits.h calls a temporary failure: try again, and the work goes on."""
-_ERROR = "Error: "
-_NOT_AGAIN = " (Not tried again.)"
+_FORMAT, _TIME = "%(asctime)s %(message)s", "%H:%M:%S"
 _DEFECT = "This is a defect of the program, not of your data; please report it with these lines:"
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 
 
 @contextmanager
-def job_log(
-    path: str | Path | None,
-    attempts: str | Path | None = None,
-    *,
-    goes_on: bool = False,
-    level: int = logging.INFO,
-) -> Iterator[None]:
+def job_log(path: str | Path | None, *, append: bool = False, level: int = logging.INFO) -> Iterator[None]:
     """Send log lines and warnings of the enclosed work to `path` and to standard error.
 
     An :class:`EmoTalkError` ends the process with exit code 1 and its message; an :class:`Interrupted` with
@@ -36,32 +29,24 @@ def job_log(
     ----------
     path
         None for standard error alone.
-    attempts
-        Second file that gets the same, for jobs that are tried again: Snakemake deletes `path` before each attempt.
-    goes_on
-        Whether the same job wrote to these files before, in an earlier attempt or in its launcher. They are added to
-        then; and if `attempts` ends with an error of the user's input, which trying again does not mend, so does this.
+    append
+        Whether the file has lines of a process that started this one, which are kept.
     level
-        Least level of what is logged; above INFO, files are made only when there is something to tell.
+        Lowest level of what is logged; above INFO, the file is made only when there is something to log.
     """
-    files = [Path(file) for file in (path, attempts) if file is not None]
-    last = _last_line(files[-1]) if goes_on and files else ""
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
-    for file in files:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        if not goes_on:
-            file.unlink(missing_ok=True)
+    if path is not None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        if not append:
+            Path(path).unlink(missing_ok=True)
         # Always at the end: a launcher and the processes that it starts write to one file.
-        handlers.append(logging.FileHandler(file, "a", encoding="utf-8", delay=level > logging.INFO))
-    logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=handlers)
+        handlers.append(logging.FileHandler(path, "a", encoding="utf-8", delay=level > logging.INFO))
+    logging.basicConfig(level=level, format=_FORMAT, datefmt=_TIME, handlers=handlers)
     logging.captureWarnings(True)
-    if last.startswith(_ERROR):
-        logging.error("%s%s", last.removesuffix(_NOT_AGAIN), _NOT_AGAIN)
-        sys.exit(1)
     try:
         yield
     except EmoTalkError as error:
-        logging.error("%s%s", _ERROR, " ".join([str(error), *getattr(error, "__notes__", [])]))
+        logging.error("Error: %s", " ".join([str(error), *getattr(error, "__notes__", [])]))
         sys.exit(1)
     except Interrupted as stop:
         logging.warning("%s", stop)
@@ -73,14 +58,21 @@ def job_log(
         if error.errno not in _DISK_ERRORS:
             logging.exception("%s", _DEFECT)
         else:
-            logging.error("%s%s. Make room or give access, and type the command again.", _ERROR, error)
+            logging.error("Error: %s. Make room or give access, and run the command again.", error)
         sys.exit(1)
     except Exception:
         logging.exception("%s", _DEFECT)
         sys.exit(1)
 
 
-def _last_line(path: Path) -> str:
-    """Last message of a log, without its time."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return lines[-1].partition(" ")[2] if lines else ""
+@contextmanager
+def also_logged(path: Path) -> Iterator[None]:
+    """Context whose log lines are added to a second file, too."""
+    handler = logging.FileHandler(path, "a", encoding="utf-8")
+    handler.setFormatter(logging.Formatter(f"%(asctime)s {_FORMAT.partition(' ')[2]}", "%Y-%m-%d %H:%M:%S"))
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()

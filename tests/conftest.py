@@ -33,16 +33,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: "tests/workflow" not in item.path.as_posix())
 
 
-class _NoAlignments:
-    @staticmethod
-    def get(audio, track):
-        return None
-
-
-NO_ALIGNMENTS = _NoAlignments()
-"""Of a corpus whose words are spread evenly."""
-
-
 @pytest.fixture(scope="session")
 def reference() -> dict[str, np.ndarray]:
     """What the released code answers."""
@@ -71,14 +61,14 @@ def released(released_state, tmp_path) -> Callable:
     return load
 
 
-def reconstruct(network, clips, content, emotion, num_frames, *, level=0, person=0, warps=None):
+def reconstruct(network, clips, content, emotion, num_frames, *, level=0, person=0):
     """Tracks and logits for one batch of clips, as training computes them."""
     from emotalk.model.inputs import Request
     from emotalk.model.layout import Layout
     from emotalk.model.sequences import speech_batch
 
-    clips = [torch.as_tensor(clip) for clip in clips]
+    clips = [np.asarray(clip, np.float32) for clip in clips]
     samples, count = [len(clip) for clip in clips], len(content)
-    request = Request(samples, samples, content, emotion, num_frames, [level] * count, [person] * count, warps)
+    request = Request(samples, samples, content, emotion, num_frames, [level] * count, [person] * count)
     speech = speech_batch(clips)
     return network(speech, speech, Layout.of(request, *network.conv_frames))

@@ -1,17 +1,20 @@
-"""The clip store: what training reads, memory-mapped and without copies."""
+"""The clip store: written as clips come, read memory-mapped and without copies."""
 
 import bisect
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from emotalk.blendshapes import NUM_CHANNELS
 from emotalk.errors import CorpusError
+from emotalk.files import atomic_path
 
 CLIPS = pa.schema(
     [
@@ -27,14 +30,12 @@ CLIPS = pa.schema(
         pa.field("statement", pa.string()),
         pa.field("repetition", pa.int8()),
         pa.field("digest", pa.string(), nullable=False),
-        pa.field("source", pa.string(), nullable=False),
         pa.field("waveform", pa.list_(pa.int16()), nullable=False),
         pa.field("track", pa.list_(pa.float32()), nullable=False),
     ]
 )
 """Frames count within the recording; `is_whole` tells a recording left in one piece; `digest` is of the waveform's and
-the track's bytes, `source` of what they were made from; `waveform` is 16 kHz mono, `track` a (T, 52) array, row after
-row."""
+the track's bytes; `waveform` is 16 kHz mono, `track` a (T, 52) array, row after row."""
 
 LABELS = [name for name in CLIPS.names if name not in ("waveform", "track")]
 
@@ -58,8 +59,47 @@ class Clip:
     track: np.ndarray
 
 
+_CLIPS_PER_BATCH = 16
+
+
+def content_digest(waveform: np.ndarray, track: np.ndarray) -> str:
+    """Digest of a clip's samples and motion."""
+    digest = hashlib.sha256(np.ascontiguousarray(waveform).data)
+    digest.update(np.ascontiguousarray(track).data)
+    return digest.hexdigest()[:16]
+
+
+def clip_row(clip_id: str, waveform: np.ndarray, track: np.ndarray, labels: Mapping[str, Any]) -> dict[str, Any]:
+    """Row of the clip store.
+
+    Parameters
+    ----------
+    waveform : (N,) int16
+    track : (T, 52) float32
+    labels
+        All other columns but the digest.
+    """
+    digest = content_digest(waveform, track)
+    return {**labels, "clip_id": clip_id, "digest": digest, "waveform": waveform, "track": track}
+
+
+def write_clips(out: str | Path, clips: Iterable[Mapping[str, Any]]) -> int:
+    """Write rows from :func:`clip_row` as they come, so that memory does not grow with the corpus; returns how many."""
+    count = 0
+    iterator = iter(clips)
+    with atomic_path(out) as path, pa.ipc.new_file(str(path), CLIPS) as writer:
+        while batch := list(islice(iterator, _CLIPS_PER_BATCH)):
+            columns = {name: [clip[name] for clip in batch] for name in CLIPS.names}
+            columns["track"] = [track.ravel() for track in columns["track"]]
+            writer.write_batch(pa.RecordBatch.from_pydict(columns, schema=CLIPS))
+            count += len(batch)
+    return count
+
+
 class ClipStore:
     """Random access by clip id to one or more clip files; the operating system's page cache holds what is used.
+
+    A clip is compared with its digest when it is read for the first time.
 
     Raises
     ------
@@ -69,6 +109,7 @@ class ClipStore:
 
     def __init__(self, paths: Sequence[str | Path]) -> None:
         self._batches: list[pa.RecordBatch] = []
+        self._verified: set[str] = set()
         for path in paths:
             try:
                 file = pa.ipc.open_file(pa.memory_map(str(path)))
@@ -103,6 +144,13 @@ class ClipStore:
         batch, row = self._batches[number], row - self._starts[number]
         waveform = batch.column("waveform")[row].values.to_numpy()
         track = batch.column("track")[row].values.to_numpy().reshape(-1, NUM_CHANNELS)
+        if clip_id not in self._verified:
+            if content_digest(waveform, track) != batch.column("digest")[row].as_py():
+                raise CorpusError(
+                    f"Clip {clip_id} in the clip store is damaged: its samples or motion are not those of its digest. "
+                    "Make the store again with --forcerun slice."
+                )
+            self._verified.add(clip_id)
         return Clip(clip_id, waveform, track)
 
     def labels(self) -> pa.Table:

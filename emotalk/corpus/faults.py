@@ -12,8 +12,8 @@ class Fault(Exception):  # noqa: N818  (an entry of the catalogue, not an error 
     Attributes
     ----------
     code
-        Its name in the catalogue, `wrong_width` for example. The catalogue is section `faults` of the configuration's
-        schema: what each code means, what may be done about it, and what is done by default.
+        Its name, `wrong_width` for example; `docs/own-data.md` lists all of them. What is done about it is fixed
+        (`FIXED_POLICIES`), or a setting in section `faults` of the configuration.
     found
         What was found and what the rule is, with the numbers.
     is_final
@@ -29,9 +29,29 @@ class Fault(Exception):  # noqa: N818  (an entry of the catalogue, not an error 
         return f"{self.code}: {self.found}".encode("utf-8", "backslashreplace").decode()
 
 
+FIXED_POLICIES = dict.fromkeys(
+    (
+        "orphan_wav",
+        "orphan_track",
+        "unknown_name",
+        "unreadable_wav",
+        "empty_wav",
+        "unreadable_track",
+        "pickled_track",
+        "wrong_dims",
+        "wrong_width",
+        "non_finite",
+        "too_short",
+        "too_long",
+    ),
+    "exclude",
+) | {"duplicate_stem": "repair", "unknown_label": "keep", "channel_order": "keep"}
+"""What is done about faults that leave no choice; the others' policies are settings."""
+
+
 @dataclass(frozen=True)
 class Rules:
-    """What counts as a fault, and the policy of each: `exclude`, `repair`, `keep` or `fail`.
+    """What counts as a fault, and the policy of each: `exclude`, `repair` or `keep`.
 
     Attributes
     ----------
@@ -57,14 +77,14 @@ class Rules:
     @classmethod
     def of(cls, index: Mapping[str, Any], faults: Mapping[str, str]) -> Self:
         """Rules as the sections `index` and `faults` of a configuration set them."""
-        return cls(policies=dict(sorted(faults.items())), **index)
+        return cls(policies=FIXED_POLICIES | dict(faults), **index)
 
     def repairs(self, code: str) -> bool:
-        """Whether this fault is to be mended."""
+        """Whether this fault is to be repaired."""
         return self.policies[code] == "repair"
 
 
-_STATUS = {"keep": "ok", "repair": "repaired", "exclude": "excluded", "fail": "excluded"}
+_STATUS = {"keep": "ok", "repair": "repaired", "exclude": "excluded"}
 _WORSE = ("ok", "repaired", "excluded")
 
 

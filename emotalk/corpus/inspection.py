@@ -15,7 +15,6 @@ from emotalk.corpus.names import RecordingName
 from emotalk.corpus.sources import TrackFormat
 from emotalk.corpus.synchrony import mouth_opening, offset_of, synchrony_scores
 from emotalk.corpus.tracks import inspect_track, is_capture, read_track
-from emotalk.files import size_and_time
 from emotalk.provenance import file_digest
 from emotalk.timing import FPS, frames_in
 
@@ -41,10 +40,6 @@ class Found:
     name: RecordingName | None
     form: TrackFormat
     faults: tuple[Fault, ...]
-
-    def stamp(self) -> str:
-        """Paths, sizes and times of the files: equal as long as the files are the same."""
-        return repr([(str(path), *size_and_time(path)) for path in (self.wav, self.track) if path])
 
 
 def inspect_recording(item: Found, rules: Rules) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from typing import TypeVar
 from emotalk.corpus.faults import Fault
 from emotalk.corpus.inspection import Found
 from emotalk.corpus.names import NAMING, RecordingName, clean_id, pairing_key
-from emotalk.corpus.shards import shard_of
 from emotalk.corpus.sources import AUDIO_SUFFIXES, TRACK_SUFFIXES, Source
 from emotalk.errors import CorpusError
 from emotalk.files import files_below
@@ -32,7 +31,7 @@ class Listing:
         If a folder does not exist.
     """
 
-    def __init__(self, source: Source, *, shard: int = 0, shards: int = 1) -> None:
+    def __init__(self, source: Source) -> None:
         self._source = source
         for folder in (source.audio, source.tracks):
             if not folder.is_dir():
@@ -46,8 +45,7 @@ class Listing:
         lone_wavs, lone_tracks = self._wavs.keys() - self._tracks.keys(), self._tracks.keys() - self._wavs.keys()
         for wav, track in _second_chance(source, lone_wavs, lone_tracks).items():
             self._wavs.setdefault(track, self._wavs.pop(wav))
-        every = sorted((clean_id(key)[0], key) for key in self._wavs.keys() | self._tracks.keys())
-        self._keys = [(name, key) for name, key in every if shard_of(name, shards) == shard]
+        self._keys = sorted((clean_id(key)[0], key) for key in self._wavs.keys() | self._tracks.keys())
 
     def __len__(self) -> int:
         return len(self._keys)

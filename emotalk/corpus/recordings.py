@@ -1,6 +1,7 @@
 """The table of recordings: one row for every recording found on disk."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from emotalk.corpus.earlier import fresh
-from emotalk.corpus.shards import shard_of
+from emotalk.corpus.parts import part_range
+from emotalk.files import atomic_path
 
 RECORDINGS = pa.schema(
     [
@@ -39,84 +40,54 @@ RECORDINGS = pa.schema(
         pa.field("track_sha256", pa.string()),
         pa.field("status", pa.string(), nullable=False),
         pa.field("reasons", pa.list_(pa.string()), nullable=False),
-        pa.field("source", pa.string(), nullable=False),
     ]
 )
 """`num_track_frames` counts frames of 30 fps, `num_frames` those that audio and track have in common once both begin
 together: motion is `shift_frames` late, if a shift is to be mended. `num_samples` counts the file's own samples.
 `offset_scores` are the correlations of `emotalk.corpus.synchrony`. `status` is `ok`, `repaired` or `excluded`; each
-reason starts with its code. `source` is a digest of all that the row was made from."""
+reason starts with its code."""
 
-ROWS_A_GROUP = 1024
-_OF_NO_STAGE = ("offset_scores", "reasons", "source")
+_ROWS_PER_GROUP = 1024
+_NOT_FOR_STAGES = ("offset_scores", "reasons")
 
 
-class TableWriter:
-    """Writes rows to a parquet file as they come, so that memory does not grow with the table."""
-
-    def __init__(self, path: str | Path, schema: pa.Schema, rows_a_group: int = ROWS_A_GROUP) -> None:
-        self._writer = pq.ParquetWriter(fresh(path), schema)
-        self._schema, self._most = schema, rows_a_group
-        self._pending: list[dict[str, Any]] = []
-
-    def __enter__(self) -> "TableWriter":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._flush()
-        self._writer.close()
-
-    def write(self, row: dict[str, Any]) -> None:
-        """Add a row; columns that it lacks are null."""
-        self._pending.append(row)
-        if len(self._pending) == self._most:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._pending:
-            self._writer.write_table(pa.Table.from_pylist(self._pending, schema=self._schema))
-            self._pending = []
+def write_rows(path: str | Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write rows of the table as they come; columns that a row lacks are null."""
+    iterator = iter(rows)
+    with atomic_path(path) as partial, pq.ParquetWriter(partial, RECORDINGS) as writer:
+        while group := list(islice(iterator, _ROWS_PER_GROUP)):
+            writer.write_table(pa.Table.from_pylist(group, schema=RECORDINGS))
 
 
 def read_rows(path: str | Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
-    """Rows of a parquet file in their order, some of them in memory at a time."""
-    for batch in pq.ParquetFile(path).iter_batches(batch_size=ROWS_A_GROUP, columns=columns):
+    """Rows of the table in their order, some of them in memory at a time."""
+    for batch in pq.ParquetFile(path).iter_batches(batch_size=_ROWS_PER_GROUP, columns=columns):
         yield from batch.to_pylist()
 
 
 class UsableRecordings:
-    """Rows of one corpus, and of one shard of it, that are not excluded, in the order of the table.
+    """Rows of one corpus that are not excluded, in the order of the table.
 
     Parameters
     ----------
     path
         Table of recordings.
-    shard, shards
-        Which part of how many; a recording's id decides where it belongs.
+    part
+        Which part of them, `2-of-5` for example; by default all.
     """
 
-    def __init__(self, path: str | Path, corpus: str, *, shard: int = 0, shards: int = 1) -> None:
-        self._path, self._corpus, self._shard, self._shards = path, corpus, shard, shards
-        lengths = ["num_track_frames", "num_frames"]
-        self._length, self._largest = 0, dict.fromkeys(lengths, 0)
-        for row in self._rows(["corpus", "recording_id", "status", *lengths]):
-            self._length += 1
-            for name in lengths:
-                self._largest[name] = max(self._largest[name], row[name])
+    def __init__(self, path: str | Path, corpus: str, part: str | None = None) -> None:
+        self._path, self._corpus = path, corpus
+        self._range = part_range(part, sum(1 for _ in self._usable(["corpus", "status"])))
 
     def __len__(self) -> int:
-        return self._length
-
-    def largest(self, name: str) -> int:
-        """Most frames of a recording, in column `num_track_frames` or `num_frames`."""
-        return self._largest[name]
+        return len(self._range)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        return self._rows([name for name in RECORDINGS.names if name not in _OF_NO_STAGE])
+        rows = self._usable([name for name in RECORDINGS.names if name not in _NOT_FOR_STAGES])
+        return islice(rows, self._range.start, self._range.stop)
 
-    def _rows(self, columns: list[str]) -> Iterator[dict[str, Any]]:
-        for batch in pq.ParquetFile(self._path).iter_batches(batch_size=ROWS_A_GROUP, columns=columns):
+    def _usable(self, columns: list[str]) -> Iterator[dict[str, Any]]:
+        for batch in pq.ParquetFile(self._path).iter_batches(batch_size=_ROWS_PER_GROUP, columns=columns):
             usable = pc.and_(pc.equal(batch["corpus"], self._corpus), pc.not_equal(batch["status"], "excluded"))
-            for row in batch.filter(usable).to_pylist():
-                if shard_of(row["recording_id"], self._shards) == self._shard:
-                    yield row
+            yield from batch.filter(usable).to_pylist()

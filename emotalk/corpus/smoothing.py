@@ -1,27 +1,24 @@
 """Smoothing: the tracks of a corpus, read once, smoothed if asked for, and measured."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from functools import cache, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
-from scipy.ndimage import correlate1d
-from scipy.signal import savgol_coeffs
 
 from emotalk.blendshapes import NUM_CHANNELS
-from emotalk.corpus.earlier import FRAMES_AHEAD, Earlier, Input, keep, source_digest, taken_or_made
 from emotalk.corpus.faults import Fault
 from emotalk.corpus.recordings import UsableRecordings
 from emotalk.corpus.sources import TrackFormat
-from emotalk.corpus.track_files import TRACKS, earlier_tracks, write_tracks
+from emotalk.corpus.track_files import write_tracks
 from emotalk.corpus.tracks import read_track
 from emotalk.errors import CorpusError
-from emotalk.provenance import code_digest
-from emotalk.sharedring import Room
+from emotalk.parallel import parallel_map
+from emotalk.progress import progress
 
-_BYTES_A_FRAME = 4 * NUM_CHANNELS
+FRAMES_PER_CHUNK = 3_000
+"""Motion that a worker is given at once: 100 seconds, or one longer recording."""
 
 
 def smooth_track(track: np.ndarray, *, window: int, order: int, clip_negatives: bool = False) -> np.ndarray:
@@ -41,6 +38,8 @@ def smooth_track(track: np.ndarray, *, window: int, order: int, clip_negatives: 
     ------
     Savitzky & Golay 1964; window 5 and order 2 are what the makers of 3D-ETF and the released demo use.
     """
+    from scipy.ndimage import correlate1d
+
     if len(track) >= window:
         fits = _fits(window, order)
         half = window // 2
@@ -54,6 +53,8 @@ def smooth_track(track: np.ndarray, *, window: int, order: int, clip_negatives: 
 @cache
 def _fits(window: int, order: int) -> np.ndarray:
     """What the fit says of each frame in its window, as weights of the window's frames."""
+    from scipy.signal import savgol_coeffs
+
     return np.array([savgol_coeffs(window, order, pos=frame, use="dot") for frame in range(window)], np.float32)
 
 
@@ -77,6 +78,35 @@ class Smoothing(NamedTuple):
         return smooth_track(track, window=self.window, order=self.order, clip_negatives=self.clip_negatives)
 
 
+def smooth_recording(row: Mapping[str, Any], smoothing: Smoothing) -> dict[str, Any]:
+    """Read a recording's track and smooth it, if that is enabled: its row in the file of tracks.
+
+    Raises
+    ------
+    CorpusError
+        If the track is not what it was when it was indexed.
+    """
+    path = Path(row["track_path"])
+    try:
+        track, _ = read_track(path, TrackFormat(row["channel_order"], row["track_fps"]))
+    except Fault as fault:
+        raise CorpusError(f"{path} has changed since it was indexed. {fault}") from None
+    if len(track) != row["num_track_frames"]:
+        found = f"{len(track)} frames instead of {row['num_track_frames']}"
+        raise CorpusError(f"{path} has changed since it was indexed: {found}. Run --forcerun index.")
+    smooth = smoothing(track)
+    return {
+        "recording_id": row["recording_id"],
+        "jitter_before": jitter(track),
+        "jitter_after": jitter(smooth),
+        "mean": smooth.mean(axis=0),
+        "std": smooth.std(axis=0),
+        "lowest": smooth.min(axis=0),
+        "highest": smooth.max(axis=0),
+        "track": smooth,
+    }
+
+
 def smooth_corpus(
     recordings: str | Path,
     out: str | Path,
@@ -84,81 +114,26 @@ def smooth_corpus(
     corpus: str,
     smoothing: Smoothing,
     threads: int = 1,
-    shard: int = 0,
-    shards: int = 1,
-    earlier: str | Path | None = None,
+    part: str | None = None,
 ) -> None:
     """Write the tracks of one corpus's usable recordings, smoothed if that is enabled, else as delivered.
 
     Parameters
     ----------
-    earlier
-        What this function wrote the last time, if there is such a file: tracks made from the same files are taken from
-        it. It becomes the present output.
+    part
+        Which part of the recordings, `2-of-5` for example; by default all.
 
     Raises
     ------
     CorpusError
         If a track is not what it was when it was indexed.
     """
-    rows = UsableRecordings(recordings, corpus, shard=shard, shards=shards)
-    settings = (smoothing, code_digest("emotalk.corpus.smoothing"))
-
-    def inputs() -> Iterator[Input[_Recording]]:
-        for row in rows:
-            source = source_digest(row["track_sha256"], row["channel_order"], row["track_fps"], *settings)
-            form = TrackFormat(row["channel_order"], row["track_fps"])
-            item = _Recording(row["recording_id"], source, row["track_path"], form, row["num_track_frames"])
-            yield Input((row["recording_id"],), source, item, item.num_frames * _BYTES_A_FRAME)
-
-    longest = rows.largest("num_track_frames")
-    tracks = taken_or_made(
-        inputs(),
-        partial(_smooth, smoothing),
-        _as_row,
-        Earlier(earlier_tracks(earlier)),
-        what=f"Smoothing {corpus}",
-        unit="tracks",
+    rows = UsableRecordings(recordings, corpus, part)
+    tracks = parallel_map(
+        partial(smooth_recording, smoothing=smoothing),
+        rows,
         total=len(rows),
         processes=threads,
-        memory=max(longest, threads * FRAMES_AHEAD) * _BYTES_A_FRAME,
+        cost=lambda row: row["num_track_frames"] / FRAMES_PER_CHUNK,
     )
-    write_tracks(out, tracks)
-    keep(out, earlier)
-
-
-class _Recording(NamedTuple):
-    recording_id: str
-    source: str
-    path: str
-    form: TrackFormat
-    num_frames: int
-
-
-def _smooth(smoothing: Smoothing, item: _Recording, room: Room) -> dict[str, np.ndarray]:
-    """Put the smoothed track into the room and tell what is known of it, channel by channel."""
-    try:
-        track, _ = read_track(Path(item.path), item.form)
-    except Fault as fault:
-        raise CorpusError(f"{item.path} has changed since it was indexed. {fault}") from None
-    if len(track) != item.num_frames:
-        found = f"{len(track)} frames instead of {item.num_frames}"
-        raise CorpusError(f"{item.path} has changed since it was indexed: {found}. Run --forcerun index.")
-    smooth = smoothing(track)
-    room.view(np.float32)[:] = smooth.ravel()
-    return {
-        "jitter_before": jitter(track),
-        "jitter_after": jitter(smooth),
-        "mean": smooth.mean(axis=0),
-        "std": smooth.std(axis=0),
-        "lowest": smooth.min(axis=0),
-        "highest": smooth.max(axis=0),
-    }
-
-
-def _as_row(item: _Recording, known: dict[str, np.ndarray], room: Room) -> pa.RecordBatch:
-    columns = {"recording_id": item.recording_id, "source": item.source, **known}
-    arrays = [pa.array([value], TRACKS.field(name).type) for name, value in columns.items()]
-    bounds = np.array([0, item.num_frames * NUM_CHANNELS], np.int32)
-    motion = pa.ListArray.from_arrays(bounds, room.view(np.float32), type=TRACKS.field("track").type)  # Not copied.
-    return pa.RecordBatch.from_arrays([*arrays, motion], schema=TRACKS)
+    write_tracks(out, progress(tracks, total=len(rows), what=f"Smoothing {corpus}", unit="tracks"))

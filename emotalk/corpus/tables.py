@@ -12,7 +12,6 @@ from emotalk.corpus.faults import Fault
 from emotalk.corpus.inspection import Found
 from emotalk.corpus.layouts import counted, identified
 from emotalk.corpus.names import RAVDESS_EMOTIONS, RecordingName, clean_id
-from emotalk.corpus.shards import shard_of
 from emotalk.corpus.sources import Source
 from emotalk.emotions import EMOTIONS
 from emotalk.errors import CorpusError
@@ -34,11 +33,10 @@ class TableListing:
         If the table cannot be read, or lacks a column.
     """
 
-    def __init__(self, source: Source, *, shard: int = 0, shards: int = 1) -> None:
+    def __init__(self, source: Source) -> None:
         self._source = source
         rows = [tuple(map(_text, cells)) for cells in _read(source).itertuples(index=False)]
-        keyed = sorted(((clean_id(_key(_named(cells)))[0], cells) for cells in rows), key=itemgetter(0))
-        self._rows = [(name, cells) for name, cells in keyed if shard_of(name, shards) == shard]
+        self._rows = sorted(((clean_id(_key(_named(cells)))[0], cells) for cells in rows), key=itemgetter(0))
 
     def __len__(self) -> int:
         return len(self._rows)

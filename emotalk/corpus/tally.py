@@ -22,8 +22,6 @@ class Tally:
         self._codes: Counter[str] = Counter()
         self._names: dict[str, list[str]] = defaultdict(list)
         self._excluded: dict[str, list[str]] = defaultdict(list)
-        self._failing: list[str] = []
-        self._num_failing = 0
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Count a recording."""
@@ -36,10 +34,6 @@ class Tally:
         told = f"{row['recording_id']}: {'; '.join(row['reasons'])}"
         if row["status"] == "excluded" and len(excluded := self._excluded[row["corpus"]]) < _LISTED:
             excluded.append(told)
-        if any(self._rules.policies[code] == "fail" for code in codes):
-            self._num_failing += 1
-            if len(self._failing) < _LISTED:
-                self._failing.append(told)
 
     def log(self, corpora: Sequence[str]) -> None:
         """Log counts by corpus and status, then a line for each code: its policy, how many, the first names."""
@@ -68,9 +62,6 @@ class Tally:
                     f"Nothing of {corpus} can be used: all {counts.total()} are excluded, the first for these "
                     f"reasons: {' | '.join(self._excluded[corpus][:5])}"
                 )
-        if self._num_failing:
-            said = f"{self._num_failing} recordings have faults whose policy is 'fail'"
-            raise CorpusError(f"{said}: {_listed(self._failing, self._num_failing)}")
         num_excluded = sum(counts["excluded"] for counts in self._status.values())
         if strict and num_excluded:
             total = sum(counts.total() for counts in self._status.values())

@@ -1,21 +1,20 @@
-"""Files of tracks: written and read a group of rows at a time."""
+"""Files of tracks: one parquet file a corpus, written and read a group of rows at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from emotalk.blendshapes import NUM_CHANNELS
-from emotalk.corpus.earlier import Key, fresh, has_table
-from emotalk.corpus.gathering import Gathered
+from emotalk.files import atomic_path
 
 _CHANNEL = pa.list_(pa.field("element", pa.float32(), nullable=False))
 TRACKS = pa.schema(
     [
         pa.field("recording_id", pa.string(), nullable=False),
-        pa.field("source", pa.string(), nullable=False),
         pa.field("jitter_before", _CHANNEL, nullable=False),
         pa.field("jitter_after", _CHANNEL, nullable=False),
         pa.field("mean", _CHANNEL, nullable=False),
@@ -28,39 +27,36 @@ TRACKS = pa.schema(
 """One row a recording, in the order of ids. `track` is its (T, 52) array, row after row; the other lists have a value
 for each channel: jitter (see `emotalk.corpus.smoothing`) before and after smoothing, and statistics after it."""
 
-_FRAMES_A_GROUP = 30_000
+_FRAMES_PER_GROUP = 30_000
 
 
-def write_tracks(out: str | Path, batches: Iterator[pa.RecordBatch]) -> None:
-    """Write tracks in groups of bounded size; numbers of motion hardly repeat, so that no dictionary is tried."""
-    group = Gathered(TRACKS, ["track"])
-    with pq.ParquetWriter(
-        fresh(out), TRACKS, use_dictionary=False, compression="NONE", write_statistics=False
-    ) as writer:
-        for batch in batches:
-            group.add(batch)
-            if group.num_values("track") >= _FRAMES_A_GROUP * NUM_CHANNELS:
-                writer.write_batch(group.take())
-        if group.num_rows:
-            writer.write_batch(group.take())
+def write_tracks(out: str | Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write rows of `TRACKS` as they come, each `track` a (T, 52) float32 array."""
+    # Numbers of motion hardly repeat: neither a dictionary nor compression gains anything.
+    options = {"use_dictionary": False, "compression": "NONE", "write_statistics": False}
+    with atomic_path(out) as path, pq.ParquetWriter(path, TRACKS, **options) as writer:
+        group: list[dict[str, Any]] = []
+        num_frames = 0
+        for row in rows:
+            group.append(row)
+            num_frames += len(row["track"])
+            if num_frames >= _FRAMES_PER_GROUP:
+                writer.write_batch(_as_batch(group))
+                group, num_frames = [], 0
+        if group:
+            writer.write_batch(_as_batch(group))
 
 
-def earlier_tracks(path: str | Path | None) -> Iterator[tuple[Key, str, pa.RecordBatch]]:
-    """Rows of a file of tracks, each with its id and source; nothing if there is no such file."""
-    for batch in _batches(path, TRACKS.names) if has_table(path, TRACKS) else ():
-        yield (batch["recording_id"][0].as_py(),), batch["source"][0].as_py(), batch
+def _as_batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:
+    columns = {name: [row[name] for row in rows] for name in TRACKS.names}
+    columns["track"] = [track.ravel() for track in columns["track"]]
+    return pa.RecordBatch.from_pydict(columns, schema=TRACKS)
 
 
-def _batches(path: str | Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """Rows of a file, a batch each; a group of rows is in memory at a time."""
+def read_tracks(path: str | Path) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield each recording's id and its (T, 52) track; a group of rows is in memory at a time."""
     file = pq.ParquetFile(path)
     for group in range(file.num_row_groups):
-        for batch in file.read_row_group(group, columns=columns).to_batches():
-            yield from (batch.slice(row, 1) for row in range(batch.num_rows))
-
-
-def read_tracks(path: str | Path) -> Iterator[tuple[str, str, np.ndarray]]:
-    """Yield each recording's id, the source of its track and the (T, 52) track, some of them in memory at a time."""
-    for batch in _batches(path, ["recording_id", "source", "track"]):
-        track = batch["track"].flatten().to_numpy().reshape(-1, NUM_CHANNELS)
-        yield batch["recording_id"][0].as_py(), batch["source"][0].as_py(), track
+        for batch in file.read_row_group(group, columns=["recording_id", "track"]).to_batches():
+            for recording_id, values in zip(batch["recording_id"].to_pylist(), batch["track"], strict=True):
+                yield recording_id, values.values.to_numpy().reshape(-1, NUM_CHANNELS)

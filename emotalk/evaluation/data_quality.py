@@ -14,7 +14,6 @@ from emotalk.blendshapes import CHANNELS, NUM_CHANNELS
 from emotalk.corpus.clips import ClipStore
 from emotalk.corpus.faults import Fault, code_of
 from emotalk.corpus.recordings import read_rows
-from emotalk.corpus.shards import corpus_of
 from emotalk.corpus.sources import TrackFormat
 from emotalk.corpus.synchrony import offset_of
 from emotalk.corpus.track_files import read_tracks
@@ -124,10 +123,10 @@ def excerpt(recordings: str | Path, tracks: Sequence[str | Path]) -> tuple[str, 
         before, after = (channel_statistics([path])[name][:_CANDIDATES, _SHOWN] for name in STATISTICS[:2])
         calmed |= {(path, place): value for place, value in enumerate((before - after).tolist())}
     chosen, place = max(calmed, key=calmed.__getitem__)
-    recording_id, _, smooth = next(islice(read_tracks(chosen), place, None))
+    recording_id, smooth = next(islice(read_tracks(chosen), place, None))
     columns = ["corpus", "recording_id", "status", "track_path", "channel_order", "track_fps", "num_track_frames"]
     rows = read_rows(recordings, columns)
-    wanted = (corpus_of(chosen), recording_id)
+    wanted = (Path(chosen).stem, recording_id)
     row = next(row for row in rows if (row["corpus"], row["recording_id"]) == wanted and row["status"] != "excluded")
     try:
         raw, _ = read_track(Path(row["track_path"]), TrackFormat(row["channel_order"], row["track_fps"]))

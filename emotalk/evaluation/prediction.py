@@ -100,7 +100,7 @@ def test_examples(schedule: Schedule) -> list[Example]:
 
 
 def _speech(clip: Clip) -> torch.Tensor:
-    return normalise(torch.from_numpy(from_int16(clip.waveform)))
+    return torch.from_numpy(normalise(from_int16(clip.waveform)))
 
 
 def _subject(person: str | int, example: Example, training: Sequence[int]) -> int | list[float]:

@@ -12,7 +12,7 @@ _LOG = logging.getLogger(__name__)
 _ENCODERS = "audio_encoder_"
 
 
-def network_from(source: str, *, encoders_only: bool, strict: bool) -> tuple[EmoTalk, str]:
+def load_initial(source: str, *, encoders_only: bool, strict: bool) -> EmoTalk:
     """Network that begins from weights; what they do not give is random, from torch's global generator.
 
     Parameters
@@ -24,13 +24,6 @@ def network_from(source: str, *, encoders_only: bool, strict: bool) -> tuple[Emo
         Whether only the encoders are taken, and the rest of the file is not looked at.
     strict
         Whether weights that do not fit in every parameter are refused. Else what fits is taken and the rest logged.
-
-    Returns
-    -------
-    network
-        The network.
-    digest
-        SHA-256 of the file.
 
     Raises
     ------
@@ -50,4 +43,20 @@ def network_from(source: str, *, encoders_only: bool, strict: bool) -> tuple[Emo
         _LOG.warning("Of %s only what fits is taken: %s.", source, mismatch)
     if not take_what_fits(network, state, mismatch):
         raise WeightsError(f"{source} holds nothing that fits the network.")
-    return network, file_digest(path)
+    return network
+
+
+def weights_digest(source: str) -> str:
+    """SHA-256 of the file that weights lie in.
+
+    Raises
+    ------
+    WeightsError
+        If there is no such file.
+    """
+    path = weights_file(Path(source))
+    if not path.is_file():
+        raise WeightsError(
+            f"There is no file {path} (train.init_weights). Give a .pth, a .safetensors or a card (.json)."
+        )
+    return file_digest(path)

@@ -12,9 +12,6 @@ NUM_PERSONS = 24
 MIN_SAMPLES = 720
 """Shortest audio (16 kHz samples) of which the emotion encoder makes a frame."""
 
-Warp = np.ndarray
-"""(T,) float32: for each frame to make, the place in the content clip that is spoken there, from 0 (its start) to 1."""
-
 
 @dataclass(frozen=True)
 class Request:
@@ -32,8 +29,6 @@ class Request:
         For each reconstruction its intensity index.
     person
         For each reconstruction a subject index, or 24 weights of a mixture of subjects.
-    warps
-        For each reconstruction the timing of its content, None for an even one.
     """
 
     content_samples: Sequence[int]
@@ -43,7 +38,6 @@ class Request:
     num_frames: Sequence[int]
     level: Sequence[int]
     person: Sequence[int | Sequence[float]]
-    warps: Sequence[Warp | None] | None = None
 
 
 def mean_person(subjects: Sequence[int]) -> list[float]:

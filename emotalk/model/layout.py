@@ -125,7 +125,7 @@ class Layout:
     Attributes
     ----------
     content : Resampling
-        From the content encoder's convolutional frames to its views: each distinct (clip, length, warp) once.
+        From the content encoder's convolutional frames to its views: each distinct (clip, length) once.
     view : (R,) int64
         For each reconstruction its content view.
     emotion : Resampling
@@ -150,15 +150,10 @@ class Layout:
         content_lengths = [content_conv.count(samples) for samples in request.content_samples]
         emotion_lengths = [emotion_conv.count(samples) for samples in request.emotion_samples]
         emotion_frames = [num_emotion_frames(length) for length in emotion_lengths]
-        warps = request.warps or [None] * len(request.content)
-        keys = zip(request.content, request.num_frames, (id(warp) for warp in warps), strict=True)
-        views, view = _distinct(keys)
+        views, view = _distinct(zip(request.content, request.num_frames, strict=True))
         clips = [request.content[r] for r in views]
         content_positions = [
-            spread(content_lengths[clip], request.num_frames[r])
-            if (warp := warps[r]) is None
-            else warp * np.float32(content_lengths[clip] - 1)
-            for clip, r in zip(clips, views, strict=True)
+            spread(content_lengths[clip], request.num_frames[r]) for clip, r in zip(clips, views, strict=True)
         ]
         return cls(
             content=Resampling.of(content_lengths, clips, content_positions),

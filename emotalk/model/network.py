@@ -183,7 +183,7 @@ class EmoTalk(nn.Module):
         donor = waveform if emotion_from is None else emotion_from
         for clip in (waveform, donor):
             check_waveform(clip)
-        content, emotion = (normalise(torch.from_numpy(clip.astype(np.float32))) for clip in (waveform, donor))
+        content, emotion = (torch.from_numpy(normalise(clip.astype(np.float32))) for clip in (waveform, donor))
         num_frames = frames_to_predict(len(waveform))
         return self.speak(content, emotion, num_frames=num_frames, intensity=intensity, subject=subject)[0]
 

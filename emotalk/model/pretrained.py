@@ -56,23 +56,36 @@ class EncoderSource:
     sizes: Mapping[str, Any] = field(default_factory=dict)
 
 
-def build_network(content: EncoderSource, emotion: EncoderSource) -> tuple[EmoTalk, dict[str, str]]:
+def build_network(content: EncoderSource, emotion: EncoderSource) -> EmoTalk:
     """Network with the given encoders; the rest is random, from torch's global generator.
-
-    Returns
-    -------
-    network
-        The network.
-    resolved
-        What each source turned out to be: a commit of the hub, a folder and the digest of its weights, or "random".
 
     Raises
     ------
     WeightsError
         If an encoder cannot be found or read, or lacks a parameter.
     """
-    network = EmoTalk(load_encoder(SpeechEncoder, content), load_encoder(EmotionEncoder, emotion))
-    return network, {name: _resolved(config) for name, config in network.encoder_configs.items()}
+    return EmoTalk(load_encoder(SpeechEncoder, content), load_encoder(EmotionEncoder, emotion))
+
+
+def encoder_digest(wanted: EncoderSource) -> str:
+    """What an encoder's source turns out to be: a commit of the hub, digests of a folder's weights, or "random".
+
+    Raises
+    ------
+    WeightsError
+        If it cannot be found.
+    """
+    if wanted.source == RANDOM:
+        return RANDOM
+    folder = Path(wanted.source)
+    if folder.is_dir():
+        files = sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin"))
+        return f"SHA-256 {' '.join(map(file_digest, files))}"
+    try:
+        config = Wav2Vec2Config.from_pretrained(wanted.source, revision=wanted.revision or "main")
+    except Exception as error:  # What the hub's client raises is no closed set.
+        raise WeightsError(_cannot_load(wanted, False, error)) from None
+    return f"commit {config._commit_hash}"
 
 
 def load_encoder(kind: type[Encoder], wanted: EncoderSource) -> Encoder:
@@ -129,12 +142,3 @@ def _cannot_load(wanted: EncoderSource, is_local: bool, error: Exception) -> str
         f"There is no folder {wanted.source}, and the model hub did not give it either: {first_line} "
         "Without hub access, download the encoder elsewhere and set 'source' to its folder (see resources/README.md)."
     )
-
-
-def _resolved(config: Wav2Vec2Config) -> str:
-    """Commit that a hub answered with, else a digest of the folder's weights, else "random"."""
-    commit, name = getattr(config, "_commit_hash", None), config._name_or_path
-    if commit or not name:
-        return commit or RANDOM
-    files = sorted(path for path in Path(name).glob("*") if path.suffix in (".safetensors", ".bin"))
-    return f"{Path(name).name}, SHA-256 {' '.join(map(file_digest, files))}"

@@ -7,27 +7,34 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 T = TypeVar("T")
 
 
-def normalise(waveform: Tensor) -> Tensor:
-    """Waveform (N,) with mean 0 and variance 1, as the processors of both pretrained encoders do it.
+def normalise(waveform: np.ndarray) -> np.ndarray:
+    """Waveform (N,) float32 with mean 0 and variance 1, as the processors of both pretrained encoders do it.
 
     The variance is the biased one, and 1e-7 keeps digital silence finite.
     """
-    return (waveform - waveform.mean()) / torch.sqrt(waveform.var(correction=0) + 1e-7)
+    return (waveform - waveform.mean()) / np.sqrt(waveform.var() + np.float32(1e-7))
 
 
-def pad_batch(sequences: Sequence[Tensor]) -> Tensor:
-    """Sequences (T_i, …) as one batch (B, max T, …), zeros behind the shorter ones."""
-    return pad_sequence(list(sequences), batch_first=True)
+def pad_batch(sequences: Sequence[np.ndarray]) -> Tensor:
+    """Sequences (T_i, …) float32 as one batch (B, max T, …), zeros behind the shorter ones.
+
+    By numpy, which starts no threads: torch's would wait for those that compute.
+    """
+    longest = max(map(len, sequences))
+    batch = np.zeros((len(sequences), longest, *sequences[0].shape[1:]), np.float32)
+    for row, sequence in zip(batch, sequences, strict=True):
+        row[: len(sequence)] = sequence
+    return torch.from_numpy(batch)
 
 
-def speech_batch(waveforms: Sequence[Tensor]) -> Tensor:
+def speech_batch(waveforms: Sequence[np.ndarray]) -> Tensor:
     """Waveforms (N_i,) float32 as the network takes them: (B, max N), each normalised alone."""
     return pad_batch([normalise(waveform) for waveform in waveforms])
 

@@ -1,24 +1,33 @@
-"""Batches: which reconstructions an example asks for, and their tensors.
+"""Batches: the steps of an epoch, which reconstructions an example asks for, their tensors, and reading them ahead.
 
 A clip that several reconstructions share stands in the batch once; the network encodes it once.
 """
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from emotalk.corpus.alignments import Alignments
 from emotalk.corpus.clips import ClipStore
 from emotalk.corpus.samples import from_int16
 from emotalk.emotions import UNLABELLED
+from emotalk.errors import TrainingError
 from emotalk.model.inputs import Request
 from emotalk.model.layout import ConvFrames, Layout
 from emotalk.model.sequences import map_tensors, pad_batch, speech_batch
 from emotalk.training.features import FeatureStore
 from emotalk.training.schedule import Example
+from emotalk.training.settings import TrainingSettings
+
+_POOL = 256
+"""About as many consecutive examples of an epoch are sorted by length: beyond, its order stays random."""
+_CLIPS = ("audio_c1e2", "audio_c2e1", "track_c1e1", "track_c2e2")
+_AHEAD = 3
+"""Batches that a GPU's reader prepares before they are asked for."""
 
 
 class Reconstruction(NamedTuple):
@@ -133,8 +142,6 @@ class BatchMaker:
     ----------
     store
         The clips.
-    alignments
-        Timings of spoken content in other clips; empty where it is spread evenly.
     conv_frames
         Of the content and the emotion encoder.
     velocity_on
@@ -144,7 +151,6 @@ class BatchMaker:
     """
 
     store: ClipStore
-    alignments: Alignments
     conv_frames: tuple[ConvFrames, ConvFrames]
     velocity_on: str
     features: tuple[FeatureStore, FeatureStore] | None = None
@@ -155,10 +161,8 @@ class BatchMaker:
         items = [item for _, item in wanted]
         clip_ids = list(dict.fromkeys(clip for item in items for clip in (item.content, item.emotion)))
         place = {clip_id: i for i, clip_id in enumerate(clip_ids)}
-        tracks = [torch.tensor(self.store[item.target].track) for item in items]
+        tracks = [self.store[item.target].track for item in items]
         num_samples = [len(self.store[clip_id].waveform) for clip_id in clip_ids]
-        timings = [(item.content, item.target) for item in items]
-        warps = {timing: self.alignments.get(*timing) for timing in set(timings)}
         request = Request(
             content_samples=num_samples,
             emotion_samples=num_samples,
@@ -167,7 +171,6 @@ class BatchMaker:
             num_frames=[len(track) for track in tracks],
             level=[example["intensity"] for example, _ in wanted],
             person=[example["subject"] for example, _ in wanted],
-            warps=[warps[timing] for timing in timings],
         )
         return Batch(
             heard=self._hear(clip_ids),
@@ -181,9 +184,107 @@ class BatchMaker:
 
     def _hear(self, clip_ids: Sequence[str]) -> Heard:
         if self.features is None:
-            speech = speech_batch([torch.from_numpy(from_int16(self.store[name].waveform)) for name in clip_ids])
+            speech = speech_batch([from_int16(self.store[name].waveform) for name in clip_ids])
             return Heard(speech, speech, are_features=False)
         # Encoders that share a store share its batch, which is then made and moved once.
-        made = {store: pad_batch([torch.tensor(store[name]) for name in clip_ids]) for store in set(self.features)}
+        made = {store: pad_batch([store[name] for name in clip_ids]) for store in set(self.features)}
         content, emotion = (made[store] for store in self.features)
         return Heard(content, emotion, are_features=True)
+
+
+def form_batches(examples: Sequence[Example], batch_size: int, max_frames: int | None) -> list[list[Example]]:
+    """Batches of examples of like length; the same examples always form the same batches.
+
+    Every example is in exactly one batch. A batch stands where the first of its examples stood, so that the order of
+    batches is as random as that of the examples; with a `batch_size` of 1 nothing is moved.
+
+    Parameters
+    ----------
+    batch_size
+        Most examples in a batch.
+    max_frames
+        Most frames that a batch reconstructs, or None. An example that has more is a batch of its own.
+    """
+    batches = []
+    size = batch_size * max(1, _POOL // batch_size)
+    for start in range(0, len(examples), size):
+        pool = range(start, min(start + size, len(examples)))
+        formed: list[list[int]] = []
+        num_frames = 0
+        for i in sorted(pool, key=lambda i: _length(examples[i])):
+            num_frames += examples[i]["num_frames"]
+            if not formed or len(formed[-1]) == batch_size or (max_frames is not None and num_frames > max_frames):
+                formed.append([])
+                num_frames = examples[i]["num_frames"]
+            formed[-1].append(i)
+        batches += [[examples[i] for i in batch] for batch in sorted(formed, key=min)]
+    return batches
+
+
+def _length(example: Example) -> float:
+    """Frames of an example's typical reconstruction."""
+    return example["num_frames"] / (1 if example["kind"] == "self" else 3)
+
+
+def in_groups(items: Sequence[list[Example]], size: int) -> list[Sequence[list[Example]]]:
+    """Consecutive batches in groups of `size`, one optimizer step each; the last may be smaller."""
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def plan_steps(examples: Sequence[Example], settings: TrainingSettings) -> list[Sequence[list[Example]]]:
+    """Optimizer steps of an epoch with these examples: the batches of each."""
+    return in_groups(form_batches(examples, settings.batch_size, settings.max_frames_per_batch), settings.accumulate)
+
+
+def share_of(group: Sequence[list[Example]], rank: int, count: int) -> list[list[Example]]:
+    """What one of `count` processes computes of a step: of each batch a part as large as those of the others.
+
+    Where parts cannot be equal, the larger one goes to the next process with each batch. A process may get nothing.
+    """
+    parts = (batch[(rank + number) % count :: count] for number, batch in enumerate(group))
+    return [part for part in parts if part]
+
+
+def load_batches(plan: Sequence[Sequence[Example]], make: BatchMaker, device: torch.device) -> Iterator[Batch]:
+    """Batches on `device`, in the order of the plan.
+
+    A GPU's are read by a thread: a batch takes 5 ms to make, and to hand its twenty tensors from another process to
+    this one took 20. On the CPU a thread would only take time from computing.
+
+    Raises
+    ------
+    TrainingError
+        If the store lacks a clip of the manifest.
+    """
+    wanted = {example[name] for examples in plan for example in examples for name in _CLIPS} - {None}
+    missing = sorted(clip_id for clip_id in wanted if clip_id not in make.store)
+    if missing:
+        raise TrainingError(
+            f"{len(missing)} clips of the manifest are not in the clip store, {missing[0]} first. Run --forcerun slice."
+        )
+    if device.type != "cuda":
+        yield from map(make, plan)
+        return
+
+    def read(examples: Sequence[Example]) -> Batch:
+        with torch.cuda.device(device):  # A thread begins on the first GPU, wherever its process computes.
+            return make(examples).pin_memory()
+
+    for batch in read_ahead(plan, read):
+        yield batch.to(device)
+
+
+def read_ahead(plan: Sequence[Sequence[Example]], read: Callable[[Sequence[Example]], Batch]) -> Iterator[Batch]:
+    """What `read` makes of each part of a plan, in a thread that goes on while the parts before are used."""
+    with ThreadPoolExecutor(1, thread_name_prefix="batches") as reader:
+        ahead: deque[Future[Batch]] = deque()
+        try:
+            for examples in plan:
+                ahead.append(reader.submit(read, examples))
+                if len(ahead) > _AHEAD:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            for each in ahead:
+                each.cancel()

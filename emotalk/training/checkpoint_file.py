@@ -1,7 +1,8 @@
-"""A checkpoint's file, proven complete by a checksum beside it. The file is data, never code."""
+"""A checkpoint's file, with a checksum beside it that is made while writing. The file is data, never code."""
 
 import hashlib
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from io import BufferedWriter
 from pathlib import Path
@@ -9,15 +10,16 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from emotalk.errors import TrainingError
+from emotalk.files import PARTIAL
 from emotalk.provenance import file_digest
 
-PARTIAL = ".partial"
 CHECKSUM = ".sha256"
 
 
-class _Hashed:
+class _HashedFile:
     """File that knows the digest of what it was given to write, which need not be what the disk holds."""
 
     def __init__(self, file: BufferedWriter) -> None:
@@ -32,25 +34,22 @@ class _Hashed:
 
 
 def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Write beside, read back, compare, and only then rename; at any moment a file of this name is complete.
+    """Write beside, and rename; at any moment a file of this name is complete.
 
     Raises
     ------
     TrainingError
-        If the disk does not take it, or holds something else afterwards. Nothing is left of the attempt.
+        If the disk does not take it. Nothing is left of the attempt.
     """
     partial, checksum = path.with_name(path.name + PARTIAL), checksum_of(path)
     try:
         with open(partial, "wb") as file:
-            hashed = _Hashed(file)
+            hashed = _HashedFile(file)
             torch.save(content, hashed)  # type: ignore[arg-type]
             file.flush()
             os.fsync(file.fileno())
-        digest = hashed.digest.hexdigest()
-        if file_digest(partial) != digest:
-            raise OSError("what was read back is not what was written")
         with open(checksum, "w", encoding="ascii") as file:
-            file.write(f"{digest}  {path.name}\n")
+            file.write(f"{hashed.digest.hexdigest()}  {path.name}\n")
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
@@ -62,7 +61,7 @@ def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
         reason = error if isinstance(error, OSError) else error.__context__ or error
         raise TrainingError(
             f"The checkpoint {path} could not be written: {str(reason).partition(chr(10))[0]}. The ones before it are "
-            "as they were. Make room, or make the folder writable, and type the command again: training continues."
+            "as they were. Make room, or make the folder writable, and run the command again: training continues."
         ) from None
 
 
@@ -81,13 +80,13 @@ def checksum_of(path: Path) -> Path:
     return path.with_name(path.name + CHECKSUM)
 
 
-def check_complete(path: Path) -> None:
-    """Compare a checkpoint with the checksum beside it.
+def read_verified(path: Path) -> dict[str, Any]:
+    """Content of a checkpoint that agrees with the checksum beside it, mapped into memory.
 
     Raises
     ------
     TrainingError
-        If they differ, or there is no checksum.
+        If it does not agree, there is no checksum, or :func:`read_checkpoint` refuses it.
     """
     checksum = checksum_of(path)
     if not checksum.is_file():
@@ -95,22 +94,36 @@ def check_complete(path: Path) -> None:
     expected, found = checksum.read_text(encoding="ascii", errors="replace").split(" ")[0], file_digest(path)
     if found != expected:
         raise TrainingError(f"{path} is damaged: its SHA-256 is {found[:12]}…, {checksum.name} says {expected[:12]}….")
+    return read_checkpoint(path)
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Content of a checkpoint.
+    """Content of a checkpoint, mapped into memory: only what is used is read.
 
     Raises
     ------
     TrainingError
-        If it is missing, damaged, more than data, or no checkpoint.
+        If it is missing, damaged, more than data, no checkpoint, or holds a parameter that is NaN or infinite.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except UnpicklingError:  # Its text advises to load the file all the same.
         raise TrainingError(f"{path} holds more than data, or is damaged; it is not loaded.") from None
     except Exception as error:  # What torch raises for damaged files is no closed set.
         raise TrainingError(f"{path} is no readable checkpoint ({str(error).partition(chr(10))[0]}).") from None
-    if not isinstance(content, dict) or not {"epoch", "step", "identity"} <= content.keys():
+    if not isinstance(content, dict) or not {"epoch", "step", "identity", "model"} <= content.keys():
         raise TrainingError(f"{path} is no checkpoint of this program.")
+    for name, value in _parameters(content):
+        if not isinstance(value, Tensor) or value.dtype != torch.float32:
+            kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
+            raise TrainingError(f"{path} holds {name} as {kind}; parameters are torch.float32.")
+        if not value.isfinite().all():
+            raise TrainingError(f"{path} has values in {name} that are NaN or infinite.")
     return content
+
+
+def _parameters(content: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    yield from content["model"].items()
+    if content.get("average"):
+        for name, value in content["average"]["weights"].items():
+            yield f"the average of {name}", value

@@ -69,10 +69,10 @@ def _card(content: dict[str, Any], recipe: dict[str, Any]) -> dict[str, Any]:
         "epochs": content["epoch"],
         "is_average": content["average"] is not None,
         "losses": {row["split"]: {name: value for name, value in row.items() if name != "split"} for row in last},
-        "training_subjects": content.get("subjects"),
+        "training_subjects": content["subjects"],
         "recipe": recipe,
         "run": content["identity"],
         "encoders": content["encoders"],
-        "resolved_encoders": content["resolved_encoders"],
+        "resolved_encoders": content["identity"]["weights"],
         "versions": library_versions(),
     }

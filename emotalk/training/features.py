@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from emotalk.corpus.clips import ClipStore
 from emotalk.corpus.samples import from_int16
 from emotalk.errors import TrainingError
+from emotalk.files import PARTIAL
 from emotalk.model.encoders import SpeechEncoder
 from emotalk.model.network import EmoTalk
 from emotalk.model.sequences import speech_batch
@@ -49,7 +49,7 @@ def cached_features(network: EmoTalk, store: ClipStore, folder: Path) -> tuple[F
     """Features for the content and for the emotion encoder, computed where they are not on disk yet.
 
     Encoders with equal convolutional stacks, as fine-tunes of one model have them, share one store. Files of other
-    clips or stacks are removed.
+    clips or stacks are left, as other runs may need them; the log names their size.
 
     Raises
     ------
@@ -58,8 +58,11 @@ def cached_features(network: EmoTalk, store: ClipStore, folder: Path) -> tuple[F
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{_digest(encoder, store)}.npy" for encoder in network.speech_encoders]
-    for stale in set(folder.iterdir()) - set(paths):
-        stale.unlink()
+    if others := sorted(set(folder.glob("*.npy")) - set(paths)):
+        size = sum(path.stat().st_size for path in others) / _GIB
+        _LOG.info(
+            "%s holds %d files for other clips or encoders, %.2f GiB; they may be deleted.", folder, len(others), size
+        )
     clip_ids = sorted(store.labels()["clip_id"].to_pylist())
     stores: dict[Path, FeatureStore] = {}
     for encoder, path in zip(network.speech_encoders, paths, strict=True):
@@ -91,14 +94,14 @@ def _write(
             f"train.cache_features needs {size / _GIB:.1f} GiB in {path.parent}, and {free / _GIB:.1f} GiB are free. "
             "Make room, or set it to false."
         )
-    partial = path.with_suffix(".partial")
+    partial = path.with_name(path.name + PARTIAL)
     frames = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
     device = next(encoder.parameters()).device
     start = 0
     shown = zip(clip_ids, lengths, strict=True)
     for clip_id, length in progress(shown, total=len(clip_ids), what="Caching features", unit="clips"):
-        waveform = torch.from_numpy(from_int16(store[clip_id].waveform))
-        frames[start : start + length] = encoder.conv_features(speech_batch([waveform]).to(device))[0].cpu().numpy()
+        waveform = speech_batch([from_int16(store[clip_id].waveform)])
+        frames[start : start + length] = encoder.conv_features(waveform.to(device))[0].cpu().numpy()
         start += length
     frames.flush()
     partial.replace(path)

@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from emotalk.training.objectives import TERMS
+from emotalk.files import atomic_path
+from emotalk.training.losses import TERMS
 
 _LOG = logging.getLogger(__name__)
 METRICS = pa.schema(
@@ -60,18 +61,29 @@ class History:
                 str(tensorboard), purge_step=1 + max((row["epoch"] for row in rows), default=0)
             )
 
-    def add(self, epoch: int, split: str, means: Mapping[str, float]) -> None:
-        """Record the losses of an epoch's split, from `batch_losses`."""
-        row: dict[str, Any] = {name: means[name] for name in ("loss", *TERMS)}
-        row["motion"] = means["predicted_variance"] / means["target_variance"] if means["target_variance"] else None
-        self.rows.append({"epoch": epoch, "split": split, **row})
-        if self._writer is not None:
-            for name, value in row.items():
-                if value is not None:
-                    self._writer.add_scalar(f"{name}/{split}", value, epoch)
-            self._writer.flush()
+    def add_epoch(self, epoch: int, means: Mapping[str, Mapping[str, float]], *, total: int) -> None:
+        """Record and log the losses of an epoch's splits, from `batch_losses`.
 
-    def warn_of_a_still_face(self) -> None:
+        Parameters
+        ----------
+        total
+            Epochs of the run, for the log.
+        """
+        for split, losses in means.items():
+            row: dict[str, Any] = {name: losses[name] for name in ("loss", *TERMS)}
+            moving = losses["target_variance"]
+            row["motion"] = losses["predicted_variance"] / moving if moving else None
+            self.rows.append({"epoch": epoch, "split": split, **row})
+            terms = ", ".join(f"{name} {row[name]:.5f}" for name in TERMS)
+            _LOG.info("epoch %d of %d, %s: loss %.5f (%s)", epoch, total, split, row["loss"], terms)
+            if self._writer is not None:
+                for name, value in row.items():
+                    if value is not None:
+                        self._writer.add_scalar(f"{name}/{split}", value, epoch)
+                self._writer.flush()
+        self._warn_of_still_face()
+
+    def _warn_of_still_face(self) -> None:
         """Log a warning if the last epoch's predictions hardly move; of training where there is no validation."""
         if is_still(self.rows):
             _LOG.warning(
@@ -84,6 +96,7 @@ class History:
 
     def write(self, path: str | Path) -> None:
         """Write all rows as parquet."""
-        pq.write_table(pa.Table.from_pylist(self.rows, schema=METRICS), path)
+        with atomic_path(path) as partial:
+            pq.write_table(pa.Table.from_pylist(self.rows, schema=METRICS), partial)
         if self._writer is not None:
             self._writer.close()

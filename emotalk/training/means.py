@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from emotalk.training.processes import Processes
+from emotalk.training.distributed import ProcessGroup
 
 
 class Means:
@@ -41,10 +41,10 @@ class Means:
             return {}
         return dict(zip(self._names, (self._sums / self._count).tolist(), strict=True))
 
-    def of_all(self, processes: Processes) -> "Means":
+    def over_all(self, group: ProcessGroup) -> "Means":
         """Means over the examples of all processes."""
         total = Means()
-        for state in processes.gather(self.state()):
+        for state in group.all_gather(self.state()):
             if state["names"]:
                 total._names = state["names"]
                 total._sums = state["sums"] if total._sums is None else total._sums + state["sums"]

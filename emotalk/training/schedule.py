@@ -7,7 +7,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from emotalk.corpus.alignments import ALIGNED_ROLES
 from emotalk.errors import TrainingError
 
 Example = dict[str, Any]
@@ -53,8 +52,3 @@ class Schedule:
         """Digest of the first training epoch and of validation, which more epochs leave as they are."""
         rows = [self.examples("train", 1), self.examples("validation")]
         return hashlib.sha256(repr(rows).encode()).hexdigest()[:16]
-
-    def pairs(self) -> list[tuple[str, str]]:
-        """Of the same examples: clips that are spoken, and those whose motion is to be matched."""
-        rows = [*self.examples("train", 1), *self.examples("validation")]
-        return [(row[audio], row[track]) for row in rows for audio, track in ALIGNED_ROLES]

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from emotalk.model.pretrained import EncoderSource
-from emotalk.provenance import canonical
 
 _FREE_TO_CHANGE = (
     "early_stopping",
@@ -18,7 +17,6 @@ _FREE_TO_CHANGE = (
     "checkpoint_every_steps",
     "keep_last",
     "keep_best",
-    "checkpoint_frozen",
     "gpus",
     "nodes",
 )
@@ -80,7 +78,6 @@ class TrainingSettings:
     checkpoint_every_steps: int | None
     keep_last: int
     keep_best: int
-    checkpoint_frozen: str
     gpus: int
     nodes: int
     content_encoder: EncoderSource
@@ -125,10 +122,9 @@ class TrainingSettings:
         settings = asdict(self)
         for name in _FREE_TO_CHANGE:
             del settings[name]
+        # Wherever weights lie: their digests are added to the identity of a run.
+        for name in ("content_encoder", "emotion_encoder", "init_weights"):
+            del settings[name]["source"]
         if self.schedule == "constant":
             del settings["epochs"]
         return settings
-
-    def request(self) -> str:
-        """What is asked of a run besides its identity, as one line: how far it goes, and how it is computed."""
-        return canonical({name: getattr(self, name) for name in ("epochs", *_FREE_TO_CHANGE)})

@@ -1,182 +1,197 @@
-"""The parts of a run that its steps share: network, optimizer and clips."""
+"""The trainer: network, optimizer and batches, taken through epochs; its state is what a checkpoint keeps."""
 
-import hashlib
+import logging
+import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from functools import cached_property
 from itertools import chain, islice
 from typing import Any
 
 import torch
-from torch.nn import Parameter
+from torch import Tensor
 
 from emotalk.errors import TrainingError
 from emotalk.model.inputs import NUM_PERSONS, mean_person
 from emotalk.model.network import EmoTalk
 from emotalk.training.averaging import WeightAverage
-from emotalk.training.batches import Batch, BatchMaker
-from emotalk.training.batching import plan_steps, share_of
-from emotalk.training.guard import FiniteGuard
-from emotalk.training.loader import load_batches
+from emotalk.training.batches import Batch, BatchMaker, load_batches, plan_steps, share_of
+from emotalk.training.distributed import SINGLE_PROCESS, ProcessGroup
+from emotalk.training.finite import FiniteGuard
+from emotalk.training.history import History, best_epochs
+from emotalk.training.losses import batch_losses
 from emotalk.training.means import Means
-from emotalk.training.processes import ALONE, Processes
-from emotalk.training.random_state import random_state, restore_random_state
-from emotalk.training.schedule import Example
-from emotalk.training.settings import TrainingSettings
-from emotalk.training.step import batch_losses, training_step
-from emotalk.training.updater import Updater
+from emotalk.training.optimizer import Optimizer
+from emotalk.training.schedule import Schedule
+from emotalk.training.settings import LossWeights, TrainingSettings
 
+_LOG = logging.getLogger(__name__)
 _STEPS_BETWEEN_CHECKS = 50
 """A GPU computes on while the next steps are prepared; looking at a loss makes both wait."""
 
 
 class Trainer:
-    """Trains and validates a network, and gives and takes the state that a run continues from.
+    """Trains and validates a network.
 
     Parameters
     ----------
     network
-        From `prepare_network`, on the device where it is computed.
+        On the device where it is computed.
+    schedule
+        The manifest: examples of each epoch, and of validation.
     make
         Makes batches of examples.
     settings
         What decides the run.
-    subjects
-        Subject indices that training sees. The vectors of all others are never trained, so that validation gives a
-        held-out subject the mean of these.
     precision
         What is computed in: "fp32", "bf16" or "fp16".
-    processes
-        Those that share the steps.
+    history
+        Losses of the epochs before.
+    group
+        Processes that share the steps.
+
+    Attributes
+    ----------
+    epoch
+        Epochs that are complete.
+    step
+        Steps that are done of the epoch that follows.
     """
 
     def __init__(
         self,
         network: EmoTalk,
+        schedule: Schedule,
         make: BatchMaker,
         settings: TrainingSettings,
-        subjects: Sequence[int],
         precision: str,
         *,
-        processes: Processes = ALONE,
+        history: History,
+        group: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
-        self._network, self._make, self._settings, self._precision = network, make, settings, precision
-        self._processes = processes
+        self._network, self._schedule, self._make = network, schedule, make
+        self._settings, self._precision, self._group = settings, precision, group
+        self.history, self.epoch, self.step = history, 0, 0
         self.device = network.bs_map_r.weight.device
-        persons = torch.eye(NUM_PERSONS, device=self.device)
-        unseen = [index for index in range(NUM_PERSONS) if index not in subjects]
-        persons[unseen] = torch.tensor(mean_person(subjects), device=self.device)
-        self._persons = persons
-        self._updater = Updater(
+        self.subjects = schedule.training_subjects()
+        self._subject_weights = _with_mean_for_unseen(self.subjects).to(self.device)
+        self._validation = schedule.examples("validation")
+        self._means = Means()
+        self._optimizer = Optimizer(
             network.trainable_parameters(),
             settings.learning_rate,
-            FiniteGuard(self.device, processes),
+            FiniteGuard(self.device, group),
             moments=settings.optimizer_state,
             precision=precision,
             clip_norm=settings.clip_norm,
-            processes=processes,
+            group=group,
         )
         trainable = {name: each for name, each in network.named_parameters() if each.requires_grad}
         self._average = None if settings.ema_decay is None else WeightAverage(trainable, settings.ema_decay)
 
-    def steps(self, epoch: int, examples: Sequence[Example], done: int, means: Means) -> Iterator[int]:
-        """Take the steps of an epoch.
+    @property
+    def is_complete(self) -> bool:
+        """Whether the last epoch is done, or validation has not improved for too long."""
+        return is_complete(self.epoch, self.history.rows, self._settings)
 
-        Parameters
-        ----------
-        epoch
-            Number of the epoch, from 1.
-        done
-            Steps of the epoch that were taken before.
-        means
-            Of the losses of the epoch so far; this process's share is added to them.
+    @property
+    def num_steps_left(self) -> int:
+        """Steps to the last epoch's end; epochs are counted as long as the first."""
+        steps_per_epoch = len(plan_steps(self._schedule.examples("train", 1), self._settings))
+        return steps_per_epoch * (self._settings.epochs - self.epoch) - self.step
 
-        Yields
-        ------
-        int
-            After each step, how many of the epoch are done.
+    def train_epoch(self) -> Iterator[None]:
+        """Take the steps that are left of the next epoch; yields after each.
 
         Raises
         ------
         TrainingError
-            If a loss or gradient is not finite; it changed nothing, and nothing after it did.
+            If a loss or gradient is not finite; neither it nor anything after it changed the network.
         """
-        plan = plan_steps(examples, self._settings)
-        shares = [share_of(group, self._processes.rank, self._processes.count) for group in plan[done:]]
-        loaded = self._load(list(chain.from_iterable(shares)))
-        for number, (group, share) in enumerate(zip(plan[done:], shares, strict=True), start=done + 1):
+        plan = plan_steps(self._schedule.examples("train", self.epoch + 1), self._settings)
+        shares = [share_of(group, self._group.rank, self._group.size) for group in plan[self.step :]]
+        batches = load_batches(list(chain.from_iterable(shares)), self._make, self.device)
+        for group, share in zip(plan[self.step :], shares, strict=True):
             self._network.train()
-            self._updater.set_learning_rate(self._settings.learning_rate_at(epoch - 1 + (number - 0.5) / len(plan)))
-            batches = list(islice(loaded, len(share)))
+            # A step stands in the middle of its share of the epoch.
+            self._optimizer.set_learning_rate(
+                self._settings.learning_rate_at(self.epoch + (self.step + 0.5) / len(plan))
+            )
+            step_batches = list(islice(batches, len(share)))
             losses = training_step(
                 self._network,
-                self._updater,
-                batches,
+                self._optimizer,
+                step_batches,
                 self._settings.loss_weights,
                 precision=self._precision,
                 num_examples=sum(map(len, group)),
             )
-            means.add(losses, sum(batch.num_examples for batch in batches))
+            self._means.add(losses, sum(batch.num_examples for batch in step_batches))
             if self._average is not None:
                 self._average.update()
-            if number % _STEPS_BETWEEN_CHECKS == 0 or number == len(plan):
-                self.check()
-            yield number
+            self.step += 1
+            if self.step % _STEPS_BETWEEN_CHECKS == 0 or self.step == len(plan):
+                self.check_finite()
+            yield
 
-    def check(self) -> None:
-        """Wait for the device and look whether all steps so far were finite.
+    def check_finite(self) -> None:
+        """Wait for the device and check that all steps so far were finite.
 
         Raises
         ------
-        TrainingError
+        NonFiniteError
             If one was not.
         """
-        self._updater.check()
+        self._optimizer.check()
 
-    def _load(self, plan: Sequence[Sequence[Example]]) -> Iterator[Batch]:
-        return load_batches(plan, self._make, self.device)
+    def validate(self) -> None:
+        """End the epoch: record its losses, and those of the held-out examples."""
+        means = {"train": self._means.over_all(self._group).read()}
+        if self._validation:
+            means["validation"] = self.validation_means()
+        self.epoch, self.step, self._means = self.epoch + 1, 0, Means()
+        self.history.add_epoch(self.epoch, means, total=self._settings.epochs)
 
     @torch.no_grad()
-    def validate(self, examples: Sequence[Example]) -> dict[str, float]:
-        """Means of the loss and of each term over held-out examples, in evaluation mode; draws nothing at random.
+    def validation_means(self) -> dict[str, float]:
+        """Means of the loss and of each term over the held-out examples, in evaluation mode, without randomness.
 
         Raises
         ------
-        TrainingError
+        NonFiniteError
             If a loss is not finite.
         """
         self._network.eval()
-        means, guard = Means(), FiniteGuard(self.device, self._processes)
-        batches = list(chain.from_iterable(plan_steps(examples, self._settings)))
+        means, guard = Means(), FiniteGuard(self.device, self._group)
+        plan = list(chain.from_iterable(plan_steps(self._validation, self._settings)))
         with self._average.in_use() if self._average is not None else nullcontext():
-            for batch in self._load(batches[self._processes.rank :: self._processes.count]):
-                known = replace(batch, layout=replace(batch.layout, person=batch.layout.person @ self._persons))
+            for batch in load_batches(plan[self._group.rank :: self._group.size], self._make, self.device):
+                subjects = batch.layout.person @ self._subject_weights
+                known = replace(batch, layout=replace(batch.layout, person=subjects))
                 losses = batch_losses(self._network, known, self._settings.loss_weights, precision=self._precision)
                 guard.watch_losses(losses, batch.examples)
                 means.add(losses, batch.num_examples)
         guard.share()
         guard.check()
-        return means.of_all(self._processes).read()
+        return means.over_all(self._group).read()
 
-    def state(self, *, with_frozen: bool) -> dict[str, Any]:
-        """What a checkpoint keeps of the trainer; all processes ask for it together.
-
-        Parameters
-        ----------
-        with_frozen
-            Whether to keep what never changes, instead of its digest.
-        """
-        model = self._network.state_dict()
-        if not with_frozen:
-            model = {name: value for name, value in model.items() if name not in self._frozen}
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps; all processes ask for it together."""
+        means = self._means.over_all(self._group)
+        training = [row for row in self.history.rows if row["split"] == "train"]
         return {
-            "model": model,
-            "frozen": None if with_frozen else self._frozen_digest,
-            **self._updater.state(),
+            "epoch": self.epoch,
+            "step": self.step,
+            "loss": means.read()["loss"] if self.step else training[-1]["loss"],
+            "means": means.state(),
+            "history": list(self.history.rows),
+            "model": self._network.state_dict(),
+            **self._optimizer.state(),
             "average": None if self._average is None else self._average.state(),
-            "random_states": self._processes.gather(random_state(self.device)),
+            "random_states": self._group.all_gather(_random_state(self.device)),
             "encoders": {name: config.to_diff_dict() for name, config in self._network.encoder_configs.items()},
+            "subjects": self.subjects,
+            "precision": self._precision,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -185,35 +200,104 @@ class Trainer:
         Raises
         ------
         TrainingError
-            If frozen parameters were kept by a digest, and the network's are others.
+            If the checkpoint's parameters are not those of this network.
         """
-        if state["frozen"] is not None and state["frozen"] != self._frozen_digest:
-            raise TrainingError(
-                "The checkpoint refers to frozen parameters (train.checkpoint_frozen: referenced), and those that the "
-                "encoders' sources give now are others. Put the old encoders back."
-            )
-        self._network.load_state_dict(state["model"], strict=state["frozen"] is None)
-        self._updater.restore(state)
+        expected = self._network.state_dict()
+        for name in sorted(expected.keys() | state["model"].keys()):
+            shapes = [tuple(each[name].shape) if name in each else None for each in (state["model"], expected)]
+            if shapes[0] != shapes[1]:
+                raise TrainingError(
+                    f"The checkpoint has {name} in shape {shapes[0]}, the network in shape {shapes[1]}. Remove the "
+                    "checkpoint to use the one before it."
+                )
+        if state["precision"] != self._precision:
+            _LOG.warning("The run was computed in %s so far; it continues in %s.", state["precision"], self._precision)
+        self._network.load_state_dict(state["model"])
+        self._optimizer.restore(state)
         if self._average is not None:
             self._average.restore(state["average"])
-        if self._processes.rank < len(state["random_states"]):
-            restore_random_state(state["random_states"][self._processes.rank], self.device)
-
-    @cached_property
-    def _frozen(self) -> dict[str, Parameter]:
-        return {name: each for name, each in self._network.named_parameters() if not each.requires_grad}
-
-    @cached_property
-    def _frozen_digest(self) -> str:
-        digest = hashlib.sha256()
-        for name, parameter in self._frozen.items():
-            digest.update(name.encode())
-            digest.update(parameter.detach().cpu().numpy().tobytes())
-        return digest.hexdigest()
+        if self._group.rank < len(state["random_states"]):
+            _restore_random_state(state["random_states"][self._group.rank], self.device)
+        self.epoch, self.step = state["epoch"], state["step"]
+        if self._group.is_main:
+            self._means = Means.restored(state["means"], self.device)
 
     def describe(self) -> str:
         """Sizes, device and precision, for the log."""
         total = sum(parameter.numel() for parameter in self._network.parameters())
         trainable = sum(parameter.numel() for parameter in self._network.trainable_parameters())
-        shared = f", shared by {self._processes.count} processes" if self._processes.count > 1 else ""
+        shared = f", shared by {self._group.size} processes" if self._group.size > 1 else ""
         return f"{total:,} parameters, {trainable:,} of them trainable, on {self.device} in {self._precision}{shared}"
+
+
+def is_complete(epoch: int, rows: Sequence[Mapping[str, Any]], settings: TrainingSettings) -> bool:
+    """Whether a run with these complete epochs and this history has ended."""
+    patience = settings.early_stopping
+    if patience is not None and epoch and epoch - best_epochs(rows, 1)[0] >= patience:
+        return True
+    return epoch >= settings.epochs
+
+
+def training_step(
+    network: EmoTalk,
+    optimizer: Optimizer,
+    batches: Sequence[Batch],
+    weights: LossWeights,
+    *,
+    precision: str,
+    num_examples: int | None = None,
+) -> dict[str, Tensor]:
+    """Forward, losses and backward of each batch, then one update.
+
+    Several batches have the gradients of one batch with all their examples, and so have the batches of several
+    processes.
+
+    Parameters
+    ----------
+    num_examples
+        Examples of the step in all processes; by default those of `batches`.
+
+    Returns
+    -------
+    dict
+        Means of the loss and of each term over the examples of this process; empty if it has none.
+    """
+    num_examples = num_examples or sum(batch.num_examples for batch in batches)
+    means = Means()
+    optimizer.zero_grad()
+    for batch in batches:
+        losses = batch_losses(network, batch, weights, precision=precision)
+        optimizer.guard.watch_losses(losses, batch.examples)
+        optimizer.backward(losses["loss"] * (batch.num_examples / num_examples))
+        means.add(losses, batch.num_examples)
+    optimizer.update([example for batch in batches for example in batch.examples])
+    return means.tensors()
+
+
+def _with_mean_for_unseen(subjects: Sequence[int]) -> Tensor:
+    """Weights (24, 24) of the subjects for each subject index: its own, or the mean of those that train.
+
+    The vectors of all others are never trained, so that validation gives a held-out subject this mean.
+    """
+    weights = torch.eye(NUM_PERSONS)
+    unseen = [index for index in range(NUM_PERSONS) if index not in subjects]
+    weights[unseen] = torch.tensor(mean_person(subjects))
+    return weights
+
+
+def _random_state(device: torch.device) -> dict[str, Any]:
+    """States of this process's random generators."""
+    return {
+        "python": random.getstate(),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+    }
+
+
+def _restore_random_state(state: dict[str, Any], device: torch.device) -> None:
+    """Restore this process's generators; a run moved to a GPU or away keeps what both have."""
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    torch.set_rng_state(state["torch"])
+    if device.type == "cuda" and state["cuda"] is not None:
+        torch.cuda.set_rng_state(state["cuda"], device)

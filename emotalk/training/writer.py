@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from emotalk.training.device import free_memory
+from emotalk.device import free_memory
 
 _LOG = logging.getLogger(__name__)
 _HEADROOM = 1.2

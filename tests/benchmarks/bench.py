@@ -6,17 +6,17 @@ from pathlib import Path
 
 import torch
 
-from emotalk.corpus.alignments import Alignments, write_alignments
 from emotalk.corpus.samples import from_int16
+from emotalk.device import choose_precision
 from emotalk.model.pretrained import build_network
 from emotalk.model.sequences import normalise
 from emotalk.training.batches import BatchMaker
 from emotalk.training.features import cached_features
-from emotalk.training.guard import FiniteGuard
-from emotalk.training.precision import choose_precision
+from emotalk.training.finite import FiniteGuard
+from emotalk.training.losses import batch_losses
+from emotalk.training.optimizer import Optimizer
 from emotalk.training.schedule import Example
-from emotalk.training.step import batch_losses, training_step
-from emotalk.training.updater import Updater
+from emotalk.training.trainer import training_step
 from tests.benchmarks.lengths import ravdess_lengths
 from tests.benchmarks.material import ENCODERS, WEIGHTS, pairs, write_clips
 from tests.benchmarks.reference import Reference
@@ -68,29 +68,27 @@ class Bench:
         self.device, self.recipe = device, recipe
         self._folder = folder
         torch.manual_seed(0)
-        self.network, _ = build_network(ENCODERS[size], ENCODERS[size])
+        self.network = build_network(ENCODERS[size], ENCODERS[size])
         torch.nn.init.normal_(self.network.bs_map_r.weight, std=0.02)
         self.network.to(device).train()
         self._guard = FiniteGuard(device)
-        self._updaters: dict[str, Updater] = {}
+        self._optimizers: dict[str, Optimizer] = {}
         lengths = ravdess_lengths(num_pairs * CLIPS_A_PAIR[recipe])
         self._store = write_clips(folder / "clips.arrow", lengths)
         # Like lengths stand together, as they do in training's batches.
         self.examples = sorted(pairs(recipe, lengths), key=lambda example: example["num_frames"])
-        write_alignments(folder / "alignments.arrow", [], [])
         self._make = self.maker(self._store)
         self._make_cached: BatchMaker | None = None
         self._reference = Reference(self.network, device)
         # Capturable, so that it counts its steps where the fused Adam does and both can share one pair of moments.
         on_gpu = device.type == "cuda"
         self._plain_adam = torch.optim.Adam(self.network.parameters(), lr=LEARNING_RATE, capturable=on_gpu)
-        self._plain_adam.state = self._updater("fp32").optimizer.state
+        self._plain_adam.state = self._optimizer("fp32").optimizer.state
 
     def maker(self, store: object, **options: object) -> BatchMaker:
         """What makes batches of a store's clips."""
         velocity_on = "first" if self.recipe == "report" else "every"
-        aligned = Alignments(self._folder / "alignments.arrow")
-        return BatchMaker(store, aligned, self.network.conv_frames, velocity_on, **options)
+        return BatchMaker(store, self.network.conv_frames, velocity_on, **options)
 
     def run_layers_as(self, variant: Variant | None) -> None:
         """Let the encoders run their layers as a variant does, or as the report's step."""
@@ -101,13 +99,13 @@ class Bench:
     def step(self, variant: Variant, examples: list[Example], make: BatchMaker | None = None) -> Work:
         """A step of a variant on some examples, which lie on the device already."""
         make = make or self._maker_for(variant)
-        updater, weights = self._updater(variant.precision), WEIGHTS[self.recipe]
+        optimizer, weights = self._optimizer(variant.precision), WEIGHTS[self.recipe]
         batch = make(examples).to(self.device)
 
         def work() -> None:
             self.run_layers_as(variant)
             with torch.compiler.set_stance("default" if variant.compiled else "force_eager"):
-                training_step(self.network, updater, [batch], weights, precision=variant.precision)
+                training_step(self.network, optimizer, [batch], weights, precision=variant.precision)
 
         return work
 
@@ -152,18 +150,18 @@ class Bench:
             self._make_cached = self.maker(self._store, features=features)
         return self._make_cached
 
-    def _updater(self, precision: str) -> Updater:
+    def _optimizer(self, precision: str) -> Optimizer:
         """One optimizer, and another only for fp16, which scales its losses."""
         kind = "fp16" if precision == "fp16" else "fp32"
-        if kind not in self._updaters:
+        if kind not in self._optimizers:
             trainable = self.network.trainable_parameters()
-            self._updaters[kind] = Updater(trainable, LEARNING_RATE, self._guard, moments="fp32", precision=kind)
-        return self._updaters[kind]
+            self._optimizers[kind] = Optimizer(trainable, LEARNING_RATE, self._guard, moments="fp32", precision=kind)
+        return self._optimizers[kind]
 
     def _reference_loss(self, example: Example) -> torch.Tensor:
         clips = []
         for name in ("audio_c1e2", "audio_c2e1"):
             clip = self._store[example[name]]
-            waveform = normalise(torch.from_numpy(from_int16(clip.waveform)))
+            waveform = torch.from_numpy(normalise(from_int16(clip.waveform)))
             clips.append((waveform[None].to(self.device), torch.tensor(clip.track)[None].to(self.device)))
         return self._reference.loss(*clips, level=example["intensity"], person=example["subject"])

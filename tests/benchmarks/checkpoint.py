@@ -13,14 +13,12 @@ from pathlib import Path
 
 import torch
 
-from emotalk.corpus.alignments import Alignments, write_alignments
+from emotalk.device import choose_kernels, choose_precision
 from emotalk.training.batches import BatchMaker
-from emotalk.training.batching import plan_steps
-from emotalk.training.checkpoint import CheckpointFolder
-from emotalk.training.device import choose_kernels
-from emotalk.training.means import Means
-from emotalk.training.precision import choose_precision
-from emotalk.training.preparation import prepare_network
+from emotalk.training.checkpoint_file import write_checkpoint
+from emotalk.training.history import History
+from emotalk.training.schedule import Example
+from emotalk.training.train import prepare_network
 from emotalk.training.trainer import Trainer
 from emotalk.training.writer import BackgroundWriter
 from tests.benchmarks.lengths import ravdess_lengths
@@ -30,26 +28,38 @@ _EVERY_MINUTES = 5
 _WARM_UP = 2
 
 
-def measure(trainer: Trainer, examples: list, folder: Path, num_steps: int) -> dict[str, float]:
+class _LongEpoch:
+    """A manifest of one epoch, which does not end while steps are timed."""
+
+    def __init__(self, examples: list[Example]) -> None:
+        self._examples = examples
+
+    def examples(self, split: str, epoch: int = 0) -> list[Example]:
+        return self._examples if split == "train" else []
+
+    def training_subjects(self) -> list[int]:
+        return [0]
+
+
+def measure(trainer: Trainer, folder: Path, num_steps: int) -> dict[str, float]:
     """Seconds of a step alone and of one during writing, and of what a checkpoint takes."""
 
     def sync() -> float:
-        trainer.check()  # Waits for the device.
+        trainer.check_finite()  # Waits for the device.
         return time.perf_counter()
 
-    checkpoints = CheckpointFolder(folder)
-    steps = trainer.steps(1, examples, 0, Means())
+    steps = trainer.train_epoch()
     for _ in range(_WARM_UP):
         next(steps)
     start = sync()
     for _ in range(num_steps):
         next(steps)
     alone = (sync() - start) / num_steps
-    with BackgroundWriter(lambda content: checkpoints.store(content, 1, [])) as writer:
+    with BackgroundWriter(lambda content: write_checkpoint(folder / "checkpoint.pth", content)) as writer:
         for step in range(2):  # The first one finds memory for the copy.
             writer.wait()
             start = sync()
-            writer.submit({"epoch": 1, "step": step, "identity": {}, **trainer.state(with_frozen=True)})
+            writer.submit({**trainer.state(), "identity": {}, "step": step})
         waited = time.perf_counter() - start
         begun, during = time.perf_counter(), 0
         while writer._pending is not None and not writer._pending.done():
@@ -85,16 +95,14 @@ def main() -> None:
         folder = Path(name)
         lengths = ravdess_lengths(8)
         store = write_clips(folder / "clips.arrow", lengths)
-        write_alignments(folder / "alignments.arrow", [], [])
-        network, _ = prepare_network(settings, device)
-        make = BatchMaker(store, Alignments(folder / "alignments.arrow"), network.conv_frames, settings.velocity_on)
-        examples = pairs("report", lengths) * 2000
-        assert len(plan_steps(examples, settings)) == len(examples)
-        trainer = Trainer(network, make, settings, [0], precision)
-        figures = measure(trainer, examples, folder / "run", given.steps)
+        network = prepare_network(settings, device)
+        make = BatchMaker(store, network.conv_frames, settings.velocity_on)
+        schedule = _LongEpoch(pairs("report", lengths) * 2000)
+        trainer = Trainer(network, schedule, make, settings, precision, history=History([], None))  # type: ignore[arg-type]
+        figures = measure(trainer, folder, given.steps)
     print(
         f"A checkpoint of {figures['gib']:.2f} GiB: training waits {figures['waited_s']:.2f} s for the copy, then "
-        f"{figures['written_behind_s']:.1f} s of writing and verifying behind it cost {figures['slowed_s']:.2f} s. At "
+        f"{figures['written_behind_s']:.1f} s of writing behind it cost {figures['slowed_s']:.2f} s. At "
         f"one every {_EVERY_MINUTES} minutes that is {figures['share']:.2%} of training."
     )
     if given.json:

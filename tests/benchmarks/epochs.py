@@ -16,10 +16,9 @@ from typing import Any
 
 import torch
 
-from emotalk.corpus.alignments import write_alignments
 from emotalk.corpus.manifest import write_manifest
 from emotalk.corpus.names import NUM_ACTORS, RAVDESS_EMOTIONS
-from emotalk.training.loop import train
+from emotalk.training.train import TrainingFiles, train
 from tests.benchmarks.lengths import ravdess_lengths
 from tests.benchmarks.material import ENCODERS, PLAIN, WEIGHTS, write_clips
 
@@ -67,7 +66,6 @@ def main() -> None:
         folder = Path(name)
         labels = ravdess_labels()
         write_clips(folder / "clips.arrow", ravdess_lengths(len(labels)), labels)
-        write_alignments(folder / "alignments.arrow", [], [])
         write_manifest(
             [folder / "clips.arrow"],
             folder / "manifest.parquet",
@@ -79,16 +77,9 @@ def main() -> None:
             unlabelled_level=0,
             unlabelled_person=0,
         )
-        files = folder / "manifest.parquet", folder / "alignments.arrow"
+        manifest = folder / "manifest.parquet"
         start = time.perf_counter()
-        train(
-            [folder / "clips.arrow"],
-            *files,
-            folder=folder,
-            diagnosis=folder / "nonfinite.json",
-            settings=settings,
-            device=torch.device(given.device),
-        )
+        train(TrainingFiles([folder / "clips.arrow"], manifest, folder), settings, device=torch.device(given.device))
         taken = time.perf_counter() - start
     peak = torch.cuda.max_memory_allocated() / 2**20 if given.device == "cuda" else None
     taken *= NUM_ACTORS / (NUM_ACTORS - 1)  # One actor is held out, as evaluation asks for it.

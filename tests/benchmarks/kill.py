@@ -31,7 +31,7 @@ CONFIG = TINY_RUN | {
     "train": {"epochs": 2, "batch_size": 8, "schedule": "cosine", "ema_decay": 0.9, "checkpoint_every_steps": 2},
 }
 _RETRIES = 2
-"""Of rule `train`."""
+"""How often Snakemake runs a job again."""
 KINDS = ("job", "everything", "while saving")
 """SIGKILL to the training process only, to Snakemake and all its children, and to all while a checkpoint is written."""
 
@@ -55,7 +55,7 @@ class Training(Project):
 
     def begin(self) -> subprocess.Popen[bytes]:
         """Ask for the training, with what an earlier one left."""
-        return self.start("train", "--cores", "2")
+        return self.start("train", "--cores", "2", "--retries", str(_RETRIES))
 
     def finish(self, *target: str) -> None:
         """Ask for a target and wait for it."""

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from emotalk.corpus.clip_files import ClipWriter
 from emotalk.corpus.clips import ClipStore
 from emotalk.model.pretrained import RELEASED_ENCODER, EncoderSource
 from emotalk.training.schedule import Example
 from emotalk.training.settings import Freezing, InitialWeights, LossWeights, TrainingSettings
+from tests.clips import ClipWriter
 
 SMALL_ENCODER = RELEASED_ENCODER | {
     "hidden_size": 128,
@@ -51,7 +51,6 @@ PLAIN = TrainingSettings(
     checkpoint_every_steps=None,
     keep_last=2,
     keep_best=0,
-    checkpoint_frozen="stored",
     gpus=1,
     nodes=1,
     content_encoder=ENCODERS["full"],

@@ -12,17 +12,15 @@ from pathlib import Path
 
 import torch
 
-from emotalk.corpus.alignments import Alignments, write_alignments
+from emotalk.device import choose_kernels
 from emotalk.model.network import EmoTalk
-from emotalk.training.batches import BatchMaker
-from emotalk.training.batching import form_batches
-from emotalk.training.device import choose_kernels
-from emotalk.training.guard import FiniteGuard
-from emotalk.training.preflight import Workload, footprint
-from emotalk.training.preparation import prepare_network
+from emotalk.training.batches import BatchMaker, form_batches
+from emotalk.training.finite import FiniteGuard
+from emotalk.training.memory import Workload, estimate_memory, largest_workload
+from emotalk.training.optimizer import Optimizer
 from emotalk.training.settings import Freezing, TrainingSettings
-from emotalk.training.step import training_step
-from emotalk.training.updater import Updater
+from emotalk.training.train import prepare_network
+from emotalk.training.trainer import training_step
 from tests.benchmarks.material import PLAIN, pairs, write_clips
 from tests.benchmarks.measuring import peak_mb, reset_peak
 
@@ -43,15 +41,15 @@ CHANGES: dict[str, dict[str, object]] = {
 
 
 def computed(changes: dict[str, object], batch_size: int, accumulate: int = 1) -> float:
-    """GiB that the pre-flight estimates on a GPU, for pairs of the paper's recipe."""
+    """GiB that the memory check estimates on a GPU, for pairs of the paper's recipe."""
     settings = replace(PLAIN, batch_size=batch_size, accumulate=accumulate, **changes)
     with torch.device("meta"):
-        network, _ = prepare_network(settings, torch.device("meta"))
-    return footprint(network, settings, settings.precision, _load(batch_size)).peak / 2**30
+        network = prepare_network(settings, torch.device("meta"))
+    return estimate_memory(network, settings, settings.precision, _load(batch_size)).peak / 2**30
 
 
 def _load(batch_size: int) -> Workload:
-    return Workload.of(form_batches(pairs("paper", RAVDESS_FRAMES), batch_size, None))
+    return largest_workload(form_batches(pairs("paper", RAVDESS_FRAMES), batch_size, None))
 
 
 def table() -> str:
@@ -73,22 +71,21 @@ def measured(changes: dict[str, object], batch_size: int, device: torch.device, 
         settings = replace(settings, precision="fp32")
     choose_kernels(device)
     reset_peak(device)
-    network, _ = prepare_network(settings, device)
-    estimate = footprint(network.train(), settings, settings.precision, _load(batch_size)).peak / 2**30
+    network = prepare_network(settings, device)
+    estimate = estimate_memory(network.train(), settings, settings.precision, _load(batch_size)).peak / 2**30
     _steps(network, settings, device, folder)
     return {"computed": estimate, "measured": peak_mb(device) / 1024}
 
 
 def _steps(network: EmoTalk, settings: TrainingSettings, device: torch.device, folder: Path) -> None:
     store = write_clips(folder / "clips.arrow", RAVDESS_FRAMES)
-    write_alignments(folder / "alignments.arrow", [], [])
-    make = BatchMaker(store, Alignments(folder / "alignments.arrow"), network.conv_frames, "every")
+    make = BatchMaker(store, network.conv_frames, "every")
     trainable = network.trainable_parameters()
     precision = settings.precision
-    updater = Updater(trainable, 1e-6, FiniteGuard(device), moments=settings.optimizer_state, precision=precision)
+    optimizer = Optimizer(trainable, 1e-6, FiniteGuard(device), moments=settings.optimizer_state, precision=precision)
     examples = pairs("paper", RAVDESS_FRAMES)[: settings.batch_size]
     for _ in range(2):
-        training_step(network, updater, [make(examples).to(device)], settings.loss_weights, precision=precision)
+        training_step(network, optimizer, [make(examples).to(device)], settings.loss_weights, precision=precision)
 
 
 def main() -> None:

@@ -39,7 +39,7 @@ def measure(size: str, seconds: float, device: str) -> Row:
 
 def _speak(size: str, path: Path, device: str) -> tuple[float, float]:
     torch.manual_seed(0)
-    network = build_network(ENCODERS[size], ENCODERS[size])[0].to(device)
+    network = build_network(ENCODERS[size], ENCODERS[size]).to(device)
     start = time.perf_counter()
     predict_speech(network, Speech.of(path), intensity=0, subject=0)
     taken = time.perf_counter() - start

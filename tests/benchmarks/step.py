@@ -12,8 +12,7 @@ from pathlib import Path
 
 import torch
 
-from emotalk.training.device import choose_kernels
-from emotalk.training.precision import choose_precision
+from emotalk.device import choose_kernels, choose_precision
 from tests.benchmarks import tables
 from tests.benchmarks.bench import Bench, Variant, Work, variants
 from tests.benchmarks.material import ENCODERS, WEIGHTS

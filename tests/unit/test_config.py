@@ -46,9 +46,9 @@ def test_every_corpus_has_its_source_and_split_whatever_its_name():
         ({"sources": {"RAVDESS": {"fsp": 25}}}, "sources.RAVDESS.fsp: there is no such setting; did you mean fps?"),
         ({"sources": {"RAVDESS": None}}, "sources.RAVDESS: None is not of type 'object'"),
         ({"corpora": ["../up"]}, "corpora.0"),
-        ({"faults": {"orphan_wav": "keep"}}, "faults.orphan_wav: 'keep' is not one of"),
-        ({"faults": {"orphan_wave": "fail"}}, "faults.orphan_wave: there is no such setting; did you mean orphan_wav?"),
-        ({"shards": 0}, "shards: 0 is less than the minimum"),
+        ({"faults": {"silent_wav": "repair"}}, "faults.silent_wav: 'repair' is not one of"),
+        ({"faults": {"silent_wave": "keep"}}, "faults.silent_wave: there is no such setting; did you mean silent_wav?"),
+        ({"parts": 0}, "parts: 0 is less than the minimum"),
     ],
 )
 def test_a_fault_in_a_corpus_setting_is_a_sentence(changes, said):

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from emotalk.errors import Interrupted, TrainingError
-from emotalk.logs import INTERRUPTED_EXIT_CODE, job_log
+from emotalk.logs import INTERRUPTED_EXIT_CODE, also_logged, job_log
 
 
 @pytest.fixture(autouse=True)
@@ -62,34 +62,15 @@ def test_a_defect_keeps_its_traceback(tmp_path, error):
     assert "Traceback" in text
 
 
-def test_what_all_attempts_said_is_kept_beside_the_last_ones(tmp_path):
-    """Snakemake deletes a job's log before it tries again."""
-    log, attempts = tmp_path / "a.log", tmp_path / "attempts.log"
-    end_of(Interrupted("first"), log, attempts)
-    log.unlink()
-    end_of(Interrupted("second"), log, attempts, goes_on=True)
-    assert "first" not in log.read_text()
-    assert attempts.read_text().index("first") < attempts.read_text().index("second")
-    end_of(Interrupted("another day"), log, attempts)
-    assert "first" not in attempts.read_text()
-
-
-def test_after_an_error_of_the_input_another_attempt_ends_at_once(tmp_path):
-    log, attempts = tmp_path / "a.log", tmp_path / "attempts.log"
-    end_of(TrainingError("Too little memory."), log, attempts)
-    for _ in range(2):
-        assert end_of(AssertionError("not reached"), log, attempts, goes_on=True) == 1
-        assert log.read_text().rstrip().endswith("Error: Too little memory. (Not tried again.)")
-    assert "not reached" not in attempts.read_text()
-
-
-def test_after_an_interruption_another_attempt_goes_on(tmp_path):
-    log, attempts = tmp_path / "a.log", tmp_path / "attempts.log"
-    end_of(Interrupted("Stopped by SIGUSR1."), log, attempts)
-    logging.getLogger().handlers.clear()
-    with job_log(log, attempts, goes_on=True):
-        logging.info("goes on")
-    assert "goes on" in attempts.read_text()
+def test_a_second_file_gets_the_same_lines_and_keeps_those_of_before(tmp_path):
+    """A run's own log has the lines of all attempts; Snakemake deletes a job's log before it tries again."""
+    for attempt in ("first", "second"):
+        logging.getLogger().handlers.clear()
+        with job_log(tmp_path / "a.log"), also_logged(tmp_path / "run.log"):
+            logging.info("%s attempt", attempt)
+    assert "first" not in (tmp_path / "a.log").read_text()
+    lines = (tmp_path / "run.log").read_text().splitlines()
+    assert [line.split()[-2] for line in lines] == ["first", "second"]
 
 
 def test_what_a_started_process_writes_to_the_same_log_is_not_overwritten(tmp_path):

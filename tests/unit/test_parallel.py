@@ -1,101 +1,118 @@
-"""Work shared among processes: in order, at bounded memory, with long arrays in memory that all see."""
+"""A function mapped by worker processes: in order, at bounded memory, and no worker outlives its parent."""
 
 import os
-from collections.abc import Iterator
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
-import numpy as np
 import pytest
 
+from emotalk import parallel
 from emotalk.errors import EmoTalkError
-from emotalk.parallel import Job, in_processes
-from emotalk.sharedring import Room, SharedRing
+from emotalk.parallel import parallel_map
 
 
-def _count_up(item: int, room: Room) -> int:
-    """Fill the room with the item's numbers, after those that it begins with."""
-    room[1:] = item % 251
-    return item
+@pytest.fixture(autouse=True)
+def two_cores(monkeypatch):
+    monkeypatch.setattr(parallel, "usable_cores", lambda: 2)
 
 
-def _check(item: int, made: int, room: Room) -> tuple[int, int]:
-    assert made == item
-    assert room[0] == item % 7
-    assert (room[1:] == item % 251).all()
-    return item, len(room)
+def _square(item: int) -> int:
+    return item * item
 
 
-@pytest.mark.parametrize("processes", [1, 3])
-@pytest.mark.parametrize("memory", [2_000, 100_000])
-def test_each_room_holds_what_was_put_in_and_made_there_however_little_memory_there_is(processes, memory):
-    sizes = np.random.default_rng(0).integers(2, 2_000, 300).tolist()
-    jobs = (Job(i, size, np.array([i % 7], np.uint8)) for i, size in enumerate(sizes))
-    results = list(in_processes(_count_up, _check, jobs, processes=processes, memory=memory))
-    assert results == list(enumerate(sizes))
-
-
-def test_what_is_ready_is_passed_on_in_its_place_and_not_worked_on():
-    parent = os.getpid()
-    jobs = [Job(i, ready="ready" if i % 3 else None) for i in range(40)]
-    results = list(in_processes(_in_helper, lambda item, made, room: made != parent, jobs, processes=2))
-    assert results == ["ready" if i % 3 else True for i in range(40)]
-
-
-def _in_helper(item: int, room: Room) -> int:
+def _process(item: int) -> int:
     return os.getpid()
 
 
-def test_items_are_asked_for_as_results_are_used():
-    asked = []
-
-    def jobs() -> Iterator[Job[int, int]]:
-        for i in range(10_000):
-            asked.append(i)
-            yield Job(i, 1)
-
-    results = in_processes(_return, lambda item, made, room: made, jobs(), processes=2, memory=10_000)
-    assert next(results) == 0
-    assert len(asked) < 100
-    results.close()
-
-
-def _return(item: int, room: Room) -> int:
+def _die(item: int) -> int:
+    if item == 70:
+        os.kill(os.getpid(), signal.SIGKILL)
     return item
 
 
-def test_an_error_in_a_helper_is_the_caller_s():
-    with pytest.raises(EmoTalkError, match="number 3"):
-        list(in_processes(_fail, lambda item, made, room: made, [Job(i) for i in range(9)], processes=2))
+def _refuse(item: int) -> int:
+    raise EmoTalkError(f"item {item} is refused")
 
 
-def _fail(item: int, room: Room) -> None:
-    if item == 3:
-        raise EmoTalkError("number 3")
+@pytest.mark.parametrize("processes", [1, 2])
+def test_results_come_in_the_order_of_the_items(processes):
+    results = parallel_map(_square, range(500), total=500, processes=processes)
+    assert list(results) == [item * item for item in range(500)]
 
 
-def test_a_helper_that_dies_is_told_with_what_to_do():
-    with pytest.raises(EmoTalkError, match="more memory or fewer threads"):
-        list(in_processes(_die, lambda item, made, room: made, [Job(0)], processes=2))
+def test_many_items_are_shared_by_processes_and_few_are_not():
+    assert os.getpid() not in set(parallel_map(_process, range(100), total=100, processes=2))
+    assert set(parallel_map(_process, range(10), total=10, processes=2)) == {os.getpid()}
 
 
-def _die(item: int, room: Room) -> None:
-    os._exit(9)
+def test_items_are_read_as_results_are_taken():
+    read = []
+    items = (read.append(item) or item for item in range(10_000))
+    results = parallel_map(_square, items, total=10_000, processes=2)
+    assert next(results) == 0
+    assert len(read) < 100
+    results.close()
 
 
-def test_rooms_never_overlap_and_all_memory_comes_back():
-    random = np.random.default_rng(1)
-    ring, held = SharedRing(4_096), []
-    for _ in range(2_000):
-        size = int(random.integers(0, 1_500))
-        while (place := ring.take(size)) is None:
-            assert held, "an empty ring has room for everything that fits into it"
-            ring.give_back()
-            held.pop(0)
-        assert ring[place].size == size
-        taken = set(range(place.start, place.stop))
-        assert not any(taken & set(range(other.start, other.stop)) for other in held)
-        held.append(place)
+def test_a_chunk_ends_when_its_items_are_large():
+    chunks = list(parallel._chunks([0.2] * 6 + [3, 0.5, 0.1], float))
+    assert [len(chunk) for chunk in chunks] == [5, 2, 2]
 
 
-def test_a_room_larger_than_the_ring_is_refused():
-    with pytest.raises(ValueError, match="room of 5000 bytes"):
-        SharedRing(4_096).take(5_000)
+def test_a_worker_that_dies_is_one_sentence():
+    with pytest.raises(EmoTalkError, match="A worker process died, most often of lack of memory"):
+        list(parallel_map(_die, range(200), total=200, processes=2))
+
+
+def test_an_error_in_a_worker_is_the_caller_s():
+    with pytest.raises(EmoTalkError, match="item 0 is refused"):
+        list(parallel_map(_refuse, range(200), total=200, processes=2))
+
+
+def _sleep(item: int, folder: Path) -> None:
+    (folder / str(os.getpid())).touch()
+    time.sleep(600)
+
+
+_PARENT = """
+import sys
+from functools import partial
+from pathlib import Path
+from emotalk import parallel
+from tests.unit.test_parallel import _sleep
+parallel.usable_cores = lambda: 2
+list(parallel.parallel_map(partial(_sleep, folder=Path(sys.argv[1])), range(200), total=200, processes=2))
+"""
+
+
+@pytest.mark.parametrize("kind", ["SIGKILL", "SIGTERM", "SIGHUP"])
+def test_workers_die_with_a_parent_that_alone_is_killed(tmp_path, kind):
+    """The parent is a script without a guard, as Snakemake runs them: workers must not run it anew."""
+    script = tmp_path / "script.py"
+    script.write_text(_PARENT)
+    (tmp_path / "workers").mkdir()
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
+    parent = subprocess.Popen([sys.executable, script, tmp_path / "workers"], env=environment)
+    _wait_until(lambda: parent.poll() is not None or len(list((tmp_path / "workers").iterdir())) == 2)
+    assert parent.poll() is None
+    parent.send_signal(getattr(signal, kind))
+    parent.wait(30)
+    workers = [int(path.name) for path in (tmp_path / "workers").iterdir()]
+    _wait_until(lambda: not any(map(_is_alive, workers)))
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+
+
+def _wait_until(condition) -> None:
+    until = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.05)

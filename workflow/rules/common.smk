@@ -4,12 +4,11 @@ import sys
 from functools import cache
 
 from emotalk.config import checked_config, read_schema
-from emotalk.corpus.shards import shard_name
 from emotalk.corpus.sources import AUDIO_SUFFIXES, TRACK_SUFFIXES, sources_of
 from emotalk.errors import ConfigError, CorpusError
-from emotalk.importing import let_children_import_this_package
-from emotalk.provenance import canonical, code_digest, file_listing
-from emotalk.training.acceptance import accept_finished
+from emotalk.parallel import prepend_pythonpath
+from emotalk.provenance import canonical, file_listing
+from emotalk.stages import STAGE_VERSIONS
 
 
 def usable_config(given: dict) -> dict:
@@ -21,7 +20,7 @@ def usable_config(given: dict) -> dict:
 
 
 def listing(*paths, suffixes: tuple[str, ...] = ("",)) -> str:
-    """Digest of files and of those in folders; a folder that is closed to us ends the run with its sentence."""
+    """Digest of files and of those in folders; a folder that cannot be read ends the run with its sentence."""
     try:
         return file_listing(*paths, suffixes=suffixes)
     except CorpusError as error:
@@ -30,7 +29,7 @@ def listing(*paths, suffixes: tuple[str, ...] = ("",)) -> str:
 
 @cache
 def delivered_files() -> str:
-    """Digest of the delivered files, looked for once: a million take 20 seconds."""
+    """Digest of the delivered files, listed once: a million take 20 seconds."""
     sources = sources_of(CORPORA, DATA, config["sources"])
     paths = [path for source in sources for path in (source.audio, source.tracks, source.table) if path]
     if tables := [source for source in sources if source.table]:
@@ -43,7 +42,7 @@ def delivered_files() -> str:
 def data_listing(wildcards) -> str:
     """Digest of the delivered files: a recording that comes, goes or changes makes the index stale.
 
-    Only the process that decides what is stale needs it, and not each of a hundred jobs of shards.
+    Only the process that decides what is stale needs it, and not each job.
     """
     return delivered_files() if workflow.is_main_process else ""
 
@@ -54,7 +53,7 @@ def encoder_listing(wildcards) -> str:
 
 
 def initial_weights_listing(wildcards) -> str:
-    """Digest of the weights that training begins from and of their card, if some are named."""
+    """Digest of the weights that training starts from and of their card, if some are named."""
     return with_cards(config["train"]["init_weights"]["source"])
 
 
@@ -71,14 +70,12 @@ def basis_listing(wildcards) -> str:
     return listing(basis) if basis else ""
 
 
-def shard_files(folder: str, suffix: str, shard: int) -> list[str]:
-    """Files of a shard, one for each corpus."""
-    return [f"{RESULTS}/{folder}/{shard_name(corpus, shard, SHARDS)}.{suffix}" for corpus in CORPORA]
-
-
-def of_shard(name: str, shard: int) -> str:
-    """What belongs to a shard, named as the stage is if there is one shard only."""
-    return name if SHARDS == 1 else f"{name}_{shard + 1}"
+def parts_of(stage: str, suffix: str) -> list[str]:
+    """Files that the jobs of a divided stage write, corpus after corpus; none if it is one job."""
+    if config["parts"] == 1:
+        return []
+    patterns = [f"{RESULTS}/parts/{stage}/{corpus}.{{scatteritem}}{suffix}" for corpus in CORPORA]
+    return [path for pattern in patterns for path in gather.part(pattern)]
 
 
 def training_resources(gpus: int, nodes: int) -> dict:
@@ -87,15 +84,27 @@ def training_resources(gpus: int, nodes: int) -> dict:
     With `mpi`, Slurm's executor starts the job on the first node only, which then starts all others; `tasks_per_gpu`
     keeps it from multiplying `tasks` by the GPUs. A node's memory holds what each of its processes reads to continue.
     """
-    of_each_node = {"nodes": nodes, "mem_mb": 24_000 + 10_000 * (gpus - 1)}
+    per_node = {"nodes": nodes, "mem_mb": 24_000 + 10_000 * (gpus - 1)}
     if nodes == 1:
-        return of_each_node | {"gpu": gpus}
-    return of_each_node | {"gres": f"gpu:{gpus}", "tasks": nodes, "tasks_per_gpu": 0, "mpi": "srun"}
+        return per_node | {"gpu": gpus}
+    return per_node | {"gres": f"gpu:{gpus}", "tasks": nodes, "tasks_per_gpu": 0, "mpi": "srun"}
 
 
-def number_of_attempt(wildcards, attempt: int) -> int:
-    """Which try of the job this is, from 1."""
-    return attempt
+def is_training_forced() -> bool:
+    """Whether the user forced rule train on the command line: by name, by an output, or with everything."""
+    told = workflow.dag_settings
+    forced = set(told.forcerun) | (set(told.targets) if told.forcetargets else set())
+    return told.forceall or not forced.isdisjoint(["train", *rules.train.output])
+
+
+def start_over(wildcards, attempt: int) -> int:
+    """1 if training is to start over: it was forced, and this is the first attempt.
+
+    A resource, because that is no reason to run the rule again. Jobs on other machines learn it from their environment.
+    """
+    if workflow.is_main_process:
+        os.environ[START_OVER] = "yes" if is_training_forced() else "no"
+    return int(os.environ[START_OVER] == "yes" and attempt == 1)
 
 
 def recordings_folder(wildcards, input) -> str:
@@ -104,7 +113,7 @@ def recordings_folder(wildcards, input) -> str:
 
 
 def audio_listing(wildcards) -> str:
-    """Digest of the recordings to speak; asking for `predict` without naming any ends here."""
+    """Digest of the recordings to predict; asking for `predict` without naming any ends here."""
     if config["predict"]["audio"] is None:
         sys.exit("Error: predict.audio names no folder. Give one: --config 'predict={audio: my-recordings}'.")
     paths = [config["predict"][name] for name in ("audio", "emotion_from") if config["predict"][name]]
@@ -112,7 +121,7 @@ def audio_listing(wildcards) -> str:
 
 
 def weights_listing(wildcards) -> str:
-    """Digest of the weights to speak with, if others than those of this run are named."""
+    """Digest of the weights to predict with, if others than those of this run are named."""
     return with_cards(config["predict"]["weights"])
 
 
@@ -129,21 +138,29 @@ if hasattr(signal, "SIGUSR1"):
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 # This process has the package from beside the Snakefile; in a container there is no other.
-let_children_import_this_package()
+prepend_pythonpath()
 
 RESULTS = config["results"]
 LOGS = f"{RESULTS}/logs"
 CORPORA = config["corpora"]
 IS_DEMO = config["data"] == "demo"
 DATA = f"{RESULTS}/demo_corpus" if IS_DEMO else config["data"]
-EARLIER = f"{RESULTS}/earlier"
+START_OVER = "EMOTALK_START_OVER"
+os.environ.setdefault(START_OVER, "no")
 # What is read by its path lies here, also where everything else goes to a bucket (docs/cluster.md).
 TEMPLATES = [local(entry.path) for entry in sorted(os.scandir("emotalk/evaluation/templates"), key=lambda e: e.name)]
-SHARDS = config["shards"]
-PARTS = [f"{RESULTS}/recordings/{shard_name('part', shard, SHARDS)}.parquet" for shard in range(SHARDS)]
-TRACKS = [path for shard in range(SHARDS) for path in shard_files("tracks", "parquet", shard)]
-CLIPS = [path for shard in range(SHARDS) for path in shard_files("clips", "arrow", shard)]
+TRACKS = [f"{RESULTS}/tracks/{corpus}.parquet" for corpus in CORPORA]
+CLIPS = [f"{RESULTS}/clips/{corpus}.arrow" for corpus in CORPORA]
+
+
+# Off by default: one job prepares a corpus (docs/cluster.md).
+scattergather:
+    part=config["parts"],
 
 
 # Used only with `--software-deployment-method apptainer`; container/emotalk.def tells how to build it.
 container: "container/emotalk.sif"
+
+
+envvars:
+    START_OVER,

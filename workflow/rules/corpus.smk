@@ -9,7 +9,7 @@ rule demo_corpus:
         mem_mb=1000,
         runtime=30,
     params:
-        code=code_digest("emotalk.demo.corpus"),
+        version=STAGE_VERSIONS["demo_corpus"],
         actors=config["demo"]["actors"],
         seed=config["seed"],
     message:
@@ -18,42 +18,10 @@ rule demo_corpus:
         "../scripts/demo_corpus.py"
 
 
-for shard in range(SHARDS) if SHARDS > 1 else ():
-
-    rule:
-        name:
-            of_shard("index", shard)
-        input:
-            demo=local(DATA) if IS_DEMO else [],
-        output:
-            part=PARTS[shard],
-        log:
-            f"{LOGS}/{of_shard('index', shard)}.log",
-        threads: 8
-        resources:
-            mem_mb=1000,
-            runtime=240,
-        params:
-            code=code_digest("emotalk.corpus.index"),
-            data=recordings_folder,
-            listing="demo" if IS_DEMO else data_listing,
-            corpora=CORPORA,
-            sources=canonical(config["sources"]),
-            index=canonical(config["index"]),
-            faults=canonical(config["faults"]),
-            shard=shard,
-            shards=SHARDS,
-            earlier=f"{EARLIER}/{of_shard('recordings', shard)}.parquet",
-        message:
-            "Indexing a part of the recordings below {params.data}"
-        script:
-            "../scripts/index_part.py"
-
-
 rule index:
     input:
         demo=local(DATA) if IS_DEMO else [],
-        parts=PARTS if SHARDS > 1 else [],
+        parts=gather.part(f"{RESULTS}/parts/recordings/{{scatteritem}}.parquet") if config["parts"] > 1 else [],
     output:
         recordings=f"{RESULTS}/recordings.parquet",
     log:
@@ -63,7 +31,7 @@ rule index:
         mem_mb=1000,
         runtime=240,
     params:
-        code=code_digest("emotalk.corpus.index"),
+        version=STAGE_VERSIONS["index"],
         data=recordings_folder,
         listing="demo" if IS_DEMO else data_listing,
         corpora=CORPORA,
@@ -71,79 +39,55 @@ rule index:
         index=canonical(config["index"]),
         faults=canonical(config["faults"]),
         strict=config["strict"],
-        earlier=f"{EARLIER}/recordings.parquet",
     message:
         "Indexing the recordings below {params.data}"
     script:
         "../scripts/index.py"
 
 
-for shard in range(SHARDS):
-
-    rule:
-        name:
-            of_shard("smooth", shard)
-        input:
-            recordings=rules.index.output.recordings,
-        output:
-            tracks=shard_files("tracks", "parquet", shard),
-        log:
-            f"{LOGS}/{of_shard('smooth', shard)}.log",
-        threads: 8
-        resources:
-            mem_mb=1000,
-            runtime=120,
-        params:
-            code=code_digest("emotalk.corpus.smoothing"),
-            corpora=CORPORA,
-            enabled=config["smooth"]["enabled"],
-            window=config["smooth"]["window"],
-            order=config["smooth"]["order"],
-            clip_negatives=config["smooth"]["clip_negatives"],
-            shard=shard,
-            shards=SHARDS,
-            earlier=EARLIER,
-        message:
-            "Collecting the tracks (smoothing: {params.enabled})"
-        script:
-            "../scripts/smooth.py"
-
-    rule:
-        name:
-            of_shard("slice", shard)
-        input:
-            recordings=rules.index.output.recordings,
-            tracks=shard_files("tracks", "parquet", shard),
-        output:
-            clips=shard_files("clips", "arrow", shard),
-        log:
-            f"{LOGS}/{of_shard('slice', shard)}.log",
-        threads: 8
-        resources:
-            mem_mb=2000,
-            runtime=240,
-        params:
-            code=code_digest("emotalk.corpus.slicing"),
-            corpora=CORPORA,
-            max_frames=config["slice"]["max_frames"],
-            shard=shard,
-            shards=SHARDS,
-            earlier=EARLIER,
-        message:
-            "Slicing recordings into clips of at most {params.max_frames} frames"
-        script:
-            "../scripts/slice.py"
+rule smooth:
+    input:
+        recordings=rules.index.output.recordings,
+        parts=parts_of("tracks", ".parquet"),
+    output:
+        tracks=TRACKS,
+    log:
+        f"{LOGS}/smooth.log",
+    threads: 8
+    resources:
+        mem_mb=1000,
+        runtime=120,
+    params:
+        version=STAGE_VERSIONS["smooth"],
+        corpora=CORPORA,
+        smooth=canonical(config["smooth"]),
+    message:
+        "Reading the tracks, smoothing them if smooth.enabled is set"
+    script:
+        "../scripts/smooth.py"
 
 
-if SHARDS > 1:
-
-    rule smooth:
-        input:
-            TRACKS,
-
-    rule slice:
-        input:
-            CLIPS,
+rule slice:
+    input:
+        recordings=rules.index.output.recordings,
+        tracks=TRACKS,
+        parts=parts_of("clips", ".arrow"),
+    output:
+        clips=CLIPS,
+    log:
+        f"{LOGS}/slice.log",
+    threads: 8
+    resources:
+        mem_mb=2000,
+        runtime=240,
+    params:
+        version=STAGE_VERSIONS["slice"],
+        corpora=CORPORA,
+        max_frames=config["slice"]["max_frames"],
+    message:
+        "Slicing recordings into clips of at most {params.max_frames} frames"
+    script:
+        "../scripts/slice.py"
 
 
 rule pair:
@@ -151,16 +95,14 @@ rule pair:
         clips=CLIPS,
     output:
         manifest=f"{RESULTS}/manifest.parquet",
-        alignments=f"{RESULTS}/alignments.arrow",
     log:
         f"{LOGS}/pair.log",
     resources:
         mem_mb=4000,
         runtime=60,
     params:
-        code=code_digest("emotalk.corpus.manifest", "emotalk.corpus.warping"),
+        version=STAGE_VERSIONS["pair"],
         recipe=config["pair"]["recipe"],
-        alignment=config["pair"]["alignment"],
         calm=config["pair"]["calm"],
         unlabelled_level=config["pair"]["unlabelled_level"],
         unlabelled_person=config["pair"]["unlabelled_person"],
@@ -171,3 +113,8 @@ rule pair:
         "Pairing clips for {params.epochs} epochs ({params.recipe} recipe)"
     script:
         "../scripts/pair.py"
+
+
+if config["parts"] > 1:
+
+    include: "parts.smk"

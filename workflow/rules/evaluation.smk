@@ -22,7 +22,7 @@ rule evaluate:
         mem_mb=12000,
         runtime=240,
     params:
-        code=code_digest("emotalk.evaluation.evaluate", "emotalk.training.device"),
+        version=STAGE_VERSIONS["evaluate"],
         person=config["evaluate"]["person"],
         basis=config["evaluate"]["basis"],
         basis_listing=basis_listing,
@@ -46,7 +46,7 @@ rule check:
         mem_mb=500,
         runtime=10,
     params:
-        code=code_digest("emotalk.evaluation.check"),
+        version=STAGE_VERSIONS["check"],
         required=config["evaluate"]["required_improvement"],
     message:
         "Checking that the network beats the mean face"
@@ -73,7 +73,7 @@ rule data_page:
         mem_mb=2000,
         runtime=30,
     params:
-        code=code_digest("emotalk.evaluation.data_page"),
+        version=STAGE_VERSIONS["data_page"],
         min_confidence=config["index"]["min_confidence"],
     message:
         "Drawing what the data holds, on the page {output.page}"
@@ -121,7 +121,7 @@ rule report:
         mem_mb=1000,
         runtime=30,
     params:
-        code=code_digest("emotalk.evaluation.report"),
+        version=STAGE_VERSIONS["report"],
     message:
         "Writing the page {output.page}"
     script:
@@ -142,11 +142,11 @@ rule predict:
         mem_mb=8000,
         runtime=240,
     params:
-        code=code_digest("emotalk.inference.predict", "emotalk.training.device"),
+        version=STAGE_VERSIONS["predict"],
         audio=audio_listing,
         weights=weights_listing,
         predict=canonical(config["predict"]),
     message:
-        "Speaking the recordings of predict.audio"
+        "Predicting blendshapes for the recordings of predict.audio"
     script:
         "../scripts/predict.py"

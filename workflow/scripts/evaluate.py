@@ -1,8 +1,8 @@
 """Adapter of rule evaluate."""
 
+from emotalk.device import choose_device
 from emotalk.evaluation.evaluate import evaluate
 from emotalk.logs import job_log
-from emotalk.training.device import choose_device
 
 with job_log(snakemake.log[0]):
     evaluate(

@@ -9,13 +9,11 @@ from emotalk.logs import job_log
 
 with job_log(snakemake.log[0]):
     params = snakemake.params
-    checks = {
-        "rules": Rules.of(json.loads(params.index), json.loads(params.faults)),
-        "strict": params.strict,
-    }
     recordings = snakemake.output.recordings
+    rules = Rules.of(json.loads(params.index), json.loads(params.faults))
     if snakemake.input.parts:
-        collect_recordings(snakemake.input.parts, recordings, corpora=params.corpora, **checks)
+        parts = snakemake.input.parts
+        collect_recordings(parts, recordings, corpora=params.corpora, rules=rules, strict=params.strict)
     else:
         sources = sources_of(params.corpora, params.data, json.loads(params.sources))
-        index_corpora(sources, recordings, **checks, threads=snakemake.threads, earlier=params.earlier)
+        index_corpora(sources, recordings, rules=rules, strict=params.strict, threads=snakemake.threads)

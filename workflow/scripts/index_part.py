@@ -1,4 +1,4 @@
-"""Adapter of the rules that index a shard."""
+"""Adapter of rule index_part."""
 
 import json
 
@@ -14,7 +14,5 @@ with job_log(snakemake.log[0]):
         snakemake.output.part,
         rules=Rules.of(json.loads(params.index), json.loads(params.faults)),
         threads=snakemake.threads,
-        shard=params.shard,
-        shards=params.shards,
-        earlier=params.earlier,
+        part=snakemake.wildcards.scatteritem,
     )

@@ -3,7 +3,6 @@
 import json
 
 from emotalk.corpus.manifest import write_manifest
-from emotalk.corpus.warping import align_manifest
 from emotalk.logs import job_log
 
 with job_log(snakemake.log[0]):
@@ -17,10 +16,4 @@ with job_log(snakemake.log[0]):
         calm=snakemake.params.calm,
         unlabelled_level=snakemake.params.unlabelled_level,
         unlabelled_person=snakemake.params.unlabelled_person,
-    )
-    align_manifest(
-        snakemake.input.clips,
-        snakemake.output.manifest,
-        snakemake.output.alignments,
-        alignment=snakemake.params.alignment,
     )

@@ -2,9 +2,9 @@
 
 import json
 
+from emotalk.device import choose_device
 from emotalk.inference.predict import predict_folder
 from emotalk.logs import job_log
-from emotalk.training.device import choose_device
 
 with job_log(snakemake.log[0]):
     settings = json.loads(snakemake.params.predict)

@@ -1,21 +1,15 @@
 """Adapter of rule slice."""
 
-from pathlib import Path
-
+from emotalk.corpus.parts import by_corpus, join_arrow
 from emotalk.corpus.slicing import slice_corpus
 from emotalk.logs import job_log
 
 with job_log(snakemake.log[0]):
-    params = snakemake.params
-    for corpus, tracks, clips in zip(params.corpora, snakemake.input.tracks, snakemake.output.clips, strict=True):
-        slice_corpus(
-            snakemake.input.recordings,
-            tracks,
-            clips,
-            corpus=corpus,
-            max_frames=params.max_frames,
-            threads=snakemake.threads,
-            shard=params.shard,
-            shards=params.shards,
-            earlier=Path(params.earlier) / Path(clips).name,
-        )
+    corpora, inputs, outputs = snakemake.params.corpora, snakemake.input, snakemake.output.clips
+    options = {"max_frames": snakemake.params.max_frames, "threads": snakemake.threads}
+    parts_by_corpus = by_corpus(inputs.parts, len(corpora))
+    for corpus, tracks, out, parts in zip(corpora, inputs.tracks, outputs, parts_by_corpus, strict=True):
+        if parts:
+            join_arrow(parts, out)
+        else:
+            slice_corpus(inputs.recordings, tracks, out, corpus=corpus, **options)

@@ -1,20 +1,17 @@
 """Adapter of rule smooth."""
 
-from pathlib import Path
+import json
 
+from emotalk.corpus.parts import by_corpus, join_parquet
 from emotalk.corpus.smoothing import Smoothing, smooth_corpus
 from emotalk.logs import job_log
 
 with job_log(snakemake.log[0]):
-    params = snakemake.params
-    for corpus, tracks in zip(params.corpora, snakemake.output.tracks, strict=True):
-        smooth_corpus(
-            snakemake.input.recordings,
-            tracks,
-            corpus=corpus,
-            smoothing=Smoothing(params.enabled, params.window, params.order, params.clip_negatives),
-            threads=snakemake.threads,
-            shard=params.shard,
-            shards=params.shards,
-            earlier=Path(params.earlier) / Path(tracks).name,
-        )
+    corpora, outputs = snakemake.params.corpora, snakemake.output.tracks
+    smoothing = Smoothing(**json.loads(snakemake.params.smooth))
+    for corpus, out, parts in zip(corpora, outputs, by_corpus(snakemake.input.parts, len(corpora)), strict=True):
+        if parts:
+            join_parquet(parts, out)
+        else:
+            recordings, threads = snakemake.input.recordings, snakemake.threads
+            smooth_corpus(recordings, out, corpus=corpus, smoothing=smoothing, threads=threads)

@@ -4,22 +4,25 @@ import json
 import os
 
 from emotalk.logs import job_log
-from emotalk.training.job import TrainingJob
+from emotalk.training.launch import TrainingJob, launch
 
-train = json.loads(snakemake.params.train)
-was_tried = snakemake.resources.attempt > 1 or "SLURM_RESTART_COUNT" in os.environ
-with job_log(snakemake.log[0], snakemake.params.attempts, goes_on=was_tried):
-    TrainingJob(
-        clips=list(snakemake.input.clips),
-        manifest=snakemake.input.manifest,
-        alignments=snakemake.input.alignments,
-        folder=snakemake.params.folder,
-        diagnosis=snakemake.params.diagnosis,
-        train=train,
-        model=json.loads(snakemake.params.model),
-        seed=snakemake.params.seed,
-        gpus=snakemake.resources.gpu if train["nodes"] == 1 else train["gpus"],  # On several nodes Slurm grants all.
-        threads=snakemake.threads,
-        log=snakemake.log[0],
-        attempts_log=snakemake.params.attempts,
-    ).start()
+with job_log(snakemake.log[0]):
+    inputs, params, resources = snakemake.input, snakemake.params, snakemake.resources
+    train = json.loads(params.train)
+    launch(
+        TrainingJob(
+            files={
+                "clips": list(inputs.clips),
+                "manifest": inputs.manifest,
+                "folder": params.folder,
+            },
+            train=train,
+            model=json.loads(params.model),
+            seed=params.seed,
+            gpus=resources.gpu if train["nodes"] == 1 else train["gpus"],  # On several nodes Slurm grants all.
+            threads=snakemake.threads,
+            log=snakemake.log[0],
+            # A job that Slurm queued again continues.
+            start_over=bool(resources.start_over) and "SLURM_RESTART_COUNT" not in os.environ,
+        )
+    )

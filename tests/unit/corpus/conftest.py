@@ -49,7 +49,7 @@ def record(data):
 def index(data):
     """Index corpora below `data`; returns the rows by id."""
 
-    def run(corpora=("RAVDESS",), *, strict=False, threads=1, earlier=None, **changes):
+    def run(corpora=("RAVDESS",), *, strict=False, threads=1, **changes):
         out = data / "recordings.parquet"
         config = settings(corpora, **changes)
         index_corpora(
@@ -58,7 +58,6 @@ def index(data):
             rules=Rules.of(config["index"], config["faults"]),
             strict=strict,
             threads=threads,
-            earlier=earlier,
         )
         return {row["recording_id"]: row for row in pq.read_table(out).to_pylist()}
 

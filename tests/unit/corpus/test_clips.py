@@ -1,22 +1,22 @@
 import numpy as np
 import pytest
 
-from emotalk.corpus.clip_files import ClipWriter
-from emotalk.corpus.clips import ClipStore
+from emotalk.corpus.clips import ClipStore, clip_row, write_clips
 from emotalk.errors import CorpusError
 
 
 def write(path, names, *, seed=0):
     rng = np.random.default_rng(seed)
     clips = {}
-    with ClipWriter(path) as writer:
-        for name in names:
-            frames = int(rng.integers(10, 60))
-            clip = rng.integers(-9, 9, frames * 1600 // 3).astype(np.int16), rng.random((frames, 52)).astype(np.float32)
-            labels = dict(clip_id=name, corpus="C", recording_id=name, start_frame=0, stop_frame=frames, is_whole=True)
-            labels |= dict(subject="1", emotion=None, intensity=None, statement=None, repetition=None)
-            writer.write(labels, *clip)
-            clips[name] = clip
+    rows = []
+    for name in names:
+        frames = int(rng.integers(10, 60))
+        clip = rng.integers(-9, 9, frames * 1600 // 3).astype(np.int16), rng.random((frames, 52)).astype(np.float32)
+        labels = dict(corpus="C", recording_id=name, start_frame=0, stop_frame=frames, is_whole=True)
+        labels |= dict(subject="1", emotion=None, intensity=None, statement=None, repetition=None)
+        rows.append(clip_row(name, *clip, labels))
+        clips[name] = clip
+    assert write_clips(path, rows) == len(rows)
     return clips
 
 
@@ -60,3 +60,15 @@ def test_a_file_that_is_no_store_is_named(tmp_path, content):
     (tmp_path / "x").write_bytes(content)
     with pytest.raises(CorpusError, match=r"x is no clip store .*--forcerun slice"):
         ClipStore([tmp_path / "x"])
+
+
+def test_a_clip_whose_bytes_changed_is_refused_when_it_is_read_and_costs_no_other(tmp_path):
+    clips = write(tmp_path / "a", ["a0", "a1"])
+    content = bytearray((tmp_path / "a").read_bytes())
+    place = content.index(clips["a1"][1].tobytes())
+    content[place + 5] ^= 1
+    (tmp_path / "a").write_bytes(content)
+    store = ClipStore([tmp_path / "a"])
+    assert (store["a0"].track == clips["a0"][1]).all()
+    with pytest.raises(CorpusError, match=r"Clip a1 in the clip store is damaged.*--forcerun slice"):
+        store["a1"]

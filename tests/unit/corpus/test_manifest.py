@@ -2,11 +2,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from emotalk.corpus.clip_files import ClipWriter
 from emotalk.corpus.manifest import MANIFEST, write_manifest
 from emotalk.corpus.names import RAVDESS_EMOTIONS
 from emotalk.emotions import EMOTIONS
 from emotalk.errors import CorpusError
+from tests.clips import ClipWriter
 
 SPLIT = {"RAVDESS": {"validation": [2], "test": [3]}, "HDTF": {"validation": 0.0, "test": 0.0}}
 

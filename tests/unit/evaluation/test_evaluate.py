@@ -7,7 +7,6 @@ import torch
 from transformers import Wav2Vec2Config
 
 from emotalk.blendshapes import channel_indices
-from emotalk.corpus.clip_files import ClipWriter
 from emotalk.corpus.clips import ClipStore
 from emotalk.corpus.manifest import MANIFEST
 from emotalk.errors import EvaluationError
@@ -20,6 +19,7 @@ from emotalk.model import EmoTalk
 from emotalk.model.card import write_card
 from emotalk.model.weights import save_weights
 from emotalk.training.schedule import Schedule
+from tests.clips import ClipWriter
 from tests.conftest import TINY
 
 

@@ -14,12 +14,12 @@ from emotalk.model import EmoTalk
 from emotalk.model.pretrained import RELEASED_ENCODER
 from emotalk.model.weights import released_names
 from emotalk.training import batches
-from emotalk.training.guard import FiniteGuard
+from emotalk.training.finite import FiniteGuard
+from emotalk.training.optimizer import Optimizer
 from emotalk.training.settings import LossWeights
-from emotalk.training.step import training_step
-from emotalk.training.updater import Updater
+from emotalk.training.trainer import training_step
 from tests.conformance import weights
-from tests.conftest import CONFORMANCE, NO_ALIGNMENTS, reconstruct
+from tests.conftest import CONFORMANCE, reconstruct
 
 
 def forward(network, waveforms, content, emotion, num_frames, *, level, person):
@@ -80,7 +80,7 @@ def test_five_steps_of_the_reports_recipe_follow_the_released_trajectory(release
             module.dropout = 0.0
     monkeypatch.setattr(batches, "from_int16", lambda samples: samples)
     guard = FiniteGuard(torch.device("cpu"))
-    updater = Updater(
+    optimizer = Optimizer(
         [p for p in network.parameters() if p.requires_grad], 1e-4, guard, moments="fp32", precision="fp32"
     )
     example = dict(
@@ -91,9 +91,9 @@ def test_five_steps_of_the_reports_recipe_follow_the_released_trajectory(release
             "A": Clip("A", weights.waveform(10 + 2 * k, 40_000 + 1600 * k), weights.track(10 + 2 * k, 75 + 3 * k)),
             "B": Clip("B", weights.waveform(11 + 2 * k, 47_000 - 800 * k), weights.track(11 + 2 * k, 88 - k)),
         }
-        batch = batches.BatchMaker(store, NO_ALIGNMENTS, network.conv_frames, velocity_on="first")([example])
+        batch = batches.BatchMaker(store, network.conv_frames, velocity_on="first")([example])
         loss_weights = LossWeights(cross=1, self=1, velocity=0.5, classification=0)
-        terms = training_step(network, updater, [batch], loss_weights, precision="fp32")
+        terms = training_step(network, optimizer, [batch], loss_weights, precision="fp32")
         if k == 0:
             assert_gradients_equal(network)
         found = [terms[name].item() for name in ("cross", "self", "velocity", "loss")]

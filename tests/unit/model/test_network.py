@@ -66,16 +66,6 @@ def test_each_distinct_clip_and_length_is_encoded_once(network, monkeypatch):
     assert counts["transformer"][2:] == [2, 2]
 
 
-def test_an_even_warp_is_the_linear_alignment_and_another_changes_the_timing_only(network):
-    clip = waveform(16_000)
-    linear, _ = reconstruct(network, [clip], [0], [0], [30])
-    even, _ = reconstruct(network, [clip], [0], [0], [30], warps=[np.linspace(0, 1, 30, dtype=np.float32)])
-    late, _ = reconstruct(network, [clip], [0], [0], [30], warps=[np.linspace(0, 1, 30, dtype=np.float32) ** 2])
-    torch.testing.assert_close(even, linear, atol=1e-4, rtol=1e-4)
-    assert late.shape == linear.shape
-    assert not torch.allclose(late, linear, atol=1e-4)
-
-
 def test_gradient_checkpointing_changes_no_gradient(network):
     def gradients():
         network.zero_grad()
@@ -196,7 +186,7 @@ def test_lengths_of_convolutional_features_are_those_of_the_released_stack():
 
 
 def test_normalising_gives_mean_0_and_variance_1_and_keeps_silence_finite():
-    normal = normalise(torch.from_numpy(waveform(16_000)) + 3)
-    assert normal.mean().abs() < 1e-5
-    assert normal.var(correction=0) == pytest.approx(1, abs=1e-4)
-    assert not normalise(torch.zeros(100)).any()
+    normal = normalise(waveform(16_000) + 3)
+    assert abs(normal.mean()) < 1e-5
+    assert normal.var() == pytest.approx(1, abs=1e-4)
+    assert not normalise(np.zeros(100, np.float32)).any()

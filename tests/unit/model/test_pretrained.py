@@ -7,7 +7,7 @@ from transformers import Wav2Vec2Config
 
 from emotalk.errors import WeightsError
 from emotalk.model.encoders import EmotionEncoder, SpeechEncoder
-from emotalk.model.pretrained import EncoderSource, build_network, load_encoder
+from emotalk.model.pretrained import EncoderSource, build_network, encoder_digest, load_encoder
 from emotalk.model.weights import released_names
 from emotalk.provenance import file_digest
 from tests.conftest import TINY
@@ -80,13 +80,19 @@ def test_the_convolutional_stacks_of_loaded_encoders_are_frozen_too(tmp_path):
     for kind in (SpeechEncoder, EmotionEncoder):
         kind(CONFIG).save_pretrained(tmp_path / kind.__name__)
         folders[kind] = EncoderSource(str(tmp_path / kind.__name__))
-    network, resolved = build_network(folders[SpeechEncoder], folders[EmotionEncoder])
+    network = build_network(folders[SpeechEncoder], folders[EmotionEncoder])
     trainable = {name for name, p in network.named_parameters() if p.requires_grad}
     assert not any("feature_extractor" in name for name in trainable)
     assert any("feature_projection" in name for name in trainable)
-    assert resolved.keys() == {"content", "emotion"}
-    for name, kind in (("content", "SpeechEncoder"), ("emotion", "EmotionEncoder")):
-        assert resolved[name] == f"{kind}, SHA-256 {file_digest(tmp_path / kind / 'model.safetensors')}"
+
+
+def test_the_digest_of_a_folder_is_that_of_its_weights_wherever_it_lies(tmp_path):
+    SpeechEncoder(CONFIG).save_pretrained(tmp_path / "here")
+    digest = encoder_digest(EncoderSource(str(tmp_path / "here")))
+    assert digest == f"SHA-256 {file_digest(tmp_path / 'here/model.safetensors')}"
+    (tmp_path / "here").rename(tmp_path / "there")
+    assert encoder_digest(EncoderSource(str(tmp_path / "there"))) == digest
+    assert encoder_digest(EncoderSource("random")) == "random"
 
 
 def test_half_precision_files_become_float32(tmp_path):

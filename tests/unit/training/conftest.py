@@ -6,15 +6,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from emotalk.corpus.alignments import write_alignments
-from emotalk.corpus.clip_files import ClipWriter
 from emotalk.corpus.manifest import MANIFEST
 from emotalk.model.pretrained import EncoderSource
-from emotalk.training.acceptance import accept_finished
 from emotalk.training.checkpoint_file import read_checkpoint
-from emotalk.training.loop import train
+from emotalk.training.train import TrainingFiles, train
 from emotalk.training.trainer import Trainer
 from tests.benchmarks.material import PLAIN
+from tests.clips import ClipWriter
 from tests.conftest import TINY
 
 CPU = torch.device("cpu")
@@ -83,13 +81,6 @@ def manifest(tmp_path):
 
 
 @pytest.fixture
-def alignments(tmp_path):
-    """No alignments: words are spread evenly."""
-    write_alignments(tmp_path / "alignments.arrow", [], [])
-    return tmp_path / "alignments.arrow"
-
-
-@pytest.fixture
 def settings():
     """Settings of a run that takes a second, with changes."""
 
@@ -100,21 +91,12 @@ def settings():
 
 
 @pytest.fixture
-def run(clips, manifest, alignments, settings, tmp_path):
-    """Train as rule `train` does; the workflow then accepts what was finished, unless it is said to have died."""
+def run(clips, manifest, settings, tmp_path):
+    """Train as rule `train` does."""
 
-    def start(folder="run", *, accepted=True, **changes):
-        train(
-            clips,
-            manifest,
-            alignments,
-            folder=tmp_path / folder,
-            diagnosis=tmp_path / "nonfinite.json",
-            settings=settings(**changes),
-            device=CPU,
-        )
-        if accepted:
-            accept_finished(tmp_path / folder)
+    def start(folder="run", *, start_over=False, **changes):
+        files = TrainingFiles(clips, manifest, tmp_path / folder)
+        train(files, settings(**changes), device=CPU, start_over=start_over)
         return read_checkpoint(tmp_path / folder / "checkpoint.pth"), tmp_path / folder
 
     return start
@@ -130,16 +112,16 @@ def interrupted(run):
     """Runs that stop as by a kill, inside an epoch."""
 
     def start(folder, *, in_epoch, after_step=1, **changes):
-        original = Trainer.steps
+        original = Trainer.train_epoch
 
-        def stopping(self, epoch, examples, done, means):
-            for step in original(self, epoch, examples, done, means):
-                yield step
-                if (epoch, step) == (in_epoch, after_step):
+        def stopping(self):
+            for _ in original(self):
+                yield
+                if (self.epoch + 1, self.step) == (in_epoch, after_step):
                     raise KeyboardInterrupt
 
         with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(Trainer, "steps", stopping)
+            patch.setattr(Trainer, "train_epoch", stopping)
             run(folder, **changes)
 
     return start

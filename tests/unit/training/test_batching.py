@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from emotalk.training.batching import form_batches, in_groups
+from emotalk.training.batches import form_batches, in_groups
 
 
 def epoch(count: int, seed: int = 0) -> list[dict]:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from emotalk.training import device
+from emotalk import device
 
 
 @pytest.mark.parametrize("case", [(1, True, True), (1, False, False), (0, True, False)])

@@ -7,13 +7,13 @@ from emotalk.errors import TrainingError, WeightsError
 from emotalk.model import load_weights
 from emotalk.training import extraction
 from emotalk.training.extraction import extract_weights
-from emotalk.training.loop import train
+from emotalk.training.train import TrainingFiles, train
 
 
 @pytest.fixture
-def finished(clips, manifest, alignments, settings, tmp_path):
-    files = {"folder": tmp_path, "diagnosis": tmp_path / "nonfinite.json"}
-    train(clips, manifest, alignments, **files, settings=settings(epochs=2), device=torch.device("cpu"))
+def finished(clips, manifest, settings, tmp_path):
+    files = TrainingFiles(clips, manifest, tmp_path)
+    train(files, settings(epochs=2), device=torch.device("cpu"))
     (tmp_path / "weights").mkdir()
     return tmp_path
 

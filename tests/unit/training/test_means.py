@@ -39,8 +39,8 @@ def test_a_small_loss_is_not_lost_in_a_long_epoch():
 
 def test_a_process_without_examples_changes_nothing_of_all():
     states = [Means().state(), added(({"loss": 1.0}, 1)).state(), added(({"loss": 4.0}, 2)).state()]
-    processes = SimpleNamespace(gather=lambda state: states)
-    assert Means().of_all(processes).read() == {"loss": 3.0}
+    processes = SimpleNamespace(all_gather=lambda state: states)
+    assert Means().over_all(processes).read() == {"loss": 3.0}
 
 
 def test_what_was_kept_in_a_checkpoint_goes_on():

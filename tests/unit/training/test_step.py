@@ -4,16 +4,16 @@ import pytest
 import torch
 
 from emotalk.corpus.clips import ClipStore
+from emotalk.device import autocast, choose_precision
 from emotalk.errors import TrainingError
 from emotalk.model import encoders
 from emotalk.training.batches import BatchMaker
-from emotalk.training.guard import FiniteGuard
-from emotalk.training.precision import autocast, choose_precision
-from emotalk.training.preparation import prepare_network
+from emotalk.training.finite import FiniteGuard
+from emotalk.training.losses import batch_losses
+from emotalk.training.optimizer import Optimizer
 from emotalk.training.settings import Freezing, LossWeights
-from emotalk.training.step import batch_losses, training_step
-from emotalk.training.updater import Updater
-from tests.conftest import NO_ALIGNMENTS
+from emotalk.training.train import prepare_network
+from emotalk.training.trainer import training_step
 from tests.unit.training.conftest import example
 
 CPU = torch.device("cpu")
@@ -23,23 +23,23 @@ ROWS = [example("cross"), example("self"), example("random")]
 
 @pytest.fixture
 def network(settings):
-    network, _ = prepare_network(settings(), CPU)
+    network = prepare_network(settings(), CPU)
     torch.nn.init.normal_(network.bs_map_r.weight, std=0.1)
     return network.eval()
 
 
 @pytest.fixture
 def batch_of(clips, network):
-    return BatchMaker(ClipStore(clips), NO_ALIGNMENTS, network.conv_frames, "every")
+    return BatchMaker(ClipStore(clips), network.conv_frames, "every")
 
 
-def updater_of(network, precision="fp32", moments="fp32"):
+def optimizer_of(network, precision="fp32", moments="fp32"):
     trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    return Updater(trainable, 1e-3, FiniteGuard(CPU), moments=moments, precision=precision)
+    return Optimizer(trainable, 1e-3, FiniteGuard(CPU), moments=moments, precision=precision)
 
 
 def gradients(network, batches) -> dict:
-    training_step(network, updater_of(network), batches, WEIGHTS, precision="fp32")
+    training_step(network, optimizer_of(network), batches, WEIGHTS, precision="fp32")
     return {
         name: parameter.grad.clone() for name, parameter in network.named_parameters() if parameter.grad is not None
     }
@@ -71,16 +71,16 @@ def test_gradients_of_a_batch_are_the_mean_of_those_of_single_examples(network, 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_after_a_loss_that_is_not_finite_nothing_is_updated_until_somebody_looks(network, batch_of, precision):
-    updater = updater_of(network, precision)
+    optimizer = optimizer_of(network, precision)
     good, bad = batch_of(ROWS[:1]), batch_of(ROWS[1:2])
     bad.targets[0, 0, 0] = float("nan")
-    training_step(network, updater, [good], WEIGHTS, precision=precision)
+    training_step(network, optimizer, [good], WEIGHTS, precision=precision)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     for batch in (bad, good):
-        training_step(network, updater, [batch], WEIGHTS, precision=precision)
+        training_step(network, optimizer, [batch], WEIGHTS, precision=precision)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     with pytest.raises(TrainingError, match=r"not finite \(loss nan.*with the clips c4\."):
-        updater.check()
+        optimizer.check()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
@@ -88,7 +88,7 @@ def test_after_a_loss_that_is_not_finite_nothing_is_updated_until_somebody_looks
 def test_a_step_on_a_gpu_never_waits_for_it(network, batch_of, precision):
     device = torch.device("cuda")
     network.to(device).train()
-    updater = Updater(
+    optimizer = Optimizer(
         [parameter for parameter in network.parameters() if parameter.requires_grad],
         1e-3,
         FiniteGuard(device),
@@ -96,20 +96,20 @@ def test_a_step_on_a_gpu_never_waits_for_it(network, batch_of, precision):
         precision=precision,
     )
     batches = [batch_of(ROWS).pin_memory().to(device) for _ in range(3)]
-    training_step(network, updater, batches[:1], WEIGHTS, precision=precision)
+    training_step(network, optimizer, batches[:1], WEIGHTS, precision=precision)
     torch.cuda.set_sync_debug_mode("error")
     try:
         for batch in batches[1:]:
-            training_step(network, updater, [batch], WEIGHTS, precision=precision)
+            training_step(network, optimizer, [batch], WEIGHTS, precision=precision)
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    updater.check()
+    optimizer.check()
 
 
 def test_finite_losses_pass_the_guard(network, batch_of):
-    updater = updater_of(network)
-    training_step(network, updater, [batch_of(ROWS)], WEIGHTS, precision="fp32")
-    updater.check()
+    optimizer = optimizer_of(network)
+    training_step(network, optimizer, [batch_of(ROWS)], WEIGHTS, precision="fp32")
+    optimizer.check()
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
@@ -126,11 +126,11 @@ def test_mixed_precision_computes_nearly_the_same_losses_in_fp32(network, batch_
 
 
 def test_the_scaler_of_fp16_is_part_of_the_state(network, batch_of):
-    updater, other = updater_of(network, "fp16"), updater_of(network, "fp16")
-    training_step(network, updater, [batch_of(ROWS)], WEIGHTS, precision="fp16")
-    updater._scaler.update(new_scale=128.0)
-    other.restore(updater.state())
-    assert other.state()["scaler"] == updater.state()["scaler"]
+    optimizer, other = optimizer_of(network, "fp16"), optimizer_of(network, "fp16")
+    training_step(network, optimizer, [batch_of(ROWS)], WEIGHTS, precision="fp16")
+    optimizer._scaler.update(new_scale=128.0)
+    other.restore(optimizer.state())
+    assert other.state()["scaler"] == optimizer.state()["scaler"]
     assert other.state()["scaler"]["scale"] == 128.0
 
 
@@ -162,16 +162,16 @@ def test_matrix_products_are_computed_in_the_precision():
 def test_8bit_moments_without_their_library_say_how_to_get_it(network, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "bitsandbytes.optim", None)
     with pytest.raises(TrainingError, match=r"needs bitsandbytes: pip install .*8bit"):
-        updater_of(network, moments="8bit")
+        optimizer_of(network, moments="8bit")
 
 
 def test_8bit_moments_train_and_are_saved(network, batch_of):
     pytest.importorskip("bitsandbytes")
-    updater = updater_of(network, moments="8bit")
-    losses = [training_step(network, updater, [batch_of(ROWS)], WEIGHTS, precision="fp32")["loss"] for _ in range(8)]
+    optimizer = optimizer_of(network, moments="8bit")
+    losses = [training_step(network, optimizer, [batch_of(ROWS)], WEIGHTS, precision="fp32")["loss"] for _ in range(8)]
     assert losses[-1] < losses[0]
-    other = updater_of(network, moments="8bit")
-    other.restore(updater.state())
+    other = optimizer_of(network, moments="8bit")
+    other.restore(optimizer.state())
     moments = [value.dtype for entry in other.state()["optimizer"]["state"].values() for value in _tensors(entry)]
     assert torch.uint8 in moments
 
@@ -186,7 +186,7 @@ def _tensors(entry) -> list:
     [("conv", []), (1, ["feature_projection", "encoder.pos_conv_embed", "encoder.layers.0."]), ("all", [""])],
 )
 def test_freezing_leaves_out_what_it_says_and_trains_the_rest(settings, part, frozen):
-    network, _ = prepare_network(settings(freeze=Freezing(part, part)), CPU)
+    network = prepare_network(settings(freeze=Freezing(part, part)), CPU)
     for name, parameter in network.named_parameters():
         _, encoder, inner = name.partition("audio_encoder_")
         inner = inner.partition(".")[2].removeprefix("wav2vec2.")
@@ -201,10 +201,10 @@ def test_more_frozen_layers_than_there_are_is_an_error(settings):
 
 def test_whole_frozen_encoders_keep_nothing_for_backward(settings, batch_of):
     """Only what lies above them does."""
-    network, _ = prepare_network(settings(freeze=Freezing("all", "all")), CPU)
+    network = prepare_network(settings(freeze=Freezing("all", "all")), CPU)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     torch.nn.init.normal_(network.bs_map_r.weight, std=0.1)
-    training_step(network, updater_of(network), [batch_of(ROWS)], WEIGHTS, precision="fp32")
+    training_step(network, optimizer_of(network), [batch_of(ROWS)], WEIGHTS, precision="fp32")
     changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
     assert changed
     assert not any("encoder_" in name for name in changed)

@@ -1,0 +1,62 @@
+"""The stages on a tiny corpus, and figures of what each makes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+
+from emotalk.corpus.clips import ClipStore
+from emotalk.stages import STAGE_VERSIONS
+
+STORED = Path(__file__).parent / "stages.json"
+_RECORDED = ("status", "sampling_rate", "num_samples", "num_frames", "duration_s", "subject", "emotion", "wav_sha256")
+_MANIFEST = ("split", "epoch", "kind", "audio_c1e2", "audio_c2e1", "track_c1e1", "subject", "intensity", "emotion_e2")
+
+
+def figures(results: Path) -> dict[str, Any]:
+    """For each stage whose result is data: some numbers and words that another result would change.
+
+    Parameters
+    ----------
+    results
+        Folder of the finished run of `tests.project.TINY_RUN`.
+    """
+    recordings = pd.read_parquet(results / "recordings.parquet")
+    tracks = pq.read_table(results / "tracks/RAVDESS.parquet").to_pandas()
+    store = ClipStore(sorted((results / "clips").glob("*.arrow")))
+    labels = store.labels().to_pandas()
+    manifest = pd.read_parquet(results / "manifest.parquet")
+    losses = pd.read_parquet(results / "training/metrics.parquet")
+    metrics = pd.read_csv(results / "evaluation/metrics.csv")
+    card = json.loads((results / "weights/emotalk.json").read_text(encoding="utf-8"))
+    return {
+        "demo_corpus": {"samples": int(recordings["num_samples"].sum()), "peak": float(recordings["peak"].mean())},
+        "index": {name: recordings[name].astype(str).iloc[::17].tolist() for name in _RECORDED if "sha" not in name},
+        "smooth": {name: _summary(tracks[name]) for name in ("jitter_before", "jitter_after", "std", "highest")},
+        "slice": {
+            "clips": labels["clip_id"].iloc[::13].tolist(),
+            "frames": int((labels["stop_frame"] - labels["start_frame"]).sum()),
+            "samples": [float(np.abs(store[name].waveform.astype(float)).mean()) for name in labels["clip_id"][::13]],
+        },
+        "pair": {name: manifest[name].astype(str).iloc[::11].tolist() for name in _MANIFEST},
+        "train": {name: losses[name].tolist() for name in ("loss", "cross", "self", "velocity", "classification")},
+        "extract": {"keys": sorted(card), "subjects": card["training_subjects"]},
+        "evaluate": {
+            f"{row.metric} {row.region} {row.predictor}": row.value
+            for row in metrics.itertuples()
+            if row.value == row.value
+        },
+    }
+
+
+def _summary(column: pd.Series) -> list[float]:
+    return np.mean(np.stack(column.tolist()), axis=0)[::7].tolist()
+
+
+def store(results: Path) -> None:
+    """Write the figures and the versions that they belong to."""
+    content = {"versions": {name: STAGE_VERSIONS[name] for name in figures(results)}, "figures": figures(results)}
+    STORED.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

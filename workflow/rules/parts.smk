@@ -1,0 +1,64 @@
+rule index_part:
+    input:
+        demo=local(DATA) if IS_DEMO else [],
+    output:
+        part=f"{RESULTS}/parts/recordings/{{scatteritem}}.parquet",
+    log:
+        f"{LOGS}/parts/index.{{scatteritem}}.log",
+    threads: 8
+    resources:
+        mem_mb=1000,
+        runtime=240,
+    params:
+        version=STAGE_VERSIONS["index"],
+        data=recordings_folder,
+        listing="demo" if IS_DEMO else data_listing,
+        corpora=CORPORA,
+        sources=canonical(config["sources"]),
+        index=canonical(config["index"]),
+        faults=canonical(config["faults"]),
+    message:
+        "Indexing part {wildcards.scatteritem} of the recordings below {params.data}"
+    script:
+        "../scripts/index_part.py"
+
+
+rule smooth_part:
+    input:
+        recordings=rules.index.output.recordings,
+    output:
+        tracks=f"{RESULTS}/parts/tracks/{{corpus}}.{{scatteritem}}.parquet",
+    log:
+        f"{LOGS}/parts/smooth.{{corpus}}.{{scatteritem}}.log",
+    threads: 8
+    resources:
+        mem_mb=1000,
+        runtime=120,
+    params:
+        version=STAGE_VERSIONS["smooth"],
+        smooth=canonical(config["smooth"]),
+    message:
+        "Reading the tracks of {wildcards.corpus}, part {wildcards.scatteritem}"
+    script:
+        "../scripts/smooth_part.py"
+
+
+rule slice_part:
+    input:
+        recordings=rules.index.output.recordings,
+        tracks=rules.smooth_part.output.tracks,
+    output:
+        clips=f"{RESULTS}/parts/clips/{{corpus}}.{{scatteritem}}.arrow",
+    log:
+        f"{LOGS}/parts/slice.{{corpus}}.{{scatteritem}}.log",
+    threads: 8
+    resources:
+        mem_mb=2000,
+        runtime=240,
+    params:
+        version=STAGE_VERSIONS["slice"],
+        max_frames=config["slice"]["max_frames"],
+    message:
+        "Slicing {wildcards.corpus}, part {wildcards.scatteritem}"
+    script:
+        "../scripts/slice_part.py"

@@ -1,0 +1,16 @@
+"""Adapter of rule smooth_part."""
+
+import json
+
+from emotalk.corpus.smoothing import Smoothing, smooth_corpus
+from emotalk.logs import job_log
+
+with job_log(snakemake.log[0]):
+    smooth_corpus(
+        snakemake.input.recordings,
+        snakemake.output.tracks,
+        corpus=snakemake.wildcards.corpus,
+        smoothing=Smoothing(**json.loads(snakemake.params.smooth)),
+        threads=snakemake.threads,
+        part=snakemake.wildcards.scatteritem,
+    )
