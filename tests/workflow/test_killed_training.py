@@ -21,6 +21,7 @@ def training(prepared, tmp_path) -> Training:
     return prepared.copy(tmp_path / "run")
 
 
+@pytest.mark.long
 def test_killed_trainings_of_every_kind_end_with_the_same_bits_and_files(prepared, tmp_path):
     outcomes = campaign(prepared, tmp_path, times=len(KINDS), most=1, seed=3)
     assert {outcome.kind: outcome.differences for outcome in outcomes} == {kind: [] for kind in KINDS}

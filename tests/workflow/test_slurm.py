@@ -76,6 +76,7 @@ def finished(cluster, tmp_path_factory) -> Clustered:
     return project
 
 
+@pytest.mark.long
 def test_every_rule_goes_through_slurm_and_only_what_computes_has_a_gpu(finished):
     ran = [job["Comment"].removeprefix("rule_") for job in jobs()]
     before, after = "corpus_index_pair_slice_smooth", "results_evaluate_extract_report"
@@ -85,6 +86,7 @@ def test_every_rule_goes_through_slurm_and_only_what_computes_has_a_gpu(finished
     assert (finished.folder / "results/report/index.html").exists()
 
 
+@pytest.mark.long
 def test_slurm_is_asked_for_a_warning_and_to_queue_what_it_preempts_again(finished):
     calls = [line for line in (finished.folder / "said.txt").read_text().splitlines() if "sbatch call" in line]
     trainings = [call for call in calls if "rule_train" in call]
@@ -95,6 +97,7 @@ def test_slurm_is_asked_for_a_warning_and_to_queue_what_it_preempts_again(finish
     assert (job["Requeue"], job["NumNodes"], job["MinMemoryNode"], job["CPUs/Task"]) == ("1", "1", "24000M", "8")
 
 
+@pytest.mark.long
 def test_a_training_killed_by_slurm_goes_on_to_the_weights_of_an_uninterrupted_one(finished, tmp_path):
     assert "Continuing emotalk_model_epoch" in finished.log()
     reference = finished.copy(tmp_path / "reference")
@@ -104,6 +107,7 @@ def test_a_training_killed_by_slurm_goes_on_to_the_weights_of_an_uninterrupted_o
     assert list(differences(finished, reference)) == []
 
 
+@pytest.mark.long
 def test_a_training_that_slurm_queued_again_and_then_warned_ends_with_the_same_weights(finished, tmp_path):
     """As after preemption, and before a time limit."""
     project = Clustered(finished.copy(tmp_path / "queued").folder)
@@ -121,6 +125,7 @@ def test_a_training_that_slurm_queued_again_and_then_warned_ends_with_the_same_w
     assert list(differences(project, finished)) == []
 
 
+@pytest.mark.long
 def test_training_spreads_over_two_nodes_and_goes_on_after_slurm_s_warning(finished, tmp_path):
     project = Clustered(finished.copy(tmp_path / "spread").folder)
     shutil.rmtree(project.results)

@@ -10,6 +10,8 @@ pytest.importorskip("snakemake_storage_plugin_s3", reason="pip install -e '.[clo
 server = pytest.importorskip("moto.server", reason="pip install -e '.[dev]'")
 boto3 = pytest.importorskip("boto3")
 
+pytestmark = pytest.mark.long
+
 KEYS = {"access-key": "key", "secret-key": "secret", "region": "us-east-1"}
 
 

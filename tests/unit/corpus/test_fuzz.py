@@ -22,7 +22,7 @@ from emotalk.corpus.sources import TrackFormat
 from emotalk.corpus.tracks import inspect_track, read_track
 from tests.unit.formats.test_livelink import capture, waves
 
-CASES = int(os.environ.get("EMOTALK_FUZZ", "10000"))
+CASES = int(os.environ.get("EMOTALK_FUZZ", "500"))
 ANY = settings(
     max_examples=CASES // 5, deadline=10_000, database=None, suppress_health_check=list(HealthCheck), derandomize=True
 )

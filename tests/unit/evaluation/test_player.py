@@ -72,6 +72,24 @@ def test_every_channel_moves_something_where_it_belongs(page):
             assert x < 0.5, f"{name} moves on the viewer's right"
 
 
+FAULTY = """<!doctype html>
+<script>console.error("no clip")</script>
+<script>throw new Error("no face")</script>
+<script>Promise.reject(new Error("no sound"))</script>
+<img src="missing.png">
+<script>fetch("http://localhost:1/far.json").catch(() => {})</script>
+"""
+
+
+@needs_browser
+def test_a_page_with_errors_or_requests_is_not_accepted(tmp_path):
+    (tmp_path / "page.html").write_text(FAULTY)
+    with pytest.raises(AssertionError) as refusal:
+        use(tmp_path / "page.html", "await wait(100);")
+    for fault in ("no clip", "no face", "no sound", "ERR_FILE_NOT_FOUND", "http://localhost:1/far.json"):
+        assert fault in str(refusal.value)
+
+
 LOOK = """
 const find = (name) => document.querySelector(`[data-${name}]`);
 const key = (name) => document.getElementById("player").dispatchEvent(new KeyboardEvent("keydown", { key: name }));
