@@ -17,17 +17,15 @@ TRAINED = "epoch 1 of"
 DELIVERED = "This run is finished (1 epochs)"
 
 
-def log(project: Project) -> str:
-    return (project.folder / "results/logs/train.log").read_text()
-
-
 def train(project: Project, *arguments: str) -> str:
-    """Run rule train; returns its log."""
+    """Ask for rule train; returns its log, which is empty if Snakemake had nothing to do."""
     before = checkpoints(project)
+    log = project.folder / "results/logs/train.log"
+    log.unlink(missing_ok=True)
     done = project.run("--cores", "2", "train", *arguments)
     assert done.returncode == 0, done.stderr
     assert before <= checkpoints(project), "a checkpoint of before is gone"
-    return log(project)
+    return log.read_text() if log.exists() else ""
 
 
 def checkpoints(project: Project) -> set[bytes]:
@@ -56,7 +54,12 @@ def own_data(project, finished_folder, tmp_path) -> Project:
 
 
 def test_a_touched_manifest_delivers_the_finished_run(finished):
-    touched(finished.folder / "results/manifest.parquet")
+    """Touched alone, Snakemake compares the checksum of so small a file; its bytes change, too, its rows do not."""
+    manifest = finished.folder / "results/manifest.parquet"
+    touched(manifest)
+    assert "train" not in finished.jobs("train")
+    pq.write_table(pq.read_table(manifest), manifest, compression="gzip")
+    touched(manifest)
     assert "train" in finished.jobs("train")
     said = train(finished)
     assert DELIVERED in said
@@ -73,9 +76,7 @@ def test_touched_and_orphan_recordings_deliver_the_finished_run(own_data):
     assert TRAINED not in train(own_data)
 
 
-def test_results_that_were_copied_without_their_times_and_the_engine_s_notes_deliver_the_finished_run(
-    finished, tmp_path
-):
+def test_results_copied_without_times_and_metadata_deliver_the_finished_run(finished, tmp_path):
     """Unzipped, or copied from another machine, beside a fresh clone of the project."""
     clone = Project.new(tmp_path / "clone", TINY_RUN)
     files = [path for path in (finished.folder / "results").rglob("*") if path.is_file()]

@@ -45,7 +45,8 @@ class Clustered(Training):
             time.sleep(0.1)
 
     def log(self) -> str:
-        return (self.folder / "results/logs/train.attempts.log").read_text(encoding="utf-8")
+        """What all attempts of the run logged."""
+        return "".join(path.read_text(encoding="utf-8") for path in self.results.glob("checkpoints/*/train.log"))
 
 
 def jobs() -> list[dict[str, str]]:
@@ -59,10 +60,11 @@ def job_of(rule: str) -> dict[str, str]:
     return next(job for job in jobs() if job["Comment"] == f"rule_{rule}" and job["JobState"] == "RUNNING")
 
 
-def test_a_corpus_in_200_shards_is_planned_as_hundreds_of_jobs(project):
-    planned = project(TINY_RUN | {"shards": 200}).run("-n", "all", "--workflow-profile", "profiles/slurm")
+def test_a_corpus_in_200_parts_is_planned_as_hundreds_of_jobs(project):
+    planned = project(TINY_RUN | {"parts": 200}).run("-n", "all", "--workflow-profile", "profiles/slurm")
     assert planned.returncode == 0, planned.stderr
-    assert 600 < int(re.search(r"^total +(\d+)$", planned.stdout, re.MULTILINE)[1]) < 620
+    # For each part a job of index, and one of smooth and slice for each of two corpora.
+    assert 1000 < int(re.search(r"^total +(\d+)$", planned.stdout, re.MULTILINE)[1]) < 1020
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +101,7 @@ def test_slurm_is_asked_for_a_warning_and_to_queue_what_it_preempts_again(finish
 
 @pytest.mark.long
 def test_a_training_killed_by_slurm_goes_on_to_the_weights_of_an_uninterrupted_one(finished, tmp_path):
-    assert "Continuing emotalk_model_epoch" in finished.log()
+    assert "Continuing: epoch" in finished.log()
     reference = finished.copy(tmp_path / "reference")
     shutil.rmtree(reference.results)
     done = reference.run("train", "--cores", "all")
@@ -116,12 +118,12 @@ def test_a_training_that_slurm_queued_again_and_then_warned_ends_with_the_same_w
     project.wait_for_checkpoint(process)
     number = job_of("train")["JobId"]
     subprocess.run(["scontrol", "requeue", number], check=True)
-    project.wait_until(process, lambda: "Continuing" in project.log())
+    project.wait_until(process, lambda: "Continuing:" in project.log())
     subprocess.run(["scancel", "--signal=USR1", number], check=True)
     assert process.wait(600) == 0, (project.folder / "said.txt").read_text()
     assert next(job for job in jobs() if job["JobId"] == number)["Restarts"] == "1"
-    assert "Stopped by SIGUSR1" in project.log()
-    assert project.log().count("Continuing") == 2
+    assert "SIGUSR1: training saves" in project.log()
+    assert project.log().count("Continuing:") == 2
     assert list(differences(project, finished)) == []
 
 
@@ -139,6 +141,6 @@ def test_training_spreads_over_two_nodes_and_goes_on_after_slurm_s_warning(finis
     assert process.wait(600) == 0, (project.folder / "said.txt").read_text()
     log = project.log()
     assert "shared by 2 processes" in log
-    assert "Stopped by SIGUSR1" in log
-    assert "Continuing emotalk_model_epoch" in log
+    assert "SIGUSR1: training saves" in log
+    assert "Continuing: epoch" in log
     assert (project.results / "checkpoint.pth").exists()
