@@ -48,10 +48,15 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("auto", "cpu"), default="auto", help="auto: a GPU where there is one")
 
 
+_GLB = "glb needs a head: predict npy, then 'emotalk convert' it with --head HEAD.glb"
+
+
 def _kind(text: str) -> str:
     """Format of predicted motion."""
     if text == "glb":
-        raise argparse.ArgumentTypeError("glb needs a head: predict npy, then 'emotalk convert' it with --head HEAD.glb")
+        raise argparse.ArgumentTypeError(
+            "glb needs a head: predict npy, then 'emotalk convert' it with --head HEAD.glb"
+        )
     return text
 
 
@@ -71,7 +76,7 @@ def _add_convert(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fps", type=_rate, help="frames a second of the target; by default the source's own times")
     parser.add_argument("--npy-fps", type=_rate, default=30, help="frames a second of an npy source")
     parser.add_argument("--channels", choices=("arkit", "mediapipe"), default="arkit", help="columns of an npy source")
-    parser.add_argument("--head", type=Path, metavar="GLB", help="head with ARKit morph targets, which a .glb target needs")
+    parser.add_argument("--head", type=Path, metavar="GLB", help="head with ARKit morph targets, for a .glb target")
 
 
 def _add_preview(parser: argparse.ArgumentParser) -> None:

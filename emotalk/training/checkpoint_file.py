@@ -97,8 +97,8 @@ def check_complete(path: Path) -> None:
         raise TrainingError(f"{path} is damaged: its SHA-256 is {found[:12]}…, {checksum.name} says {expected[:12]}….")
 
 
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Content of a checkpoint.
+def read_checkpoint(path: str | Path, *, mmap: bool = False) -> dict[str, Any]:
+    """Content of a checkpoint; with `mmap`, tensors take memory only when they are looked at.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         If it is missing, damaged, more than data, or no checkpoint.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except UnpicklingError:  # Its text advises to load the file all the same.
         raise TrainingError(f"{path} holds more than data, or is damaged; it is not loaded.") from None
     except Exception as error:  # What torch raises for damaged files is no closed set.

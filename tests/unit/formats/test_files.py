@@ -104,7 +104,7 @@ def test_a_glb_without_a_head_is_refused_with_the_option(tmp_path):
 
 
 def test_a_glb_is_never_read(tmp_path):
-    with pytest.raises(FormatError, match="a GLB is written only; give the .npy, .csv or .json"):
+    with pytest.raises(FormatError, match="a GLB is written only"):
         read_motion(write_head(tmp_path / "head.glb", CHANNELS))
 
 
@@ -144,7 +144,7 @@ def test_times_that_are_no_seconds_are_refused(tmp_path):
 
 
 def test_a_head_without_our_channels_is_refused(tmp_path):
-    with pytest.raises(FormatError, match="None of the meshes in .*head.glb has morph targets"):
+    with pytest.raises(FormatError, match=r"None of the meshes in .*head\.glb has morph targets"):
         head = write_head(tmp_path / "head.glb", ["A", "I", "U"])
         write_motion(tmp_path / "a.glb", Motion.of_track(track()), "glb", head=head)
 
