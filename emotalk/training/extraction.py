@@ -1,5 +1,6 @@
 """Extraction: the finished run becomes weights that the released EmoTalk code loads unchanged."""
 
+import gc
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
@@ -47,6 +48,7 @@ def extract_weights(
     """
     folder = Path(folder)
     written = _write(checkpoint, folder, recipe)
+    gc.collect()  # A network refers to itself, and would keep the checkpoint mapped.
     for suffix in (".pth", ".safetensors"):
         path = folder / f"{_NAME}{suffix}"
         found = _digests(read_state(path))
@@ -64,7 +66,7 @@ def extract_weights(
 
 
 def _write(checkpoint: str | Path, folder: Path, recipe: dict[str, Any]) -> dict[str, bytes]:
-    """Write the weights and their card; returns digests of the tensors. Nothing of the checkpoint stays mapped."""
+    """Write the weights and their card; returns digests of the tensors."""
     content = read_checkpoint(checkpoint, mmap=True)
     encoders = content["encoders"]
     network = EmoTalk.unfilled(Wav2Vec2Config(**encoders["content"]), Wav2Vec2Config(**encoders["emotion"]))
