@@ -81,10 +81,8 @@ def _digests(state: Mapping[str, Tensor]) -> dict[str, bytes]:
     """Digest of each tensor's type, shape and numbers."""
     found = {}
     for name, value in state.items():
-        array = np.ascontiguousarray(value.detach().numpy())
-        digest = hashlib.sha256(f"{array.dtype} {array.shape} ".encode())
-        digest.update(array.reshape(-1).view(np.uint8))
-        found[name] = digest.digest()
+        array = value.detach().numpy()
+        found[name] = hashlib.sha256(f"{array.dtype} {array.shape} ".encode() + array.tobytes()).digest()
     return found
 
 
