@@ -67,7 +67,6 @@ def test_a_preview_is_a_page(track, tmp_path):
     [
         (["convert", "none.npy", "b.csv"], "There is no file none.npy"),
         (["convert", "none.npy", "b.txt"], "unknown kind of motion; names must end in one of .npy, .csv"),
-        (["predict", "a.wav", "--weights", "none.pth"], "There is no file none.pth"),
         (["convert", "A", "b.npy", "--fps", "60"], "has 30 frames a second; --fps is for other formats"),
         (["convert", "A", "b.csv", "--fps", "20"], "take one of 24, 25, 30"),
         (["convert", "A", "b.glb", "--head", "none.glb"], "none.glb is no GLB file"),
@@ -86,6 +85,17 @@ def test_predict_does_not_write_glb_and_says_what_does(track):
     done = typed("predict", "a.wav", "--format", "npy", "glb")
     assert done.returncode == 2
     assert "glb needs a head: predict npy, then 'emotalk convert' it with --head HEAD.glb" in done.stderr
+
+
+def test_predict_names_missing_weights_and_imports_no_table_nor_filter_for_it(monkeypatch):
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
+    done = typed("predict", "a.wav", "--weights", "none.pth")
+    assert done.returncode == 1
+    assert "There is no file none.pth" in done.stderr
+    assert "Traceback" not in done.stderr
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "transformers" in imported
+    assert not imported & {"pandas", "pyarrow", "scipy.signal", "matplotlib", "librosa"}
 
 
 def test_the_formats_offered_are_those_that_are_written():
