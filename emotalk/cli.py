@@ -41,10 +41,23 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--subject", default="mean", help="0 to 23, or mean of those that were trained (default)")
     parser.add_argument("--smooth", action="store_true", help="Savitzky-Golay (5, 2), as the released demo")
     parser.add_argument("--blinks", type=int, metavar="SEED", help="replace the lids by made-up blinks")
-    kinds = ("npy", "livelink", "arkit-csv", "json", "glb")
-    parser.add_argument("--format", nargs="+", choices=kinds, default=["npy"], metavar="KIND", help=", ".join(kinds))
+    kinds = ("npy", "livelink", "arkit-csv", "json")
+    shown = ", ".join(kinds)
+    parser.add_argument("--format", nargs="+", type=_kind, choices=kinds, default=["npy"], metavar="KIND", help=shown)
     parser.add_argument("--window", type=float, default=30.0, metavar="SECONDS", help="longest part seen at once")
     parser.add_argument("--device", choices=("auto", "cpu"), default="auto", help="auto: a GPU where there is one")
+
+
+_GLB = "glb needs a head: predict npy, then 'emotalk convert' it with --head HEAD.glb"
+
+
+def _kind(text: str) -> str:
+    """Format of predicted motion."""
+    if text == "glb":
+        raise argparse.ArgumentTypeError(
+            "glb needs a head: predict npy, then 'emotalk convert' it with --head HEAD.glb"
+        )
+    return text
 
 
 def _rate(text: str) -> int:
@@ -55,17 +68,19 @@ def _rate(text: str) -> int:
 
 
 def _add_convert(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Formats by name: .npy, .csv (Live Link Face), .arkit.csv, .json, .glb."
+    parser.description = (
+        "Formats by name: .npy, .csv (Live Link Face), .arkit.csv, .json; .glb as a target, with --head."
+    )
     parser.add_argument("source", type=Path)
     parser.add_argument("target", type=Path)
     parser.add_argument("--fps", type=_rate, help="frames a second of the target; by default the source's own times")
     parser.add_argument("--npy-fps", type=_rate, default=30, help="frames a second of an npy source")
     parser.add_argument("--channels", choices=("arkit", "mediapipe"), default="arkit", help="columns of an npy source")
-    parser.add_argument("--head", type=Path, metavar="GLB", help="head with ARKit morph targets for a .glb target")
+    parser.add_argument("--head", type=Path, metavar="GLB", help="head with ARKit morph targets, for a .glb target")
 
 
 def _add_preview(parser: argparse.ArgumentParser) -> None:
     parser.description = "One self-contained page with a drawn face, its curves, and the speech if it is given."
-    parser.add_argument("motion", type=Path, help="npy, Live Link csv, json or glb")
+    parser.add_argument("motion", type=Path, help="npy, Live Link csv, ARKit csv or json")
     parser.add_argument("audio", type=Path, nargs="?", help="speech to play with it")
     parser.add_argument("-o", "--out", type=Path, default=Path("preview.html"))

@@ -3,7 +3,6 @@
 from fractions import Fraction
 
 import numpy as np
-from scipy.signal import resample_poly
 
 
 def resample(track: np.ndarray, rate: float, to: float) -> np.ndarray:
@@ -18,5 +17,7 @@ def resample(track: np.ndarray, rate: float, to: float) -> np.ndarray:
     (ceil(T to / rate), C) float32
         Frame i shows the instant i / `to` seconds after the first frame.
     """
+    from scipy.signal import resample_poly  # Takes a second.
+
     ratio = Fraction(to / rate).limit_denominator(1000)
     return resample_poly(track, ratio.numerator, ratio.denominator, axis=0, padtype="edge").astype(np.float32)

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from emotalk.blendshapes import CHANNELS
 from emotalk.errors import FormatError
@@ -15,6 +14,8 @@ _TIME, _MARK = "time", "ARKit blendshapes"
 
 def write_table(path: str | Path, motion: Motion) -> None:
     """Write a CSV: `time` in seconds, then a column a channel."""
+    import pandas as pd
+
     table = pd.DataFrame(motion.values, columns=CHANNELS)
     table.insert(0, _TIME, motion.seconds.round(6))
     table.to_csv(path, index=False, float_format="%.9g")
@@ -28,6 +29,8 @@ def read_table(path: str | Path) -> Motion:
     FormatError
         If a column is missing.
     """
+    import pandas as pd
+
     table = pd.read_csv(path)
     return _motion(table.get(_TIME), {name: table.get(name) for name in CHANNELS})
 

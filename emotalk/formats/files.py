@@ -4,16 +4,15 @@ from pathlib import Path
 
 import numpy as np
 
-from emotalk.corpus.faults import Fault
-from emotalk.corpus.sources import TrackFormat
-from emotalk.corpus.tracks import read_track
 from emotalk.errors import FormatError
 from emotalk.formats import arkit, glb, livelink
 from emotalk.formats.motion import Motion
 from emotalk.timing import FPS
 
-SUFFIXES = {"npy": ".npy", "livelink": ".csv", "arkit-csv": ".arkit.csv", "json": ".json", "glb": ".glb"}
-"""What can be written, and how the names of such files end."""
+SUFFIXES = {"npy": ".npy", "livelink": ".csv", "arkit-csv": ".arkit.csv", "json": ".json"}
+"""What can be read and written, and how the names of such files end."""
+_WRITTEN = SUFFIXES | {"glb": ".glb"}
+"""A GLB is written only, onto a head."""
 
 
 def kind_of(path: str | Path) -> str:
@@ -25,11 +24,11 @@ def kind_of(path: str | Path) -> str:
         If it is none.
     """
     name = Path(path).name.lower()
-    fitting = [kind for kind, suffix in SUFFIXES.items() if name.endswith(suffix)]
+    fitting = [kind for kind, suffix in _WRITTEN.items() if name.endswith(suffix)]
     if not fitting:
-        known = ", ".join(SUFFIXES.values())
+        known = ", ".join(_WRITTEN.values())
         raise FormatError(f"{path} has an unknown kind of motion; names must end in one of {known}.")
-    return max(fitting, key=lambda kind: len(SUFFIXES[kind]))
+    return max(fitting, key=lambda kind: len(_WRITTEN[kind]))
 
 
 def read_motion(path: str | Path, *, channels: str = "arkit", rate: int = FPS) -> Motion:
@@ -49,18 +48,33 @@ def read_motion(path: str | Path, *, channels: str = "arkit", rate: int = FPS) -
     if not path.is_file():
         raise FormatError(f"There is no file {path}.")
     try:
-        if path.suffix.lower() == ".npy":
-            track, _ = read_track(path, TrackFormat(channels, FPS))
-            motion = Motion.of_track(track, rate)
-        elif path.suffix.lower() == ".csv":
-            motion = livelink.read_capture(path) if _begins_with_timecode(path) else arkit.read_table(path)
-        else:
-            motion = {"json": arkit.read_json, "glb": glb.read_glb}[kind_of(path)](path)
-    except (Fault, FormatError, ValueError, OSError) as error:
+        motion = _read(path, kind_of(path), channels, rate)
+    except (FormatError, ValueError, OSError) as error:
         raise FormatError(f"{path} cannot be read: {str(error).rstrip('.')}.") from None
     if not motion.is_seen.any():
         raise FormatError(f"{path} shows no face.")
     return motion
+
+
+def _read(path: Path, kind: str, channels: str, rate: int) -> Motion:
+    if kind == "npy":
+        return Motion.of_track(_read_track(path, channels), rate)
+    if kind == "json":
+        return arkit.read_json(path)
+    if kind == "glb":
+        raise FormatError("a GLB is written only; give the .npy, .csv or .json that it was made from")
+    return livelink.read_capture(path) if _begins_with_timecode(path) else arkit.read_table(path)
+
+
+def _read_track(path: Path, channels: str) -> np.ndarray:
+    from emotalk.corpus.faults import Fault
+    from emotalk.corpus.sources import TrackFormat
+    from emotalk.corpus.tracks import read_track  # Imports scipy and pandas, which take seconds.
+
+    try:
+        return read_track(path, TrackFormat(channels, FPS))[0]
+    except Fault as fault:
+        raise FormatError(str(fault)) from None
 
 
 def write_motion(path: str | Path, motion: Motion, kind: str, *, head: str | Path | None = None) -> None:
@@ -72,7 +86,12 @@ def write_motion(path: str | Path, motion: Motion, kind: str, *, head: str | Pat
     Parameters
     ----------
     head
-        A GLB file to animate; see `emotalk.formats.glb.write_glb`.
+        A GLB file to animate, which a GLB needs; see `emotalk.formats.glb.write_glb`.
+
+    Raises
+    ------
+    FormatError
+        If the format cannot hold this motion.
     """
     if kind == "npy":
         np.save(path, motion.at(FPS).values, allow_pickle=False)

@@ -1,6 +1,6 @@
-"""glTF: motion as an animation of morph-target weights, on a user's head or on a row of bars.
+"""glTF: motion as an animation of morph-target weights, on a user's head. It is written only, never read.
 
-The JSON of a user's file is changed in place and everything else of it is kept, extensions (VRM) and extras included;
+The JSON of the head's file is changed in place and everything else of it is kept, extensions (VRM) and extras included;
 a library that models glTF as classes would drop what it does not know.
 """
 
@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from emotalk.blendshapes import CHANNELS, NUM_CHANNELS
+from emotalk.blendshapes import CHANNELS
 from emotalk.errors import FormatError
-from emotalk.formats.bars import bars
-from emotalk.formats.motion import Motion, rate_of
+from emotalk.formats.motion import Motion
 
 _MAGIC, _VERSION, _JSON, _BIN = b"glTF", 2, b"JSON", b"BIN\0"
 _FLOAT = 5126
@@ -23,20 +22,40 @@ Gltf = tuple[dict[str, Any], bytes]
 """A file's JSON and its binary chunk."""
 
 
-def write_glb(path: str | Path, motion: Motion, head: str | Path | None = None) -> None:
-    """Write a GLB that plays the motion.
+def write_glb(path: str | Path, motion: Motion, head: str | Path | None) -> None:
+    """Write a GLB in which a head plays the motion.
 
     Parameters
     ----------
     head
-        A GLB whose morph targets have ARKit's names (in any case); without one a row of bars shows the channels.
+        A GLB whose morph targets have ARKit's names (in any case).
 
     Raises
     ------
     FormatError
-        If the head is no GLB or has none of the channels.
+        If there is no head, or it is no GLB that holds its own data, or has none of the channels.
     """
-    content, binary = bars() if head is None else _read(Path(head))
+    if head is None:
+        raise FormatError(
+            f"{path} needs a head to animate; give one whose morph targets have ARKit's names by --head HEAD.glb."
+        )
+    content, binary = _read(Path(head))
+    try:
+        chunk = _animated(content, binary, motion)
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise FormatError(
+            f"The parts of {head} do not fit each other ({error!r}); export the head again as GLB."
+        ) from None
+    if chunk is None:
+        raise FormatError(
+            f"None of the meshes in {head} has morph targets under ARKit's names (mesh.extras.targetNames); give a "
+            "head that has them."
+        )
+    _write(Path(path), content, chunk)
+
+
+def _animated(content: dict[str, Any], binary: bytes, motion: Motion) -> bytes | None:
+    """Add the animation to a file's JSON; returns its longer binary chunk, or None if there is nothing to animate."""
     chunk = bytearray(binary)
     times = _add(content, chunk, motion.seconds.astype(np.float32), "SCALAR", bounds=True)
     channels: list[dict[str, Any]] = []
@@ -49,46 +68,9 @@ def write_glb(path: str | Path, motion: Motion, head: str | Path | None = None) 
         output = _add(content, chunk, weights.ravel(), "SCALAR")
         channels.append({"sampler": len(samplers), "target": {"node": node, "path": "weights"}})
         samplers.append({"input": times, "interpolation": "LINEAR", "output": output})
-    if not channels:
-        raise FormatError("none of its meshes has morph targets under ARKit's names (mesh.extras.targetNames)")
     content.setdefault("animations", []).append({"name": _NAME, "channels": channels, "samplers": samplers})
     content.setdefault("buffers", [{}])[0]["byteLength"] = len(chunk)
-    _write(Path(path), content, bytes(chunk))
-
-
-def read_glb(path: str | Path) -> Motion:
-    """Read the last animation of morph-target weights; channels that no mesh has are 0.
-
-    Raises
-    ------
-    FormatError
-        If there is none, or the file is damaged.
-    """
-    content, binary = _read(Path(path))
-    try:
-        return _last_animation(content, binary)
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise FormatError(f"its parts do not fit each other ({error})") from None
-
-
-def _last_animation(content: dict[str, Any], binary: bytes) -> Motion:
-    faces = _faces(content)
-    for animation in reversed(content.get("animations", [])):
-        found = [channel for channel in animation["channels"] if channel["target"].get("path") == "weights"]
-        found = [channel for channel in found if channel["target"].get("node") in faces]
-        if not found:
-            continue
-        seconds = _values(content, binary, animation["samplers"][found[0]["sampler"]]["input"]).astype(float)
-        values = np.zeros((len(seconds), NUM_CHANNELS), np.float32)
-        for channel in found:
-            sampler, names = animation["samplers"][channel["sampler"]], faces[channel["target"]["node"]]
-            weights = _values(content, binary, sampler["output"]).reshape(len(seconds), -1, len(names))
-            middle = weights[:, weights.shape[1] // 2]  # A spline has tangents before and after each value.
-            for place, name in enumerate(names):
-                if name in CHANNELS:
-                    values[:, CHANNELS.index(name)] = middle[:, place]
-        return Motion(seconds - seconds[0], values, rate_of(seconds), Motion.of_track(values).rotations)
-    raise FormatError("it has no animation of morph targets under ARKit's names")
+    return bytes(chunk) if channels else None
 
 
 def _faces(content: dict[str, Any]) -> dict[int, list[str]]:
@@ -118,15 +100,6 @@ def _add(content: dict[str, Any], chunk: bytearray, values: np.ndarray, kind: st
     return len(accessors) - 1
 
 
-def _values(content: dict[str, Any], binary: bytes, accessor: int) -> np.ndarray:
-    described = content["accessors"][accessor]
-    if described["componentType"] != _FLOAT or "bufferView" not in described:
-        raise FormatError("its animation is not of 32-bit floating-point numbers")
-    view = content["bufferViews"][described["bufferView"]]
-    start = view.get("byteOffset", 0) + described.get("byteOffset", 0)
-    return np.frombuffer(binary, "<f4", described["count"], start)
-
-
 def _read(path: Path) -> Gltf:
     """Both chunks of a GLB."""
     try:
@@ -138,9 +111,11 @@ def _read(path: Path) -> Gltf:
         content = json.loads(data[20 : 20 + length])
         if kind != _JSON or not isinstance(content, dict):
             raise ValueError("its first part is no JSON object")
+        if any("uri" in buffer for buffer in content.get("buffers", [])[:1]):
+            raise ValueError("its first buffer lies elsewhere, under a uri; export it with all data in the file")
         return content, data[28 + length :]
     except (struct.error, ValueError, OSError) as error:
-        raise FormatError(f"{path.name} is no GLB file ({error})") from None
+        raise FormatError(f"{path.name} is no GLB file that can be animated ({error}).") from None
 
 
 def _write(path: Path, content: dict[str, Any], chunk: bytes) -> None:

@@ -3,13 +3,16 @@
 import logging
 from itertools import chain, product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from emotalk.blendshapes import CHANNELS, channel_indices
 from emotalk.errors import FormatError
 from emotalk.formats.motion import ROTATIONS, Motion
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _LOG = logging.getLogger(__name__)
 _FRAME_RATES = (24, 25, 30, 48, 50, 60)
@@ -49,6 +52,8 @@ def read_capture(path: str | Path) -> Motion:
     DOMAIN.md, section 6: 61 columns in PascalCase after `Timecode,BlendShapeCount`, rotations of head and eyes among
     them.
     """
+    import pandas as pd
+
     table = pd.read_csv(path, dtype={"Timecode": str}, skipinitialspace=True)
     columns = {str(name).strip().lower(): name for name in table.columns}
     if missing := [name for name in ("timecode", *CHANNELS) if name.lower() not in columns]:
@@ -62,7 +67,7 @@ def read_capture(path: str | Path) -> Motion:
     return Motion(times - times[0], values, rate, np.nan_to_num(rotations.astype(np.float32)), float(times[0]))
 
 
-def _times(timecodes: pd.Series) -> tuple[np.ndarray, int]:
+def _times(timecodes: "pd.Series") -> tuple[np.ndarray, int]:
     """Seconds of timecodes `HH:MM:SS:FF.mmm`, FF counts frames and mmm thousandths of one, and frames a second.
 
     The number of frames in a second is not written: it is the smallest usual one that the frames leave room for, and

@@ -3,7 +3,6 @@
 import numpy as np
 
 from emotalk.blendshapes import channel_indices
-from emotalk.corpus.smoothing import smooth_track
 
 WINDOW, ORDER = 5, 2
 """Savitzky-Golay smoothing of the released demo."""
@@ -14,6 +13,8 @@ _PAUSE = (60, 181)
 
 def smoothed(track: np.ndarray) -> np.ndarray:
     """The (T, 52) track smoothed by windows of 5 frames and polynomials of degree 2."""
+    from emotalk.corpus.smoothing import smooth_track  # Imports scipy, which takes seconds.
+
     return smooth_track(track, window=WINDOW, order=ORDER)
 
 

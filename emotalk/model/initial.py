@@ -28,7 +28,8 @@ def load_initial(source: str, *, encoders_only: bool, strict: bool) -> EmoTalk:
     Raises
     ------
     WeightsError
-        If the file is missing or damaged, does not fit, or nothing in it does.
+        If the file is missing or damaged, does not fit, or nothing in it does, or a parameter is of a wrong type or not
+        finite.
     """
     path, prefix = weights_file(Path(source)), _ENCODERS if encoders_only else ""
     state = {name: value for name, value in read_state(path).items() if name.startswith(prefix)}
@@ -41,7 +42,7 @@ def load_initial(source: str, *, encoders_only: bool, strict: bool) -> EmoTalk:
         )
     if mismatch:
         _LOG.warning("Of %s only what fits is taken: %s.", source, mismatch)
-    if not take_what_fits(network, state, mismatch):
+    if not take_what_fits(network, state, mismatch, source):
         raise WeightsError(f"{source} holds nothing that fits the network.")
     return network
 

@@ -56,10 +56,12 @@ class EmoTalk(nn.Module):
 
     @classmethod
     def unfilled(cls, content: Wav2Vec2Config, emotion: Wav2Vec2Config) -> "EmoTalk":
-        """A network for weights that are at hand: drawing random ones takes ten seconds at full size."""
+        """A network whose parameters have shapes but no memory yet, for `emotalk.model.weights.fit_state`.
+
+        Drawing random ones takes ten seconds at full size.
+        """
         with torch.device("meta"):
-            network = cls.from_configs(content, emotion)
-        return network.to_empty(device="cpu")
+            return cls.from_configs(content, emotion)
 
     @property
     def encoder_configs(self) -> dict[str, Wav2Vec2Config]:

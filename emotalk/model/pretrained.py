@@ -1,12 +1,14 @@
 """Where the two encoders come from: a model hub, a local folder, or small random ones."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from transformers import PreTrainedModel, Wav2Vec2Config
+from transformers.utils import logging as library_logging
 
 from emotalk.errors import WeightsError
 from emotalk.model.encoders import EmotionEncoder, SpeechEncoder
@@ -30,7 +32,7 @@ RELEASED_ENCODER: dict[str, Any] = {
     "activation_dropout": 0.05,
     "feat_proj_dropout": 0.05,
     "attention_dropout": 0.1,
-    "layerdrop": 0.1,
+    "layerdrop": 0.05,
 }
 """Configuration of both encoders of the released network (DOMAIN.md, section 4)."""
 
@@ -100,15 +102,16 @@ def load_encoder(kind: type[Encoder], wanted: EncoderSource) -> Encoder:
         return _random(kind, wanted.sizes)
     is_local = Path(wanted.source).is_dir()
     try:
-        loaded: Any = kind.from_pretrained(
-            wanted.source,
-            revision=wanted.revision or "main",
-            local_files_only=is_local,
-            dtype=torch.float32,
-            attn_implementation="sdpa",
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-        )
+        with _silent_library():
+            loaded: Any = kind.from_pretrained(
+                wanted.source,
+                revision=wanted.revision or "main",
+                local_files_only=is_local,
+                dtype=torch.float32,
+                attn_implementation="sdpa",
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+            )
     except Exception as error:  # What the loaders raise for damaged files is no closed set.
         raise WeightsError(_cannot_load(wanted, is_local, error)) from None
     encoder, info = loaded
@@ -120,6 +123,20 @@ def load_encoder(kind: type[Encoder], wanted: EncoderSource) -> Encoder:
             f"{absent[0]} first. It would start them at random, so it is refused; give a matching encoder."
         )
     return encoder
+
+
+@contextmanager
+def _silent_library() -> Iterator[None]:
+    """Without the library's progress bar and its table of parameters that differ: `load_encoder` says what matters."""
+    verbosity, has_bar = library_logging.get_verbosity(), library_logging.is_progress_bar_enabled()
+    library_logging.set_verbosity_error()
+    library_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        library_logging.set_verbosity(verbosity)
+        if has_bar:
+            library_logging.enable_progress_bar()
 
 
 def _random(kind: type[Encoder], sizes: Mapping[str, Any]) -> Encoder:

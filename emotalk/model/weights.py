@@ -1,10 +1,12 @@
 """Weights in the released form: names, files, strict loading."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, NamedTuple
+from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
 import torch
 from safetensors import SafetensorError
@@ -58,7 +60,8 @@ def load_weights(
     Raises
     ------
     WeightsError
-        If the file is missing or damaged, lacks a parameter, or holds one of another shape.
+        If the file is missing or damaged, lacks a parameter, or holds one of another shape, of another type than
+        floating-point numbers, or with values that are NaN or infinite.
     """
     configs = encoder_configs(Path(path), encoder)
     path = weights_file(Path(path))
@@ -113,6 +116,9 @@ def weights_file(path: Path) -> Path:
 def read_state(path: Path) -> dict[str, Tensor]:
     """Tensors of a weights file by name. The file is data, never code.
 
+    They are mapped from the disk where the file's form allows this: memory is taken when they are looked at, and no
+    copy of them is made.
+
     Raises
     ------
     WeightsError
@@ -123,7 +129,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
             f"There is no file {path}. Give a .pth, a .safetensors or a card (.json) beside its weights."
         )
     try:
-        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, "cpu", weights_only=True, mmap=_can_be_mapped(path))
     except (SafetensorError, OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
         raise WeightsError(f"{path} is no readable weights file: {error}") from None
     except UnpicklingError:  # Its text advises to load the file all the same.
@@ -131,6 +140,15 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{path} is no table of tensors. A training checkpoint becomes weights by rule 'extract'.")
     return state
+
+
+def _can_be_mapped(path: Path) -> bool:
+    """Whether torch can map the file: not those of before 2020, which are no zip archives, nor compressed ones."""
+    try:
+        with ZipFile(path) as archive:
+            return all(entry.compress_type == ZIP_STORED for entry in archive.infolist())
+    except (BadZipFile, NotImplementedError, ValueError):
+        return False
 
 
 class Mismatch(NamedTuple):
@@ -164,8 +182,8 @@ def compare(network: EmoTalk, state: Mapping[str, Tensor], prefix: str = "") -> 
     )
 
 
-def fit_state(network: EmoTalk, state: Mapping[str, Tensor], source: str) -> list[str]:
-    """Put a released state into a network, every parameter of it.
+def fit_state(network: EmoTalk, state: Mapping[str, Tensor], source: str | Path) -> list[str]:
+    """Let a state, under either names, become the parameters of a network, every one of them. Nothing is copied.
 
     Returns
     -------
@@ -175,7 +193,7 @@ def fit_state(network: EmoTalk, state: Mapping[str, Tensor], source: str) -> lis
     Raises
     ------
     WeightsError
-        If a parameter is missing or has another shape.
+        If a parameter is missing, or is none that `as_weight` takes.
     """
     mismatch = compare(network, state)
     if mismatch.missing or mismatch.unlike:
@@ -183,20 +201,87 @@ def fit_state(network: EmoTalk, state: Mapping[str, Tensor], source: str) -> lis
             f"{source} does not fit the network: {mismatch}. Encoder sizes come from the card beside the weights; for "
             "weights without a card pass them as 'encoder'."
         )
-    take_what_fits(network, state, mismatch)
+    take_what_fits(network, state, mismatch, source, assign=True)
     return mismatch.unexpected
 
 
-def take_what_fits(network: EmoTalk, state: Mapping[str, Tensor], mismatch: Mismatch) -> int:
-    """Put the parameters of a state that fit into a network; returns how many they are."""
+def take_what_fits(
+    network: EmoTalk, state: Mapping[str, Tensor], mismatch: Mismatch, source: str | Path, *, assign: bool = False
+) -> int:
+    """Put the parameters of a state that fit into a network.
+
+    Parameters
+    ----------
+    mismatch
+        What `compare` says of them.
+    source
+        Where they come from, for errors.
+    assign
+        Whether the tensors become the network's own, instead of being copied into those that it has.
+
+    Returns
+    -------
+    int
+        How many they are.
+
+    Raises
+    ------
+    WeightsError
+        If one of them is none that `as_weight` takes.
+    """
     left_out = {*mismatch.unexpected, *mismatch.unlike}
-    fitting = {name: value for name, value in released_names(state).items() if name not in left_out}
-    network.load_state_dict(current_names(fitting), strict=False)
+    fitting = {
+        name: as_weight(name, value, source) for name, value in released_names(state).items() if name not in left_out
+    }
+    network.load_state_dict(current_names(fitting), strict=False, assign=assign)
     return len(fitting)
 
 
+def as_weight(name: str, value: Tensor, source: str | Path) -> Tensor:
+    """A parameter as float32; other floating-point types are converted.
+
+    Raises
+    ------
+    WeightsError
+        If it is of another type, or holds values that are NaN or infinite.
+    """
+    if not value.is_floating_point():
+        kind = str(value.dtype).removeprefix("torch.")
+        raise WeightsError(
+            f"Tensor {name} in {source} is of type {kind}, and weights must be floating-point numbers; save it as "
+            "float32."
+        )
+    weight = value.detach().to(torch.float32).contiguous()
+    if weight.numel() and not torch.isfinite(torch.stack(weight.aminmax())).all():
+        raise WeightsError(
+            f"Tensor {name} in {source} holds values that are NaN or infinite in float32, and a network with them "
+            "predicts nothing; take weights from another file, or from an earlier checkpoint."
+        )
+    return weight
+
+
 def save_weights(network: EmoTalk, folder: Path, name: str) -> None:
-    """Write `<name>.pth` and `<name>.safetensors` under the released names."""
+    """Write `<name>.pth` and `<name>.safetensors` under the released names.
+
+    Each is written beside and then renamed, so that a file of this name is always complete.
+    """
     state = {key: value.detach().cpu().contiguous() for key, value in released_names(network.state_dict()).items()}
-    torch.save(state, folder / f"{name}.pth")
-    save_file(state, folder / f"{name}.safetensors")
+    with _replacing(folder / f"{name}.pth") as partial:
+        torch.save(state, partial)
+    with _replacing(folder / f"{name}.safetensors") as partial:
+        save_file(state, partial)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """File to write to, which becomes the one at `path`, with the mode that the umask gives."""
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        partial.unlink(missing_ok=True)
+        partial.touch()
+        mode = partial.stat().st_mode
+        yield partial
+        partial.chmod(mode)  # What safetensors writes can be read by its owner alone.
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

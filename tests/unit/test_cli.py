@@ -9,6 +9,7 @@ import soundfile
 
 from emotalk.cli import _parser
 from emotalk.formats.files import SUFFIXES
+from tests.unit.formats.heads import read_animation, write_head
 
 
 def typed(*arguments):
@@ -23,11 +24,18 @@ def track(tmp_path):
 
 
 def test_motion_is_converted_there_and_back(track, tmp_path):
-    for source, target in (("a.npy", "b.csv"), ("b.csv", "c.glb"), ("c.glb", "d.npy")):
+    for source, target in (("a.npy", "b.csv"), ("b.csv", "c.json"), ("c.json", "d.npy")):
         done = typed("convert", tmp_path / source, tmp_path / target)
         assert done.returncode == 0, done.stderr
         assert "60 frames, 1.97 s, 30 a second" in done.stderr
     np.testing.assert_allclose(np.load(tmp_path / "d.npy"), np.load(track), atol=1e-6)
+
+
+def test_a_head_is_animated(track, tmp_path):
+    head = write_head(tmp_path / "head.glb", ["jawOpen"])
+    done = typed("convert", track, tmp_path / "b.glb", "--head", head)
+    assert done.returncode == 0, done.stderr
+    assert read_animation(tmp_path / "b.glb")[2].shape == (60, 1)
 
 
 def test_another_rate_is_made_on_request(track, tmp_path):
@@ -59,10 +67,11 @@ def test_a_preview_is_a_page(track, tmp_path):
     [
         (["convert", "none.npy", "b.csv"], "There is no file none.npy"),
         (["convert", "none.npy", "b.txt"], "unknown kind of motion; names must end in one of .npy, .csv"),
-        (["predict", "a.wav", "--weights", "none.pth"], "There is no file none.pth"),
         (["convert", "A", "b.npy", "--fps", "60"], "has 30 frames a second; --fps is for other formats"),
         (["convert", "A", "b.csv", "--fps", "20"], "take one of 24, 25, 30"),
         (["convert", "A", "b.glb", "--head", "none.glb"], "none.glb is no GLB file"),
+        (["convert", "A", "b.glb"], "b.glb needs a head to animate; give one whose morph targets"),
+        (["convert", "none.glb", "b.npy"], "There is no file none.glb"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_no_traceback(arguments, said, track, tmp_path):
@@ -70,6 +79,23 @@ def test_a_mistake_is_one_sentence_and_no_traceback(arguments, said, track, tmp_
     assert done.returncode == 1
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_predict_does_not_write_glb_and_says_what_does(track):
+    done = typed("predict", "a.wav", "--format", "npy", "glb")
+    assert done.returncode == 2
+    assert "glb needs a head: predict npy, then 'emotalk convert' it with --head HEAD.glb" in done.stderr
+
+
+def test_predict_names_missing_weights_and_imports_no_table_nor_filter_for_it(monkeypatch):
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
+    done = typed("predict", "a.wav", "--weights", "none.pth")
+    assert done.returncode == 1
+    assert "There is no file none.pth" in done.stderr
+    assert "Traceback" not in done.stderr
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "transformers" in imported
+    assert not imported & {"pandas", "pyarrow", "scipy.signal", "matplotlib", "librosa"}
 
 
 def test_the_formats_offered_are_those_that_are_written():

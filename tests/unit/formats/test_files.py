@@ -8,11 +8,11 @@ import pytest
 
 from emotalk.blendshapes import CHANNELS, NUM_CHANNELS
 from emotalk.errors import FormatError
-from emotalk.formats import glb
 from emotalk.formats.files import SUFFIXES, kind_of, read_motion, write_motion
 from emotalk.formats.livelink import ORDER, read_capture
 from emotalk.formats.motion import Motion
 from tests.conftest import SHARED
+from tests.unit.formats.heads import read_animation, write_head
 
 CAPTURE = SHARED / "data/livelink/S88-001.csv"
 
@@ -23,7 +23,7 @@ def track(frames=90):
     return (0.5 + 0.55 * np.sin(2 * np.pi * (np.arange(frames)[:, None] / 40 + phase))).astype(np.float32)
 
 
-@pytest.mark.parametrize("kind", ["livelink", "arkit-csv", "json", "glb"])
+@pytest.mark.parametrize("kind", ["livelink", "arkit-csv", "json"])
 def test_motion_comes_back_as_it_was_but_for_the_clamping(tmp_path, kind):
     path = tmp_path / f"a{SUFFIXES[kind]}"
     write_motion(path, Motion.of_track(track()), kind)
@@ -41,11 +41,11 @@ def test_a_track_is_not_clamped(tmp_path):
 
 def test_formats_convert_into_each_other(tmp_path):
     write_motion(tmp_path / "0.npy", Motion.of_track(track().clip(0, 1)), "npy")
-    chain = ["npy", "livelink", "json", "glb", "arkit-csv", "npy"]
+    chain = ["npy", "livelink", "json", "arkit-csv", "npy"]
     for number, kind in enumerate(chain[1:]):
         source = tmp_path / f"{number}{SUFFIXES[chain[number]]}"
         write_motion(tmp_path / f"{number + 1}{SUFFIXES[kind]}", read_motion(source), kind)
-    np.testing.assert_allclose(np.load(tmp_path / "5.npy"), track().clip(0, 1), atol=1e-6)
+    np.testing.assert_allclose(np.load(tmp_path / "4.npy"), track().clip(0, 1), atol=1e-6)
 
 
 def test_a_capture_has_the_app_s_columns_and_timecodes_go_on_evenly(tmp_path):
@@ -79,54 +79,55 @@ def test_names_decide_and_not_places(tmp_path):
     np.testing.assert_allclose(read_motion(tmp_path / "a.csv").values, track(), atol=1e-6)
 
 
-def head(tmp_path, names, extras=None):
-    """A head of one triangle with a morph target for each name, as some other program may have written it."""
-    content, binary = glb.bars()
-    mesh = content["meshes"][0]
-    mesh["extras"] = {"targetNames": names}
-    primitive = mesh["primitives"][0]
-    primitive["targets"] = primitive["targets"][: len(names)]
-    mesh["weights"] = [0.0] * len(names)
-    content |= extras or {}
-    glb._write(tmp_path / "head.glb", content, binary)
-    return tmp_path / "head.glb"
-
-
 def test_a_user_s_head_is_animated_by_name_and_keeps_all_else(tmp_path):
     vrm = {"extensions": {"VRM": {"meta": {"title": "mine"}}}, "extensionsUsed": ["VRM"]}
-    names = ["Fcl_ALL_Joy", "JawOpen", "browInnerUp"]
-    write_motion(tmp_path / "a.glb", Motion.of_track(track()), "glb", head=head(tmp_path, names, vrm))
-    content, _ = glb._read(tmp_path / "a.glb")
+    head = write_head(tmp_path / "head.glb", ["Fcl_ALL_Joy", "JawOpen", "browInnerUp"], **vrm)
+    write_motion(tmp_path / "a.glb", Motion.of_track(track()), "glb", head=head)
+    content, times, weights = read_animation(tmp_path / "a.glb")
     assert content["extensions"] == vrm["extensions"]
-    read = read_motion(tmp_path / "a.glb").values
+    np.testing.assert_allclose(times, np.arange(90) / 30, atol=1e-6)
     jaw, brow = CHANNELS.index("jawOpen"), CHANNELS.index("browInnerUp")
-    np.testing.assert_allclose(read[:, [jaw, brow]], track()[:, [jaw, brow]].clip(0, 1), atol=1e-6)
-    assert not np.delete(read, [jaw, brow], axis=1).any()
+    np.testing.assert_array_equal(weights[:, 1:], track()[:, [jaw, brow]].clip(0, 1))
+    assert not weights[:, 0].any()
 
 
 def test_names_on_primitives_count_as_early_vrm_heads_have_them(tmp_path):
-    content, binary = glb._read(head(tmp_path, ["jawOpen"]))
-    mesh = content["meshes"][0]
-    mesh["primitives"][0]["extras"] = mesh.pop("extras")
-    glb._write(tmp_path / "head.glb", content, binary)
-    write_motion(tmp_path / "a.glb", Motion.of_track(track()), "glb", head=tmp_path / "head.glb")
-    assert read_motion(tmp_path / "a.glb").values[:, CHANNELS.index("jawOpen")].any()
+    head = write_head(tmp_path / "head.glb", ["jawOpen"], on_primitive=True)
+    write_motion(tmp_path / "a.glb", Motion.of_track(track()), "glb", head=head)
+    assert read_animation(tmp_path / "a.glb")[2].any()
 
 
-def test_a_spline_is_read_at_its_values_and_times_begin_at_none(tmp_path):
-    write_motion(tmp_path / "a.glb", Motion.of_track(track()), "glb")
-    content, binary = glb._read(tmp_path / "a.glb")
-    sampler = content["animations"][0]["samplers"][0]
-    tangents = np.full((90, 1, 52), 9.0, np.float32)
-    spline = np.concatenate([tangents, track().clip(0, 1)[:, None], tangents], axis=1)
-    chunk = bytearray(binary)
-    sampler |= {"interpolation": "CUBICSPLINE", "output": glb._add(content, chunk, spline.ravel(), "SCALAR")}
-    late = np.arange(90, dtype=np.float32) / 30 + 5
-    sampler["input"] = glb._add(content, chunk, late, "SCALAR", bounds=True)
-    glb._write(tmp_path / "b.glb", content, bytes(chunk))
-    read = read_motion(tmp_path / "b.glb")
-    np.testing.assert_allclose(read.values, track().clip(0, 1), atol=1e-6)
-    assert read.seconds[0] == 0
+def test_a_glb_without_a_head_is_refused_with_the_option(tmp_path):
+    with pytest.raises(FormatError, match=r"a\.glb needs a head to animate; .* by --head HEAD\.glb"):
+        write_motion(tmp_path / "a.glb", Motion.of_track(track()), "glb")
+    assert not (tmp_path / "a.glb").exists()
+
+
+def test_a_glb_is_never_read(tmp_path):
+    with pytest.raises(FormatError, match="a GLB is written only"):
+        read_motion(write_head(tmp_path / "head.glb", CHANNELS))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"buffers": [{"byteLength": 36, "uri": "head.bin"}]}, "first buffer lies elsewhere, under a uri"),
+        ({"meshes": []}, "parts of .*head.glb do not fit each other"),
+        ({"nodes": {}}, "None of the meshes"),
+    ],
+)
+def test_a_head_that_cannot_be_animated_is_one_clear_error(tmp_path, change, said):
+    head = write_head(tmp_path / "head.glb", CHANNELS, **change)
+    with pytest.raises(FormatError, match=said):
+        write_motion(tmp_path / "a.glb", Motion.of_track(track()), "glb", head=head)
+    assert not (tmp_path / "a.glb").exists()
+
+
+@pytest.mark.parametrize("content", [b"glTF", b"glTF\x02\0\0\0\x20\0\0\0\x04\0\0\0JSON[1] ", b""])
+def test_a_damaged_head_is_named(tmp_path, content):
+    (tmp_path / "head.glb").write_bytes(content)
+    with pytest.raises(FormatError, match=r"head\.glb is no GLB file"):
+        write_motion(tmp_path / "a.glb", Motion.of_track(track()), "glb", head=tmp_path / "head.glb")
 
 
 def test_a_capture_that_a_spreadsheet_saved_is_one_all_the_same(tmp_path):
@@ -143,8 +144,9 @@ def test_times_that_are_no_seconds_are_refused(tmp_path):
 
 
 def test_a_head_without_our_channels_is_refused(tmp_path):
-    with pytest.raises(FormatError, match="none of its meshes has morph targets"):
-        write_motion(tmp_path / "a.glb", Motion.of_track(track()), "glb", head=head(tmp_path, ["A", "I", "U"]))
+    with pytest.raises(FormatError, match=r"None of the meshes in .*head\.glb has morph targets"):
+        head = write_head(tmp_path / "head.glb", ["A", "I", "U"])
+        write_motion(tmp_path / "a.glb", Motion.of_track(track()), "glb", head=head)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +160,6 @@ def test_a_head_without_our_channels_is_refused(tmp_path):
         ("a.json", b'{"frames": [], "names": []}'),
         ("a.json", b'{"frames": [{"time": 0, "weights": [1]}], "names": ["jawOpen"]}'),
         ("a.glb", b"glTF"),
-        ("a.glb", b"glTF\x02\0\0\0\x20\0\0\0\x04\0\0\0JSON[1] "),
         ("a.npy", b"\x93NUMPY"),
         ("a.npy", b"\x80\x04."),
         ("a.txt", b"?"),

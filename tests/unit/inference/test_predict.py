@@ -29,14 +29,14 @@ def speech(tmp_path):
 def test_every_recording_is_written_in_every_format(network, speech, tmp_path):
     out = tmp_path / "out"
     audio = [speech / "a.wav", speech / "deep/b.flac"]
-    predict_files(network, audio, out, Speaking(formats=("npy", "livelink", "json", "glb", "arkit-csv")))
+    predict_files(network, audio, out, Speaking(formats=("npy", "livelink", "json", "arkit-csv")))
     assert {path.name for path in out.iterdir()} == {
-        f"{stem}{suffix}" for stem in "ab" for suffix in (".npy", ".csv", ".json", ".glb", ".arkit.csv")
+        f"{stem}{suffix}" for stem in "ab" for suffix in (".npy", ".csv", ".json", ".arkit.csv")
     }
     for stem, frames in (("a", 30), ("b", 60)):
         track = np.load(out / f"{stem}.npy")
         assert track.shape == (frames, 52)
-        for suffix in (".csv", ".json", ".glb", ".arkit.csv"):
+        for suffix in (".csv", ".json", ".arkit.csv"):
             np.testing.assert_allclose(read_motion(out / f"{stem}{suffix}").values, track.clip(0, 1), atol=1e-6)
 
 

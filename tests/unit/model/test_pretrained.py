@@ -7,7 +7,7 @@ from transformers import Wav2Vec2Config
 
 from emotalk.errors import WeightsError
 from emotalk.model.encoders import EmotionEncoder, SpeechEncoder
-from emotalk.model.pretrained import EncoderSource, build_network, encoder_digest, load_encoder
+from emotalk.model.pretrained import RELEASED_ENCODER, EncoderSource, build_network, encoder_digest, load_encoder
 from emotalk.model.weights import released_names
 from emotalk.provenance import file_digest
 from tests.conftest import TINY
@@ -63,6 +63,24 @@ def test_a_local_folder_of_either_form_is_loaded_in_full(tmp_path, form, kind):
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         assert torch.equal(found[name], value), name
+
+
+def test_a_head_of_another_vocabulary_is_passed_over_without_a_word(tmp_path, form, capfd, caplog):
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    folder = write(tmp_path, published(SpeechEncoder(CONFIG), prefix="wav2vec2."), form)
+    capfd.readouterr()
+    loaded = load_encoder(SpeechEncoder, EncoderSource(folder))
+    assert loaded.lm_head.weight.shape == (32, TINY["hidden_size"])
+    assert capfd.readouterr() == ("", "")
+    assert not caplog.records
+    assert logging.get_verbosity() == before
+    assert logging.is_progress_bar_enabled()
+
+
+def test_the_released_encoders_drop_a_twentieth_of_their_layers():
+    assert RELEASED_ENCODER["layerdrop"] == 0.05
 
 
 @pytest.mark.parametrize("kind", [SpeechEncoder, EmotionEncoder])

@@ -1,5 +1,6 @@
 import os
 import pickle
+import zipfile
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from transformers import Wav2Vec2Config
 from emotalk.errors import WeightsError
 from emotalk.model import EmoTalk, load_weights
 from emotalk.model.card import write_card
+from emotalk.model.initial import network_from
 from emotalk.model.weights import fit_state, released_names, save_weights
 from tests.conftest import TINY
 
@@ -100,3 +102,102 @@ def test_safetensors_of_another_network_are_refused(tmp_path):
     save_file({"a": torch.zeros(1)}, tmp_path / "w.safetensors")
     with pytest.raises(WeightsError, match="are missing"):
         load_weights(tmp_path / "w.safetensors", encoder=TINY)
+
+
+def rewritten(saved, suffix, change):
+    """Path of the weights with a changed state, and their card."""
+    path = saved / f"changed.{suffix}"
+    state = {name: value.clone() for name, value in torch.load(saved / "emotalk.pth", weights_only=True).items()}
+    state |= change(state)
+    save_file(state, path) if suffix == "safetensors" else torch.save(state, path)
+    write_card(saved / "changed.json", {"encoders": {"content": TINY, "emotion": TINY}})
+    return path
+
+
+NAME = "bs_map_r.weight"
+
+
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda value: value.long(), "is of type int64, and weights must be floating-point"),
+        (lambda value: value.bool(), "is of type bool"),
+        (lambda value: value.index_fill(0, torch.tensor([3]), float("nan")), "NaN or infinite"),
+        (lambda value: value.index_fill(1, torch.tensor([0]), -float("inf")), "NaN or infinite"),
+        (lambda value: value.double().fill_(1e300), "NaN or infinite in float32"),
+    ],
+)
+def test_a_tensor_that_is_no_weight_is_refused_by_name(saved, suffix, change, said):
+    path = rewritten(saved, suffix, lambda state: {NAME: change(state[NAME])})
+    for load in (load_weights, lambda path: network_from(str(path), encoders_only=False, strict=True)):
+        with pytest.raises(WeightsError, match=rf"Tensor {NAME} in .*{said}") as error:
+            load(path)
+        assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_a_tensor_of_another_shape_is_refused_by_name(saved, suffix):
+    path = rewritten(saved, suffix, lambda state: {NAME: state[NAME].T.contiguous()})
+    with pytest.raises(WeightsError, match=rf"1 parameters are of another shape \({NAME}\)"):
+        load_weights(path)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_other_floating_point_numbers_become_float32(network, saved, dtype):
+    path = rewritten(saved, "pth", lambda state: {name: value.to(dtype) for name, value in state.items()})
+    loaded = load_weights(path).state_dict()
+    for name, value in network.state_dict().items():
+        assert loaded[name].dtype == torch.float32
+        torch.testing.assert_close(loaded[name], value.to(dtype).float(), rtol=0, atol=0)
+
+
+def test_integers_among_the_leftovers_are_no_weights(saved):
+    assert load_weights(rewritten(saved, "pth", lambda state: {"step": torch.tensor(3)}))
+
+
+def test_files_that_cannot_be_mapped_are_loaded_too(network, saved):
+    state = torch.load(saved / "emotalk.pth", weights_only=True)
+    torch.save(state, saved / "old.pth", _use_new_zipfile_serialization=False)
+    with zipfile.ZipFile(saved / "emotalk.pth") as plain, zipfile.ZipFile(saved / "packed.pth", "w", 8) as packed:
+        for entry in plain.infolist():
+            packed.writestr(entry.filename, plain.read(entry))
+    for name in ("old.pth", "packed.pth"):
+        assert equal(load_weights(saved / name, encoder=TINY), network)
+
+
+def test_loaded_weights_stay_what_they_were_when_the_file_is_replaced(network, saved):
+    loaded = load_weights(saved / "emotalk.pth", encoder=TINY)
+    other = EmoTalk.from_configs(Wav2Vec2Config(**TINY), Wav2Vec2Config(**TINY))
+    save_weights(other, saved, "emotalk")
+    assert equal(loaded, network)
+    assert equal(load_weights(saved / "emotalk.pth", encoder=TINY), other)
+
+
+def test_what_is_frozen_stays_so_in_loaded_weights(network, saved):
+    loaded = load_weights(saved / "emotalk.safetensors", encoder=TINY)
+    assert [p.requires_grad for p in loaded.parameters()] == [p.requires_grad for p in network.parameters()]
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o002])
+def test_files_have_the_mode_that_the_umask_gives(network, tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        save_weights(network, tmp_path, "emotalk")
+    finally:
+        os.umask(before)
+    for suffix in ("pth", "safetensors"):
+        assert (tmp_path / f"emotalk.{suffix}").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+@pytest.mark.parametrize("writer", ["torch.save", "emotalk.model.weights.save_file"])
+def test_a_write_that_fails_leaves_the_files_before_it(network, saved, monkeypatch, writer):
+    def broken(state, path):
+        path.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(writer, broken)
+    with pytest.raises(OSError, match="disk full"):
+        save_weights(EmoTalk.from_configs(Wav2Vec2Config(**TINY), Wav2Vec2Config(**TINY)), saved, "emotalk")
+    assert sorted(path.name for path in saved.iterdir()) == ["emotalk.pth", "emotalk.safetensors"]
+    assert equal(load_weights(saved / "emotalk.safetensors", encoder=TINY), network)
