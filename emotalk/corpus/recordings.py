@@ -47,6 +47,8 @@ together: motion is `shift_frames` late, if a shift is to be mended. `num_sample
 `offset_scores` are the correlations of `emotalk.corpus.synchrony`. `status` is `ok`, `repaired` or `excluded`; each
 reason starts with its code."""
 
+FRAMES_PER_CHUNK = 3_000
+"""Frames of recordings that a worker is given at once: 100 seconds, or one longer recording."""
 _ROWS_PER_GROUP = 1024
 _NOT_FOR_STAGES = ("offset_scores", "reasons")
 

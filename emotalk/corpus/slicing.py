@@ -12,8 +12,7 @@ import soundfile
 
 from emotalk.corpus.audio import read_samples
 from emotalk.corpus.clips import clip_row, write_clips
-from emotalk.corpus.recordings import UsableRecordings
-from emotalk.corpus.smoothing import FRAMES_PER_CHUNK
+from emotalk.corpus.recordings import FRAMES_PER_CHUNK, UsableRecordings
 from emotalk.corpus.track_files import read_tracks
 from emotalk.errors import CorpusError
 from emotalk.parallel import parallel_map

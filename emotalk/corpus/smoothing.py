@@ -6,19 +6,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.ndimage import correlate1d
+from scipy.signal import savgol_coeffs
 
 from emotalk.blendshapes import NUM_CHANNELS
 from emotalk.corpus.faults import Fault
-from emotalk.corpus.recordings import UsableRecordings
+from emotalk.corpus.recordings import FRAMES_PER_CHUNK, UsableRecordings
 from emotalk.corpus.sources import TrackFormat
 from emotalk.corpus.track_files import write_tracks
 from emotalk.corpus.tracks import read_track
 from emotalk.errors import CorpusError
 from emotalk.parallel import parallel_map
 from emotalk.progress import progress
-
-FRAMES_PER_CHUNK = 3_000
-"""Motion that a worker is given at once: 100 seconds, or one longer recording."""
 
 
 def smooth_track(track: np.ndarray, *, window: int, order: int, clip_negatives: bool = False) -> np.ndarray:
@@ -38,8 +37,6 @@ def smooth_track(track: np.ndarray, *, window: int, order: int, clip_negatives: 
     ------
     Savitzky & Golay 1964; window 5 and order 2 are what the makers of 3D-ETF and the released demo use.
     """
-    from scipy.ndimage import correlate1d
-
     if len(track) >= window:
         fits = _fits(window, order)
         half = window // 2
@@ -53,8 +50,6 @@ def smooth_track(track: np.ndarray, *, window: int, order: int, clip_negatives: 
 @cache
 def _fits(window: int, order: int) -> np.ndarray:
     """What the fit says of each frame in its window, as weights of the window's frames."""
-    from scipy.signal import savgol_coeffs
-
     return np.array([savgol_coeffs(window, order, pos=frame, use="dot") for frame in range(window)], np.float32)
 
 

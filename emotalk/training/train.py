@@ -99,27 +99,29 @@ def train(
     _check_schedule(data.schedule, settings, files.manifest)
     identity = run_identity(data, settings)
     checkpoints = Checkpoints(folder / "checkpoints", identity, settings, group)
-    with StopRequest() as stop, checkpoints.locked(stop), _run_log(checkpoints.path, group):
+    with StopRequest() as stop, checkpoints.locked(stop):
         if group.is_main and start_over:
             checkpoints.put_aside()
-        state = _newest_state(checkpoints, group)
-        history = History(state["history"] if state else [], _tensorboard(folder, checkpoints.path, group))
-        if state is None or not is_complete(state["epoch"], history.rows, settings):
-            trainer = _make_trainer(data, settings, history, checkpoints.path, device=device, group=group)
-            _LOG.info("Run %s: %s", checkpoints.path.name, trainer.describe())
-            if state:
+        with _run_log(checkpoints.path, group):
+            state = _newest_state(checkpoints, group)
+            rows = state["history"] if state else []
+            if state is not None and is_complete(state["epoch"], rows, settings):
                 _LOG.info(
-                    "Continuing: epoch %d, step %d, loss %.6f", *(state[name] for name in ("epoch", "step", "loss"))
+                    "This run is finished (%d epochs): it is delivered again, nothing is trained.", state["epoch"]
                 )
-                trainer.restore(state)
-                checkpoints.continued(Position(trainer.epoch, trainer.step))
-            del state  # At full size it maps 7 GiB.
-            _run(trainer, checkpoints, stop)
-        else:
-            _LOG.info("This run is finished (%d epochs): it is delivered again, nothing is trained.", state["epoch"])
-        if group.is_main:
-            history.write(folder / "metrics.parquet")
-            checkpoints.deliver(folder / "checkpoint.pth", history.rows)
+                history = History(rows, None)
+            else:
+                history = History(rows, folder / "tensorboard" / checkpoints.path.name if group.is_main else None)
+                trainer = _make_trainer(data, settings, history, checkpoints.path, device=device, group=group)
+                _LOG.info("Run %s: %s", checkpoints.path.name, trainer.describe())
+                if state is not None:
+                    trainer.restore(state)
+                    checkpoints.continued(Position(trainer.epoch, trainer.step))
+                del state  # At full size it maps 7 GiB.
+                _run(trainer, checkpoints, stop)
+            if group.is_main:
+                history.write(folder / "metrics.parquet")
+                checkpoints.deliver(folder / "checkpoint.pth", history.rows)
 
 
 def _run(trainer: Trainer, checkpoints: Checkpoints, stop: StopRequest) -> None:
@@ -232,7 +234,3 @@ def _run_log(folder: Path, group: ProcessGroup) -> Iterator[None]:
             yield
     else:
         yield
-
-
-def _tensorboard(folder: Path, run: Path, group: ProcessGroup) -> Path | None:
-    return folder / "tensorboard" / run.name if group.is_main else None

@@ -219,6 +219,7 @@ class Trainer:
         if self._group.rank < len(state["random_states"]):
             _restore_random_state(state["random_states"][self._group.rank], self.device)
         self.epoch, self.step = state["epoch"], state["step"]
+        _LOG.info("Continuing: epoch %d, step %d, loss %.6f", self.epoch, self.step, state["loss"])
         if self._group.is_main:
             self._means = Means.restored(state["means"], self.device)
 

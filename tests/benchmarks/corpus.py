@@ -43,7 +43,7 @@ def measure(num_recordings: int, *, rate: int, threads: int, epochs: int, folder
     floor_s = _floor(folder, threads)
     stages = _stages(folder, num_recordings, threads, epochs)
     os.sync()
-    first, again = ([_alone(stage) for _, stage in stages] for _ in range(2))
+    first = [_alone(stage) for _, stage in stages]
     total = sum(seconds for seconds, _ in first)
     seconds: dict[str, float] = {}
     for (name, _), (taken, _) in zip(stages, first, strict=True):
@@ -58,7 +58,6 @@ def measure(num_recordings: int, *, rate: int, threads: int, epochs: int, folder
         "total_s": total,
         "floor_s": floor_s,
         "ratio_to_floor": total / floor_s,
-        "again_s": sum(seconds for seconds, _ in again),
         "hours_a_second": hours / total,
         **{f"{name}_mb": peak for name, peak in peaks.items()},
         "peak_mb": max(peaks.values()),
@@ -141,20 +140,18 @@ def _stages(folder: Path, num_recordings: int, threads: int, epochs: int) -> lis
     split = {name: {"validation": [21, 22], "test": [23, 24]} for name in names if name != "HDTF"}
     given = {"data": str(folder / "data"), "corpora": names, "sources": layouts, "split": split, "model": model}
     config = checked_config(given, read_schema(_SCHEMA))
-    recordings, earlier = folder / "recordings.parquet", folder / "earlier"
+    recordings = folder / "recordings.parquet"
     rules = Rules.of(config["index"], config["faults"])
     sources = sources_of(names, config["data"], config["sources"])
-    kept = {"threads": threads, "earlier": earlier / recordings.name}
-    stages = [("index", partial(index_corpora, sources, recordings, rules=rules, strict=True, **kept))]
+    stages = [("index", partial(index_corpora, sources, recordings, rules=rules, strict=True, threads=threads))]
     smoothing = Smoothing(**config["smooth"] | {"enabled": True})
     clips = [folder / f"{corpus}.arrow" for corpus in names]
     for corpus, store in zip(names, clips, strict=True):
         tracks = folder / f"{corpus}.parquet"
         options: dict[str, Any] = {"corpus": corpus, "threads": threads}
-        kept = options | {"smoothing": smoothing, "earlier": earlier / tracks.name}
-        stages.append(("smooth", partial(smooth_corpus, recordings, tracks, **kept)))
-        kept = options | {"max_frames": config["slice"]["max_frames"], "earlier": earlier / store.name}
-        stages.append(("slice", partial(slice_corpus, recordings, tracks, store, **kept)))
+        stages.append(("smooth", partial(smooth_corpus, recordings, tracks, smoothing=smoothing, **options)))
+        max_frames = config["slice"]["max_frames"]
+        stages.append(("slice", partial(slice_corpus, recordings, tracks, store, max_frames=max_frames, **options)))
     chosen = {name: config["pair"][name] for name in ("recipe", "calm", "unlabelled_level", "unlabelled_person")}
     chosen |= {"epochs": epochs, "seed": config["seed"], "split": config["split"]}
     stages.append(("pair", partial(write_manifest, clips, folder / "manifest.parquet", **chosen)))

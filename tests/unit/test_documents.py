@@ -12,7 +12,7 @@ from tests.benchmarks.memory import computed, table
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_table_of_small_cards_is_what_the_preflight_computes():
+def test_the_table_of_small_cards_is_what_the_estimate_computes():
     """Renew it with `python -m tests.benchmarks.memory`."""
     assert table() in (ROOT / "docs/small-cards.md").read_text(encoding="utf-8")
 

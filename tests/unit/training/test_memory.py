@@ -1,4 +1,4 @@
-"""The pre-flight estimate is what autograd really keeps, and refuses what cannot fit."""
+"""The estimate of memory is what autograd really keeps, and refuses what cannot fit."""
 
 from collections import namedtuple
 

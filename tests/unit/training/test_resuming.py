@@ -123,6 +123,8 @@ def test_a_forced_run_starts_over_and_the_one_before_is_kept(run, caplog):
     (aside,) = folder.glob("checkpoints/*.replaced-*")
     assert str(aside) in caplog.text
     assert {path.name: path.read_bytes() for path in aside.glob("*.pth")} == before
+    logs = {path.parent == aside: path.read_text() for path in folder.glob("checkpoints/*/train.log")}
+    assert logs[True].count("epoch 1 of 2, train") == logs[False].count("epoch 1 of 2, train") == 1
     assert same_weights(first, again)
 
 
