@@ -91,7 +91,7 @@ def training_resources(gpus: int, nodes: int) -> dict:
 
 
 def is_training_forced() -> bool:
-    """Whether the user forced rule train on the command line: by name, by an output, or with everything."""
+    """Whether the user forced the training on the command line, by name, by an output or with everything."""
     told = workflow.dag_settings
     forced = set(told.forcerun) | (set(told.targets) if told.forcetargets else set())
     return told.forceall or not forced.isdisjoint(["train", *rules.train.output])
