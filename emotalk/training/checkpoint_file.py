@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
 from contextlib import suppress
 from io import BufferedWriter
 from pathlib import Path
@@ -10,10 +9,10 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from emotalk.errors import TrainingError
+from emotalk.errors import TrainingError, WeightsError
 from emotalk.files import PARTIAL
+from emotalk.model.weights import as_weight
 from emotalk.provenance import file_digest
 
 CHECKSUM = ".sha256"
@@ -103,7 +102,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     Raises
     ------
     TrainingError
-        If it is missing, damaged, more than data, no checkpoint, or holds a parameter that is NaN or infinite.
+        If it is missing, damaged, more than data, no checkpoint, or holds a parameter that `as_weight` refuses.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
@@ -113,17 +112,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise TrainingError(f"{path} is no readable checkpoint ({str(error).partition(chr(10))[0]}).") from None
     if not isinstance(content, dict) or not {"epoch", "step", "identity", "model"} <= content.keys():
         raise TrainingError(f"{path} is no checkpoint of this program.")
-    for name, value in _parameters(content):
-        if not isinstance(value, Tensor) or value.dtype != torch.float32:
-            kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
-            raise TrainingError(f"{path} holds {name} as {kind}; parameters are torch.float32.")
-        if not value.isfinite().all():
-            raise TrainingError(f"{path} has values in {name} that are NaN or infinite.")
+    try:
+        for parameters in (content["model"], (content.get("average") or {"weights": {}})["weights"]):
+            for name, value in parameters.items():
+                as_weight(name, value, path)
+    except WeightsError as error:
+        raise TrainingError(str(error)) from None
     return content
-
-
-def _parameters(content: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    yield from content["model"].items()
-    if content.get("average"):
-        for name, value in content["average"]["weights"].items():
-            yield f"the average of {name}", value

@@ -34,14 +34,14 @@ def figures(results: Path) -> dict[str, Any]:
     card = json.loads((results / "weights/emotalk.json").read_text(encoding="utf-8"))
     return {
         "demo_corpus": {"samples": int(recordings["num_samples"].sum()), "peak": float(recordings["peak"].mean())},
-        "index": {name: recordings[name].astype(str).iloc[::17].tolist() for name in _RECORDED if "sha" not in name},
+        "index": {name: _words(recordings[name].iloc[::17]) for name in _RECORDED if "sha" not in name},
         "smooth": {name: _summary(tracks[name]) for name in ("jitter_before", "jitter_after", "std", "highest")},
         "slice": {
             "clips": labels["clip_id"].iloc[::13].tolist(),
             "frames": int((labels["stop_frame"] - labels["start_frame"]).sum()),
             "samples": [float(np.abs(store[name].waveform.astype(float)).mean()) for name in labels["clip_id"][::13]],
         },
-        "pair": {name: manifest[name].astype(str).iloc[::11].tolist() for name in _MANIFEST},
+        "pair": {name: _words(manifest[name].iloc[::11]) for name in _MANIFEST},
         "train": {name: losses[name].tolist() for name in ("loss", "cross", "self", "velocity", "classification")},
         "extract": {"keys": sorted(card), "subjects": card["training_subjects"]},
         "evaluate": {
@@ -50,6 +50,10 @@ def figures(results: Path) -> dict[str, Any]:
             if row.value == row.value
         },
     }
+
+
+def _words(column: pd.Series) -> list[str]:
+    return ["none" if pd.isna(value) else str(value) for value in column]
 
 
 def _summary(column: pd.Series) -> list[float]:

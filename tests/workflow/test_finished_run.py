@@ -147,6 +147,7 @@ def test_a_forced_training_starts_over_keeps_the_one_before_and_ends_with_equal_
     assert (finished.folder / weights).read_bytes() == (finished_folder / weights).read_bytes()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", [("-R", "train"), ("--forceall",)])
 def test_other_ways_to_force_start_over_too(finished, how):
     assert TRAINED in train(finished, *how)

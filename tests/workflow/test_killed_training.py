@@ -51,6 +51,7 @@ def test_a_warned_training_saves_and_the_same_invocation_goes_on(training):
     assert log.count("epoch 1 of 2, train") == 1
 
 
+@pytest.mark.long
 def test_after_ctrl_c_nothing_but_the_command_is_typed_again(training):
     process = training.begin()
     wait_for(lambda: any(training.results.rglob("*.pth")))
@@ -62,6 +63,7 @@ def test_after_ctrl_c_nothing_but_the_command_is_typed_again(training):
     assert len(pq.read_table(training.results / "metrics.parquet")) == 4
 
 
+@pytest.mark.long
 def test_several_processes_are_launched_where_as_many_gpus_are_granted(training):
     """Here as processes on the CPU; stopped by a signal to their launcher, they save once and go on."""
     training.configure(CONFIG | {"train": {**CONFIG["train"], "gpus": 2}})

@@ -49,6 +49,7 @@ def test_originals_a_capture_and_talking_heads_go_through_with_rows_to_prove_it(
     assert "anna.S88-001" in (copy.folder / "results/report/data.html").read_text()
 
 
+@pytest.mark.long
 def test_real_recordings_become_weights_metrics_and_a_page(project):
     copy = project(
         TINY_RUN

@@ -81,8 +81,8 @@ def finished(cluster, tmp_path_factory) -> Clustered:
 @pytest.mark.long
 def test_every_rule_goes_through_slurm_and_only_what_computes_has_a_gpu(finished):
     ran = [job["Comment"].removeprefix("rule_") for job in jobs()]
-    before, after = "corpus_index_pair_slice_smooth", "results_evaluate_extract_report"
-    assert sorted(ran) == sorted([before, "data_page", "train", "train", after])
+    before, after = "corpus_pair_slice_smooth", "results_evaluate_extract_report"
+    assert sorted(ran) == sorted(["index", before, "data_page", "train", "train", after])
     with_gpu = {job["Comment"] for job in jobs() if job.get("TresPerJob") == "gres:gpu:1"}
     assert with_gpu == {"rule_train", f"rule_{after}"}
     assert (finished.folder / "results/report/index.html").exists()

@@ -10,7 +10,7 @@ from transformers import Wav2Vec2Config
 from emotalk.errors import WeightsError
 from emotalk.model import EmoTalk, load_weights
 from emotalk.model.card import write_card
-from emotalk.model.initial import network_from
+from emotalk.model.initial import load_initial
 from emotalk.model.weights import fit_state, released_names, save_weights
 from tests.conftest import TINY
 
@@ -130,7 +130,7 @@ NAME = "bs_map_r.weight"
 )
 def test_a_tensor_that_is_no_weight_is_refused_by_name(saved, suffix, change, said):
     path = rewritten(saved, suffix, lambda state: {NAME: change(state[NAME])})
-    for load in (load_weights, lambda path: network_from(str(path), encoders_only=False, strict=True)):
+    for load in (load_weights, lambda path: load_initial(str(path), encoders_only=False, strict=True)):
         with pytest.raises(WeightsError, match=rf"Tensor {NAME} in .*{said}") as error:
             load(path)
         assert str(path) in str(error.value)

@@ -242,9 +242,8 @@ def test_a_read_only_folder_keeps_its_checkpoint_and_says_what_to_do(read_only):
 @pytest.mark.parametrize(
     ("weight", "said"),
     [
-        (torch.tensor([1.0, torch.nan]), "has values in weight that are NaN or infinite"),
-        (torch.tensor([1, 2]), r"holds weight as torch.int64; parameters are torch.float32"),
-        (torch.tensor([1.0], dtype=torch.float64), r"holds weight as torch.float64"),
+        (torch.tensor([1.0, torch.nan]), r"Tensor weight in \S+ holds values that are NaN or infinite"),
+        (torch.tensor([1, 2]), r"Tensor weight in \S+ is of type int64"),
     ],
 )
 def test_a_parameter_that_no_training_writes_is_named_whatever_the_checksum_says(

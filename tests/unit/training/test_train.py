@@ -78,6 +78,7 @@ def test_accumulated_batches_make_the_steps_of_one_batch(run):
         assert max(int(entry["step"]) for entry in checkpoint["optimizer"]["state"].values()) == 4
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("changes", [{}, {"gradient_checkpointing": True, "freeze": Freezing(1, "conv")}])
 def test_compiled_layers_train_to_the_same_losses(run, changes):
     """Names in the checkpoint stay the released ones, too."""
