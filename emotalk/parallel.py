@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -18,8 +19,8 @@ from emotalk.errors import EmoTalkError
 
 T = TypeVar("T")
 R = TypeVar("R")
-_MIN_ITEMS = 64
-"""Workers take a second to start; fewer items are done sooner without them."""
+_ALONE_S = 5.0
+"""Workers take two seconds to start and import; what is done within this time is done without them."""
 _CHUNK_ITEMS = 8
 _CHUNKS_AHEAD = 2
 # A forked copy of a process with threads can hang; these methods start from a clean process.
@@ -35,7 +36,6 @@ def parallel_map(
     function: Callable[[T], R],
     items: Iterable[T],
     *,
-    total: int,
     processes: int,
     cost: Callable[[T], float] = lambda item: 0.0,
 ) -> Iterator[R]:
@@ -47,10 +47,9 @@ def parallel_map(
         Importable from its module, or a `functools.partial` of such a function.
     items
         Read as results are taken, some chunks ahead.
-    total
-        Number of items.
     processes
-        Workers; 1 stands for this process. No more are started than there are cores.
+        Workers; 1 stands for this process. No more are started than there are cores, and none for work that this
+        process does in five seconds.
     cost
         Share of a chunk that an item fills. A chunk has at most 8 items and ends when its costs reach 1, so that long
         recordings are not held in memory by the dozen.
@@ -61,8 +60,12 @@ def parallel_map(
         If a worker dies, of lack of memory for example.
     """
     processes = min(processes, usable_cores())
-    if processes == 1 or total < _MIN_ITEMS:
-        yield from map(function, items)
+    items, until = iter(items), time.monotonic() + _ALONE_S
+    for item in items:
+        yield function(item)
+        if processes > 1 and time.monotonic() >= until:
+            break
+    else:
         return
     context = get_context(_START_METHOD)
     if _START_METHOD == "forkserver":

@@ -49,7 +49,7 @@ def inspect_corpora(
     ]
     chosen = part_range(part, sum(map(len, listings)))
     items = islice(chain.from_iterable(listings), chosen.start, chosen.stop)
-    rows = parallel_map(partial(inspect_recording, rules=rules), items, total=len(chosen), processes=threads)
+    rows = parallel_map(partial(inspect_recording, rules=rules), items, processes=threads)
     write_rows(out, progress(rows, total=len(chosen), what="Indexing", unit="recordings"))
 
 

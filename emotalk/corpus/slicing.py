@@ -117,7 +117,6 @@ def slice_corpus(
     clips = parallel_map(
         partial(slice_recording, max_frames=max_frames),
         items(),
-        total=len(rows),
         processes=threads,
         cost=lambda item: item[0]["num_frames"] / FRAMES_PER_CHUNK,
     )

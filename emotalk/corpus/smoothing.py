@@ -127,7 +127,6 @@ def smooth_corpus(
     tracks = parallel_map(
         partial(smooth_recording, smoothing=smoothing),
         rows,
-        total=len(rows),
         processes=threads,
         cost=lambda row: row["num_track_frames"] / FRAMES_PER_CHUNK,
     )

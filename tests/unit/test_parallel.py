@@ -15,8 +15,10 @@ from emotalk.parallel import parallel_map
 
 
 @pytest.fixture(autouse=True)
-def two_cores(monkeypatch):
+def workers_at_once(monkeypatch):
+    """Two cores, and workers from the second item on."""
     monkeypatch.setattr(parallel, "usable_cores", lambda: 2)
+    monkeypatch.setattr(parallel, "_ALONE_S", 0.0)
 
 
 def _square(item: int) -> int:
@@ -34,18 +36,23 @@ def _die(item: int) -> int:
 
 
 def _refuse(item: int) -> int:
-    raise EmoTalkError(f"item {item} is refused")
+    if item:
+        raise EmoTalkError(f"item {item} is refused")
+    return item
 
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_results_come_in_the_order_of_the_items(processes):
-    results = parallel_map(_square, range(500), total=500, processes=processes)
+    results = parallel_map(_square, range(500), processes=processes)
     assert list(results) == [item * item for item in range(500)]
 
 
-def test_many_items_are_shared_by_processes_and_few_are_not():
-    assert os.getpid() not in set(parallel_map(_process, range(100), total=100, processes=2))
-    assert set(parallel_map(_process, range(10), total=10, processes=2)) == {os.getpid()}
+def test_what_takes_long_is_shared_by_processes_and_short_work_is_not(monkeypatch):
+    first, *others = parallel_map(_process, range(100), processes=2)
+    assert first == os.getpid()
+    assert os.getpid() not in others
+    monkeypatch.setattr(parallel, "_ALONE_S", 60.0)
+    assert set(parallel_map(_process, range(100), processes=2)) == {os.getpid()}
 
 
 def test_items_are_read_as_results_are_taken():
@@ -64,15 +71,17 @@ def test_a_chunk_ends_when_its_items_are_large():
 
 def test_a_worker_that_dies_is_one_sentence():
     with pytest.raises(EmoTalkError, match="A worker process died, most often of lack of memory"):
-        list(parallel_map(_die, range(200), total=200, processes=2))
+        list(parallel_map(_die, range(200), processes=2))
 
 
 def test_an_error_in_a_worker_is_the_caller_s():
-    with pytest.raises(EmoTalkError, match="item 0 is refused"):
-        list(parallel_map(_refuse, range(200), total=200, processes=2))
+    with pytest.raises(EmoTalkError, match="item 1 is refused"):
+        list(parallel_map(_refuse, range(200), processes=2))
 
 
 def _sleep(item: int, folder: Path) -> None:
+    if item == 0:  # The parent's.
+        return
     (folder / str(os.getpid())).touch()
     time.sleep(600)
 
@@ -83,8 +92,8 @@ from functools import partial
 from pathlib import Path
 from emotalk import parallel
 from tests.unit.test_parallel import _sleep
-parallel.usable_cores = lambda: 2
-list(parallel.parallel_map(partial(_sleep, folder=Path(sys.argv[1])), range(200), total=200, processes=2))
+parallel.usable_cores, parallel._ALONE_S = lambda: 2, 0.0
+list(parallel.parallel_map(partial(_sleep, folder=Path(sys.argv[1])), range(200), processes=2))
 """
 
 
