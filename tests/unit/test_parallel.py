@@ -58,7 +58,7 @@ def test_what_takes_long_is_shared_by_processes_and_short_work_is_not(monkeypatc
 def test_items_are_read_as_results_are_taken():
     read = []
     items = (read.append(item) or item for item in range(10_000))
-    results = parallel_map(_square, items, total=10_000, processes=2)
+    results = parallel_map(_square, items, processes=2)
     assert next(results) == 0
     assert len(read) < 100
     results.close()
