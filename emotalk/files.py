@@ -20,6 +20,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     partial = path.with_name(path.name + PARTIAL)
     try:
+        partial.unlink(missing_ok=True)  # What a killed process left may be a link, or in the way of one.
         yield partial
         partial.replace(path)
     finally:

@@ -1,8 +1,7 @@
 """Weights in the released form: names, files, strict loading."""
 
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from torch import Tensor
 from transformers import Wav2Vec2Config
 
 from emotalk.errors import WeightsError
+from emotalk.files import atomic_path
 from emotalk.model.card import read_card
 from emotalk.model.network import EmoTalk
 from emotalk.model.pretrained import RELEASED_ENCODER
@@ -266,22 +266,9 @@ def save_weights(network: EmoTalk, folder: Path, name: str) -> None:
     Each is written beside and then renamed, so that a file of this name is always complete.
     """
     state = {key: value.detach().cpu().contiguous() for key, value in released_names(network.state_dict()).items()}
-    with _replacing(folder / f"{name}.pth") as partial:
+    with atomic_path(folder / f"{name}.pth") as partial:
         torch.save(state, partial)
-    with _replacing(folder / f"{name}.safetensors") as partial:
-        save_file(state, partial)
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """File to write to, which becomes the one at `path`, with the mode that the umask gives."""
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        partial.unlink(missing_ok=True)
-        partial.touch()
         mode = partial.stat().st_mode
-        yield partial
+    with atomic_path(folder / f"{name}.safetensors") as partial:
+        save_file(state, partial)
         partial.chmod(mode)  # What safetensors writes can be read by its owner alone.
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from emotalk.corpus.clips import ClipStore
 from emotalk.stages import STAGE_VERSIONS
 
 STORED = Path(__file__).parent / "stages.json"
-_RECORDED = ("status", "sampling_rate", "num_samples", "num_frames", "duration_s", "subject", "emotion", "wav_sha256")
+_RECORDED = ("status", "sampling_rate", "num_samples", "num_frames", "duration_s", "subject", "emotion")
 _MANIFEST = ("split", "epoch", "kind", "audio_c1e2", "audio_c2e1", "track_c1e1", "subject", "intensity", "emotion_e2")
 
 
@@ -34,7 +34,7 @@ def figures(results: Path) -> dict[str, Any]:
     card = json.loads((results / "weights/emotalk.json").read_text(encoding="utf-8"))
     return {
         "demo_corpus": {"samples": int(recordings["num_samples"].sum()), "peak": float(recordings["peak"].mean())},
-        "index": {name: _words(recordings[name].iloc[::17]) for name in _RECORDED if "sha" not in name},
+        "index": {name: _words(recordings[name].iloc[::17]) for name in _RECORDED},
         "smooth": {name: _summary(tracks[name]) for name in ("jitter_before", "jitter_after", "std", "highest")},
         "slice": {
             "clips": labels["clip_id"].iloc[::13].tolist(),
@@ -62,5 +62,6 @@ def _summary(column: pd.Series) -> list[float]:
 
 def store(results: Path) -> None:
     """Write the figures and the versions that they belong to."""
-    content = {"versions": {name: STAGE_VERSIONS[name] for name in figures(results)}, "figures": figures(results)}
+    found = figures(results)
+    content = {"versions": {name: STAGE_VERSIONS[name] for name in found}, "figures": found}
     STORED.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
