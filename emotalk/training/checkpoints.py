@@ -169,8 +169,8 @@ class Checkpoints:
                 continue
             _LOG.info("%s is another run (%s).", other.parent, "; ".join(unlike) or "with equal data and settings")
 
-    def newest(self) -> Path | None:
-        """The newest good checkpoint, or None if there is none.
+    def newest(self) -> tuple[Path, dict[str, Any]] | None:
+        """The newest good checkpoint and its content, or None if there is none.
 
         A damaged one is put aside as `<name>.broken`, and the one before it is taken.
 
@@ -200,7 +200,7 @@ class Checkpoints:
                     f"{path} is beyond the {self._settings.epochs} epochs of train.epochs. Set more, or force training "
                     "to start over (--forcerun train)."
                 )
-            return path
+            return path, content
         if damaged:
             faults = " ".join(map(str, damaged.values()))
             raise TrainingError(f"{faults} No other checkpoint is left. Remove these, and training starts over.")

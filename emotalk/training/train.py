@@ -215,15 +215,15 @@ def _check_schedule(schedule: Schedule, settings: TrainingSettings, manifest: st
 
 def _newest_state(checkpoints: Checkpoints, group: ProcessGroup) -> dict[str, Any] | None:
     """Content of the checkpoint to continue from, the same in all processes; None to start."""
-    path = None
+    found = None
     if group.is_main:
         checkpoints.log_other_runs()
-        path = checkpoints.newest()
-    path = group.all_gather(path)[0]
+        found = checkpoints.newest()
+    path = group.all_gather(found[0] if found else None)[0]
     if path is None:
         return None
     _LOG.info("Newest checkpoint: %s", path.name)
-    return read_checkpoint(path)
+    return found[1] if found else read_checkpoint(path)
 
 
 @contextmanager

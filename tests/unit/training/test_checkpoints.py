@@ -50,7 +50,7 @@ def folder(tmp_path):
 
 def epoch_of_newest(folder) -> int | None:
     found = folder.newest()
-    return position_of(found).epoch if found else None
+    return position_of(found[0]).epoch if found else None
 
 
 def test_the_newest_is_the_one_of_the_highest_epoch_and_step_whatever_the_clock_said(tmp_path):
