@@ -13,6 +13,7 @@ localrules:
 
 
 rule all:
+    """Everything: train, extract weights, evaluate, report."""
     default_target: True
     input:
         rules.report.output,

@@ -11,7 +11,7 @@ from emotalk.logs import job_log
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command that was typed."""
-    given = _parser().parse_args(arguments)
+    given = parser().parse_args(arguments)
     with job_log(None):
         # Only what a command needs is imported: torch alone takes seconds.
         _command(given.command)(given)
@@ -21,14 +21,15 @@ def _command(name: str) -> Callable[[argparse.Namespace], None]:
     return getattr(importlib.import_module("emotalk.commands"), name)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="emotalk", description="Speech to 52 ARKit blendshape coefficients.")
-    parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+def parser() -> argparse.ArgumentParser:
+    """Parser of all commands."""
+    root = argparse.ArgumentParser(prog="emotalk", description="Speech to 52 ARKit blendshape coefficients.")
+    root.add_argument("--version", action="version", version=__version__)
+    commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_predict(commands.add_parser("predict", help="speak recordings with trained weights"))
     _add_convert(commands.add_parser("convert", help="bring motion from one format into another"))
     _add_preview(commands.add_parser("preview", help="make a page with a face that shows motion"))
-    return parser
+    return root
 
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:
@@ -36,15 +37,19 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("audio", nargs="+", type=Path, help="recordings, wav or flac")
     parser.add_argument("--weights", type=Path, default=Path("results/weights"), help="file, card or folder of weights")
     parser.add_argument("--out", type=Path, default=Path(), help="folder for the motion")
-    parser.add_argument("--emotion-from", type=Path, metavar="AUDIO", help="wear the emotion of this recording")
+    parser.add_argument("--emotion-from", metavar="AUDIO", help="use the emotion of this recording")
     parser.add_argument("--intensity", choices=("normal", "strong"), default="normal")
-    parser.add_argument("--subject", default="mean", help="0 to 23, or mean of those that were trained (default)")
+    parser.add_argument(
+        "--subject", type=_subject, default="mean", help="0 to 23, or mean of those that were trained (default)"
+    )
     parser.add_argument("--smooth", action="store_true", help="Savitzky-Golay (5, 2), as the released demo")
     parser.add_argument("--blinks", type=int, metavar="SEED", help="replace the lids by made-up blinks")
     kinds = ("npy", "livelink", "arkit-csv", "json")
     shown = ", ".join(kinds)
     parser.add_argument("--format", nargs="+", type=_kind, choices=kinds, default=["npy"], metavar="KIND", help=shown)
-    parser.add_argument("--window", type=float, default=30.0, metavar="SECONDS", help="longest part seen at once")
+    parser.add_argument(
+        "--window", type=_window, default=30.0, metavar="SECONDS", help="longest part processed at once, at least 10"
+    )
     parser.add_argument("--device", choices=("auto", "cpu"), default="auto", help="auto: a GPU where there is one")
 
 
@@ -58,6 +63,26 @@ def _kind(text: str) -> str:
             "glb needs a head: predict npy, then 'emotalk convert' it with --head HEAD.glb"
         )
     return text
+
+
+def _subject(text: str) -> str | int:
+    """Subject of predictions."""
+    if text == "mean":
+        return text
+    if not text.isdigit() or int(text) > 23:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither 'mean' nor an index from 0 to 23")
+    return int(text)
+
+
+def _window(text: str) -> float:
+    """Seconds of a window."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 10 <= seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 10 up")
+    return seconds
 
 
 def _rate(text: str) -> int:

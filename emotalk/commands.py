@@ -9,23 +9,22 @@ _LOG = logging.getLogger(__name__)
 
 def predict(given: argparse.Namespace) -> None:
     """Speak recordings."""
+    from emotalk.config.use import PredictSettings
     from emotalk.device import choose_device, usable_cores
     from emotalk.errors import EvaluationError
-    from emotalk.inference.predict import Speaking, predict_files, subject_of
-    from emotalk.model.weights import load_weights, weights_in
+    from emotalk.inference.predict import predict_files
 
-    weights = weights_in(given.weights)
     device = choose_device(int(given.device == "auto"), usable_cores())
-    speaking = Speaking(
+    settings = PredictSettings(
         intensity=given.intensity,
-        subject=subject_of(given.subject, weights),
+        subject=given.subject,
         emotion_from=given.emotion_from,
         smooth=given.smooth,
         blink_seed=given.blinks,
         formats=given.format,
         window_s=given.window,
     )
-    left_out = predict_files(load_weights(weights, device), given.audio, given.out, speaking)
+    left_out = predict_files(given.audio, given.out, settings, weights=given.weights, device=device)
     if left_out:
         raise EvaluationError(f"All but {len(left_out)} were spoken; not {', '.join(left_out)}.")
 

@@ -20,7 +20,7 @@ TINY_RUN = {
     "demo": {"actors": 3},
     "split": {"RAVDESS": {"validation": [2], "test": [3]}},
     "model": {name: {"source": "random", "sizes": TINY} for name in ("content_encoder", "emotion_encoder")},
-    "train": {"epochs": 1, "batch_size": 8, "schedule": "constant"},
+    "train": {"epochs": 1, "batch_size": 8, "lr_schedule": "constant"},
     "evaluate": {"required_improvement": None},
 }
 """The demo, small enough for a test."""
@@ -66,7 +66,13 @@ class Project:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Type a command and wait for it."""
-        command = self.command(*arguments)
+        return self._run(self.command(*arguments))
+
+    def run_without_settings(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Type a command without the test's settings, and wait for it."""
+        return self._run([sys.executable, "-m", "snakemake", *arguments])
+
+    def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=600, check=False)
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:

@@ -6,8 +6,9 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from emotalk.config.corpus import IndexSettings
 from emotalk.corpus.duplicates import copied_contents
-from emotalk.corpus.faults import Rules, judge
+from emotalk.corpus.faults import judge
 from emotalk.corpus.inspection import inspect_recording
 from emotalk.corpus.layouts import Listing
 from emotalk.corpus.parts import part_range
@@ -19,18 +20,22 @@ from emotalk.parallel import parallel_map
 from emotalk.progress import progress
 
 
-def index_corpora(sources: Sequence[Source], out: str | Path, *, rules: Rules, strict: bool, threads: int = 1) -> None:
+def index_corpora(
+    sources: Sequence[Source], out: str | Path, *, settings: IndexSettings, strict: bool, threads: int = 1
+) -> None:
     """Write the table of all recordings: :func:`inspect_corpora`, then :func:`collect_recordings`."""
     inspected = Path(f"{out}.inspected")
     try:
-        inspect_corpora(sources, inspected, rules=rules, threads=threads)
-        collect_recordings([inspected], out, corpora=[source.corpus for source in sources], rules=rules, strict=strict)
+        inspect_corpora(sources, inspected, settings=settings, threads=threads)
+        collect_recordings(
+            [inspected], out, corpora=[source.corpus for source in sources], settings=settings, strict=strict
+        )
     finally:
         inspected.unlink(missing_ok=True)
 
 
 def inspect_corpora(
-    sources: Sequence[Source], out: str | Path, *, rules: Rules, threads: int = 1, part: str | None = None
+    sources: Sequence[Source], out: str | Path, *, settings: IndexSettings, threads: int = 1, part: str | None = None
 ) -> None:
     """Write what each recording is by itself, apart from all others.
 
@@ -49,12 +54,12 @@ def inspect_corpora(
     ]
     chosen = part_range(part, sum(map(len, listings)))
     items = islice(chain.from_iterable(listings), chosen.start, chosen.stop)
-    rows = parallel_map(partial(inspect_recording, rules=rules), items, processes=threads)
+    rows = parallel_map(partial(inspect_recording, settings=settings), items, processes=threads)
     write_rows(out, progress(rows, total=len(chosen), what="Indexing", unit="recordings"))
 
 
 def collect_recordings(
-    parts: Sequence[str | Path], out: str | Path, *, corpora: Sequence[str], rules: Rules, strict: bool
+    parts: Sequence[str | Path], out: str | Path, *, corpora: Sequence[str], settings: IndexSettings, strict: bool
 ) -> None:
     """Write the table of all recordings from the parts that :func:`inspect_corpora` wrote, and log what was found.
 
@@ -64,11 +69,11 @@ def collect_recordings(
         If a corpus has nothing usable, or, with `strict`, if anything is excluded.
     """
     copies = copied_contents(parts)
-    tally = Tally(rules)
+    tally = Tally(settings)
 
     def rows() -> Iterator[dict[str, Any]]:
         for row in chain.from_iterable(map(read_rows, parts)):
-            judge(row, copies.get((row["corpus"], row["recording_id"]), []), rules)
+            judge(row, copies.get((row["corpus"], row["recording_id"]), []), settings)
             tally.add(row)
             yield row
 

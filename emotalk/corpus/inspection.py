@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from emotalk.config.corpus import IndexSettings
 from emotalk.corpus.audio import AudioFacts, inspect_audio
-from emotalk.corpus.faults import Fault, Rules, judge
+from emotalk.corpus.faults import Fault, judge
 from emotalk.corpus.lengths import Lengths, length_faults, other_rate
 from emotalk.corpus.names import RecordingName
 from emotalk.corpus.sources import TrackFormat
@@ -42,7 +43,7 @@ class Found:
     faults: tuple[Fault, ...]
 
 
-def inspect_recording(item: Found, rules: Rules) -> dict[str, Any]:
+def inspect_recording(item: Found, settings: IndexSettings) -> dict[str, Any]:
     """Row of the table for one recording: what its name and files say, and whether it can be used."""
     row: dict[str, Any] = {
         "corpus": item.corpus,
@@ -66,8 +67,8 @@ def inspect_recording(item: Found, rules: Rules) -> dict[str, Any]:
     except Fault as fault:
         faults.append(fault)
     if audio is not None and track is not None:
-        faults += _compare(item, row, rules, audio, track)
-    judge(row, faults, rules)
+        faults += _compare(item, row, settings, audio, track)
+    judge(row, faults, settings)
     return row
 
 
@@ -112,36 +113,40 @@ def _digest(path: Path, code: str) -> str:
         raise Fault(code, f"{path.name} cannot be read ({error.strerror})", is_final=True) from None
 
 
-def _compare(item: Found, row: dict[str, Any], rules: Rules, audio: AudioFacts, track: np.ndarray) -> Iterator[Fault]:
+def _compare(
+    item: Found, row: dict[str, Any], settings: IndexSettings, audio: AudioFacts, track: np.ndarray
+) -> Iterator[Fault]:
     """Fill in the common length and the offset; tell what does not fit."""
     num_audio_frames = frames_in(audio.num_samples, audio.sampling_rate)
-    fps = other_rate(len(track), row["duration_s"], rules.max_frame_difference)
+    fps = other_rate(len(track), row["duration_s"], settings.max_frame_difference)
     if fps is not None and item.track is not None and item.form.fps == FPS and not is_capture(item.track):
         told = f"the track has {len(track)} frames for {row['duration_s']:.2f} s of audio, as if it had {fps} a second"
         advice = "set 'fps' of its source, or let 'track_rate_mismatch: repair' resample it"
         yield Fault("track_rate_mismatch", f"{told}; {advice}")
-        if not rules.repairs("track_rate_mismatch"):
+        if settings.policy("track_rate_mismatch") != "repair":
             return
         track, _ = read_track(item.track, TrackFormat(item.form.channels, fps))
         row |= {"track_fps": float(fps), "num_track_frames": len(track)}
-    yield from _offset_fault(row, rules, audio.envelope, track)
+    yield from _offset_fault(row, settings, audio.envelope, track)
     lengths = Lengths(num_audio_frames, len(track), shift=row.get("shift_frames", 0))
     row["num_frames"] = lengths.common
-    yield from length_faults(lengths, rules)
+    yield from length_faults(lengths, settings)
 
 
-def _offset_fault(row: dict[str, Any], rules: Rules, envelope: np.ndarray, track: np.ndarray) -> Iterator[Fault]:
+def _offset_fault(
+    row: dict[str, Any], settings: IndexSettings, envelope: np.ndarray, track: np.ndarray
+) -> Iterator[Fault]:
     scores = synchrony_scores(envelope, mouth_opening(track))
     if scores is None:
         return
     offset, confidence = offset_of(scores)
     row |= {"offset_scores": scores, "offset_frames": offset, "offset_confidence": confidence}
-    if abs(offset) <= rules.max_offset or confidence < rules.min_confidence:
+    if abs(offset) <= settings.max_offset or confidence < settings.min_confidence:
         return
     later = "late" if offset > 0 else "early"
     found = f"motion comes {abs(offset):.1f} frames {later} (confidence {confidence:.2f})"
-    rule = f"at most {rules.max_offset:g} frames are usual"
-    if rules.repairs("av_offset"):
+    rule = f"at most {settings.max_offset:g} frames are usual"
+    if settings.policy("av_offset") == "repair":
         row["shift_frames"] = round(offset)
         rule = f"shifted by {abs(round(offset))}"
     yield Fault("av_offset", f"{found}; {rule}")

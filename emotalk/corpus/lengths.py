@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from emotalk.corpus.faults import Fault, Rules
+from emotalk.config.corpus import IndexSettings
+from emotalk.corpus.faults import Fault
 from emotalk.timing import FPS
 
 _USUAL_RATES = (24, 25, 48, 50, 60, 90, 100, 120)
@@ -28,20 +29,20 @@ class Lengths:
         return self.audio - 1 <= self.track <= self.audio
 
 
-def length_faults(lengths: Lengths, rules: Rules) -> Iterator[Fault]:
+def length_faults(lengths: Lengths, settings: IndexSettings) -> Iterator[Fault]:
     """What is wrong with the lengths of a recording."""
     found = f"the track has {lengths.track} frames, the audio {lengths.audio}"
-    if abs(lengths.track - lengths.audio) > rules.max_frame_difference:
-        rule = f"at most {rules.max_frame_difference} frames of difference are tolerated"
+    if abs(lengths.track - lengths.audio) > settings.max_frame_difference:
+        rule = f"at most {settings.max_frame_difference} frames of difference are tolerated"
         yield Fault("frame_mismatch", f"{found}; {rule}", is_final=True)
     elif not lengths.is_usual:
         yield Fault("frame_mismatch", f"{found}; both are cut to {lengths.common}")
-    if lengths.common < rules.min_frames:
-        rule = f"the shortest usable recording has {rules.min_frames}"
+    if lengths.common < settings.min_frames:
+        rule = f"the shortest usable recording has {settings.min_frames}"
         yield Fault("too_short", f"{lengths.common} frames; {rule}", is_final=True)
-    if lengths.common > rules.max_minutes * 60 * FPS:
+    if lengths.common > settings.max_minutes * 60 * FPS:
         minutes = lengths.common / (60 * FPS)
-        yield Fault("too_long", f"{minutes:.1f} minutes; the longest usable recording has {rules.max_minutes:g}")
+        yield Fault("too_long", f"{minutes:.1f} minutes; the longest usable recording has {settings.max_minutes:g}")
 
 
 def other_rate(num_frames: int, seconds: float, tolerance: int) -> int | None:

@@ -3,17 +3,17 @@
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from emotalk.config.corpus import PairSettings, SplitSettings, normalize_subject
 from emotalk.corpus.clips import ClipStore
 from emotalk.corpus.names import NUM_ACTORS
 from emotalk.corpus.pairing import NO_CLIP, Examples, PseudoPairs, RandomPairs
-from emotalk.corpus.splits import SPLITS, comparable, named_subjects, split_subjects
+from emotalk.corpus.splits import SPLITS, named_subjects, split_subjects
 from emotalk.emotions import UNLABELLED, emotion_class
 from emotalk.errors import CorpusError
 from emotalk.progress import progress
@@ -50,7 +50,7 @@ _WRITTEN = pa.schema(
 """The same columns, as they are written: each clip's id once in an epoch, and numbers that stand for it."""
 _LARGEST_DICTIONARY = 1 << 28
 
-REPORT_LEVEL, REPORT_PERSON = 1, 0
+REPORT_INTENSITY, REPORT_SUBJECT = 1, 0
 """The training report gives every example these indices of intensity and subject."""
 
 
@@ -58,13 +58,10 @@ def write_manifest(
     clips: Sequence[str | Path],
     out: str | Path,
     *,
-    recipe: str,
+    settings: PairSettings,
+    split: Mapping[str, SplitSettings],
     epochs: int,
     seed: int,
-    split: Mapping[str, Mapping[str, Any]],
-    calm: str,
-    unlabelled_level: int,
-    unlabelled_person: int,
 ) -> None:
     """Write the schedule of all epochs.
 
@@ -73,14 +70,8 @@ def write_manifest(
 
     Parameters
     ----------
-    recipe
-        "paper" (pseudo-pairs) or "report" (random pairs).
     split
-        For each corpus the subjects, or the fraction of subjects, held out for `validation` and `test`.
-    calm
-        What RAVDESS's calm counts as: "neutral" or "ignored".
-    unlabelled_level, unlabelled_person
-        Indices of intensity and subject for corpora that have none (HDTF). [unknown in paper and released code]
+        Held-out subjects of each corpus.
 
     Raises
     ------
@@ -88,12 +79,12 @@ def write_manifest(
         If no training example can be made, or the test split is empty.
     """
     labels = ClipStore(clips).labels().to_pandas().sort_values("clip_id", ignore_index=True)
-    table = _with_indices(labels, calm=calm, level=unlabelled_level, person=unlabelled_person)
+    table = _with_indices(labels, settings)
     table["split"] = _assign(table, split, seed)
-    if recipe == "report":
-        table = table.assign(level_index=REPORT_LEVEL, person_index=REPORT_PERSON)
+    if settings.strategy == "random":
+        table = table.assign(intensity_index=REPORT_INTENSITY, subject_index=REPORT_SUBJECT)
     pairs = {
-        name: _pairs(recipe, table, name, members)
+        name: _pairs(settings.strategy, table, name, members)
         for name in SPLITS
         if len(members := np.flatnonzero(table["split"] == name))
     }
@@ -113,39 +104,40 @@ def write_manifest(
             if len(examples.kind):
                 writer.write_table(_rows(table, ids, examples, (name, epoch)))
             elif name == "train":
-                raise CorpusError("One training clip makes no random pair; recipe 'report' needs two.")
+                raise CorpusError("One training clip makes no random pair; pair.strategy 'random' needs two.")
 
 
-def _with_indices(table: pd.DataFrame, *, calm: str, level: int, person: int) -> pd.DataFrame:
-    """Add what the network is told of each clip: indices of intensity, subject and emotion, and its length."""
+def _with_indices(table: pd.DataFrame, settings: PairSettings) -> pd.DataFrame:
+    """Add the network's conditioning of each clip, indices of intensity, subject and emotion, and its length."""
     number = pd.to_numeric(table["subject"], errors="coerce").where(table["intensity"].notna())
     number = number.where(number.between(1, NUM_ACTORS))
-    classes = {label: emotion_class(label, calm=calm) for label in table["emotion"].dropna().unique()}
+    classes = {label: emotion_class(label, calm=settings.calm) for label in table["emotion"].dropna().unique()}
     return table.assign(
-        level_index=(table["intensity"] - 1).fillna(level).astype("int8"),
-        person_index=(number - 1).fillna(person).astype("int8"),
+        intensity_index=(table["intensity"] - 1).fillna(settings.unlabelled_intensity).astype("int8"),
+        subject_index=(number - 1).fillna(settings.unlabelled_subject).astype("int8"),
         emotion_index=table["emotion"].map(classes).fillna(UNLABELLED).astype("int8"),
         num_frames=table["stop_frame"] - table["start_frame"],
     )
 
 
-def _assign(table: pd.DataFrame, split: Mapping[str, Mapping[str, Any]], seed: int) -> pd.Series:
+def _assign(table: pd.DataFrame, split: Mapping[str, SplitSettings], seed: int) -> pd.Series:
     """Split of each clip, by its subject."""
     assigned = pd.Series("train", index=table.index)
     for corpus, rows in table.groupby("corpus"):
         wanted = split[str(corpus)]
-        of_subject = split_subjects(rows["subject"], **wanted, seed=seed)
-        named = {name for part in wanted.values() if not isinstance(part, int | float) for name in named_subjects(part)}
-        if absent := sorted(named - {comparable(subject) for subject in of_subject}):
+        held_out = (wanted.validation, wanted.test)
+        of_subject = split_subjects(rows["subject"], validation=wanted.validation, test=wanted.test, seed=seed)
+        named = {name for part in held_out if isinstance(part, list) for name in named_subjects(part)}
+        if absent := sorted(named - {normalize_subject(subject) for subject in of_subject}):
             there = ", ".join(sorted(of_subject))
             _LOG.warning("split.%s names %s, who has no usable clip; there are %s.", corpus, ", ".join(absent), there)
         assigned[rows.index] = rows["subject"].map(of_subject)
     return assigned
 
 
-def _pairs(recipe: str, table: pd.DataFrame, split: str, members: np.ndarray) -> PseudoPairs | RandomPairs:
-    """How examples are drawn. Tests hold every clip once, as pseudo-pairs, whatever the recipe trained on."""
-    return RandomPairs(members) if recipe == "report" and split != "test" else PseudoPairs(table, members)
+def _pairs(strategy: str, table: pd.DataFrame, split: str, members: np.ndarray) -> PseudoPairs | RandomPairs:
+    """How examples are drawn. Tests hold every clip once, as pseudo-pairs, whatever the training examples."""
+    return RandomPairs(members) if strategy == "random" and split != "test" else PseudoPairs(table, members)
 
 
 def _rows(table: pd.DataFrame, ids: pa.Array, examples: Examples, part: tuple[str, int]) -> pa.Table:
@@ -171,8 +163,8 @@ def _rows(table: pd.DataFrame, ids: pa.Array, examples: Examples, part: tuple[st
         "audio_c2e1": named(donor),
         "track_c1e1": named(examples.track_c1e1),
         "track_c2e2": named(examples.track_c2e2),
-        "subject": table["person_index"].to_numpy()[main],
-        "intensity": table["level_index"].to_numpy()[main],
+        "subject": table["subject_index"].to_numpy()[main],
+        "intensity": table["intensity_index"].to_numpy()[main],
         "emotion_e1": np.where(is_self, UNLABELLED, emotion[donor]),
         "emotion_e2": emotion[main],
         "num_frames": length(main) + length(examples.track_c1e1) + length(examples.track_c2e2),

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from scipy.ndimage import correlate1d
 from scipy.signal import savgol_coeffs
 
 from emotalk.blendshapes import NUM_CHANNELS
+from emotalk.config.corpus import SmoothSettings
 from emotalk.corpus.faults import Fault
 from emotalk.corpus.recordings import FRAMES_PER_CHUNK, UsableRecordings
 from emotalk.corpus.sources import TrackFormat
@@ -58,22 +59,7 @@ def jitter(track: np.ndarray) -> np.ndarray:
     return np.abs(np.diff(track, n=2, axis=0)).mean(axis=0) if len(track) > 2 else np.zeros(NUM_CHANNELS, np.float32)
 
 
-class Smoothing(NamedTuple):
-    """Settings of the stage, as the configuration's section `smooth` has them."""
-
-    enabled: bool
-    window: int
-    order: int
-    clip_negatives: bool
-
-    def __call__(self, track: np.ndarray) -> np.ndarray:
-        """Smooth a track, if this is asked for."""
-        if not self.enabled:
-            return track
-        return smooth_track(track, window=self.window, order=self.order, clip_negatives=self.clip_negatives)
-
-
-def smooth_recording(row: Mapping[str, Any], smoothing: Smoothing) -> dict[str, Any]:
+def smooth_recording(row: Mapping[str, Any], settings: SmoothSettings) -> dict[str, Any]:
     """Read a recording's track and smooth it, if that is enabled: its row in the file of tracks.
 
     Raises
@@ -89,7 +75,11 @@ def smooth_recording(row: Mapping[str, Any], smoothing: Smoothing) -> dict[str, 
     if len(track) != row["num_track_frames"]:
         found = f"{len(track)} frames instead of {row['num_track_frames']}"
         raise CorpusError(f"{path} has changed since it was indexed: {found}. Run --forcerun index.")
-    smooth = smoothing(track)
+    smooth = track
+    if settings.enabled:
+        smooth = smooth_track(
+            track, window=settings.window, order=settings.order, clip_negatives=settings.clip_negatives
+        )
     return {
         "recording_id": row["recording_id"],
         "jitter_before": jitter(track),
@@ -107,7 +97,7 @@ def smooth_corpus(
     out: str | Path,
     *,
     corpus: str,
-    smoothing: Smoothing,
+    settings: SmoothSettings,
     threads: int = 1,
     part: str | None = None,
 ) -> None:
@@ -125,7 +115,7 @@ def smooth_corpus(
     """
     rows = UsableRecordings(recordings, corpus, part)
     tracks = parallel_map(
-        partial(smooth_recording, smoothing=smoothing),
+        partial(smooth_recording, settings=settings),
         rows,
         processes=threads,
         cost=lambda row: row["num_track_frames"] / FRAMES_PER_CHUNK,

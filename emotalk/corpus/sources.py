@@ -1,10 +1,10 @@
 """Sources: where each corpus lies and how it is read. Light, as the workflow looks into it for every job."""
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
+from emotalk.config.corpus import SourceSettings
 from emotalk.corpus.names import NAMING
 from emotalk.timing import FPS
 
@@ -53,22 +53,17 @@ class Source:
     form: TrackFormat
 
     @classmethod
-    def of(cls, corpus: str, data: str | Path, settings: Mapping[str, Any]) -> Self:
-        """Source of a corpus, from the configuration's section `sources.<corpus>`."""
-        layout = settings["layout"]
+    def from_settings(cls, corpus: str, data: str | Path, settings: SourceSettings) -> Self:
+        """Source of a corpus whose files are below the folder `data`, unless the settings name other folders."""
+        layout: str = settings.layout
         if layout == "auto":
             layout = corpus.lower() if corpus.lower() in NAMING else "generic"
         home, is_generic = Path(data) / corpus, layout == "generic"
         return cls(
             corpus,
             layout,
-            audio=Path(settings["audio"] or (home if is_generic else home / "audio")),
-            tracks=Path(settings["tracks"] or (home if is_generic else home / "blendshape")),
-            table=Path(settings["table"]) if settings["table"] else None,
-            form=TrackFormat(settings["channels"], settings["fps"]),
+            audio=Path(settings.audio or (home if is_generic else home / "audio")),
+            tracks=Path(settings.tracks or (home if is_generic else home / "blendshape")),
+            table=Path(settings.table) if settings.table else None,
+            form=TrackFormat(settings.channels, settings.fps),
         )
-
-
-def sources_of(corpora: Iterable[str], data: str | Path, settings: Mapping[str, Any]) -> list[Source]:
-    """Sources of all corpora."""
-    return [Source.of(corpus, data, settings[corpus]) for corpus in corpora]

@@ -4,6 +4,8 @@ import hashlib
 import math
 from collections.abc import Iterable, Sequence
 
+from emotalk.config.corpus import normalize_subject
+
 SPLITS = ("train", "validation", "test")
 
 
@@ -35,19 +37,14 @@ def split_subjects(
         if isinstance(wanted, int | float):
             chosen = _first(free, wanted, len(names))
         else:
-            chosen = [name for name in free if comparable(name) in named_subjects(wanted)]
+            chosen = [name for name in free if normalize_subject(name) in named_subjects(wanted)]
         assigned |= dict.fromkeys(chosen, split)
     return assigned
 
 
 def named_subjects(wanted: Sequence[str | int]) -> set[str]:
     """Names of subjects, comparable."""
-    return {comparable(name) for name in wanted}
-
-
-def comparable(name: str | int) -> str:
-    """A subject's name without the zeros before a number: actor 7 may be written 7 or, as in file names, 07."""
-    return str(name).lstrip("0") or "0" if str(name).isdigit() else str(name)
+    return {normalize_subject(name) for name in wanted}
 
 
 def _first(free: list[str], fraction: float, num_subjects: int) -> list[str]:

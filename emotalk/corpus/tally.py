@@ -5,7 +5,8 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from emotalk.corpus.faults import Rules, code_of
+from emotalk.config.corpus import IndexSettings
+from emotalk.corpus.faults import code_of
 from emotalk.errors import CorpusError
 
 _LOG = logging.getLogger(__name__)
@@ -16,8 +17,8 @@ _LISTED = 100
 class Tally:
     """Counts of recordings by status and of faults by code, with the first names of each."""
 
-    def __init__(self, rules: Rules) -> None:
-        self._rules = rules
+    def __init__(self, settings: IndexSettings) -> None:
+        self._settings = settings
         self._status: dict[str, Counter[str]] = defaultdict(Counter)
         self._codes: Counter[str] = Counter()
         self._names: dict[str, list[str]] = defaultdict(list)
@@ -42,7 +43,7 @@ class Tally:
             _LOG.info("%s: %s", corpus, ", ".join(f"{count} {name}" for name, count in counts) or "empty")
         for code, count in sorted(self._codes.items()):
             more = ", …" if count > _NAMES else ""
-            policy = self._rules.policies[code]
+            policy = self._settings.policy(code)
             _LOG.info("  %-19s %-7s %6d  %s%s", code, policy, count, ", ".join(self._names[code]), more)
 
     def refuse(self, corpora: Sequence[str], strict: bool) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 
 from emotalk.blendshapes import CHANNELS
+from emotalk.config.use import EvaluateSettings
 from emotalk.corpus.clips import ClipStore
 from emotalk.evaluation.basis import read_basis
 from emotalk.evaluation.errors_by_clip import errors_by_clip
@@ -32,10 +33,7 @@ def evaluate(
     metrics: str | Path,
     by_clip: str | Path,
     channels: str | Path,
-    person: str | int,
-    basis: str | Path | None,
-    mm_per_unit: float,
-    bootstrap_draws: int,
+    settings: EvaluateSettings,
     seed: int,
     device: torch.device,
 ) -> None:
@@ -44,27 +42,21 @@ def evaluate(
     Writes `predictions/<clip_id>.npy` and, with another clip's emotion, `swapped/<clip_id>.npy`; to `metrics` one row a
     (metric, region, predictor): the mean over test clips and its 95 % interval; to `by_clip` the values of every clip;
     to `channels` the error and the correlation of each channel.
-
-    Parameters
-    ----------
-    person
-        Subject that the network is told; see `emotalk.evaluation.prediction.predict_test_split`.
-    basis, mm_per_unit
-        A blendshape basis for errors in millimetres, if there is one; see `emotalk.evaluation.basis.read_basis`.
     """
-    vertices = None if basis is None else read_basis(basis, mm_per_unit=mm_per_unit)
+    basis = settings.basis
+    vertices = None if basis is None else read_basis(basis, mm_per_unit=settings.mm_per_unit)
     schedule, store = Schedule(manifest), ClipStore(clips)
     folder = Path(predictions)
     heard = predict_test_split(
-        load_weights(weights, device), store, schedule, folder, swapped=Path(swapped), person=person
+        load_weights(weights, device), store, schedule, folder, swapped=Path(swapped), subject=settings.subject
     )
     table = errors_by_clip(folder, Path(swapped), store, schedule, heard=heard, basis=vertices)
-    table.assign(person=str(person)).to_parquet(by_clip, index=False)
+    table.assign(predicted_subject=str(settings.subject)).to_parquet(by_clip, index=False)
     _channel_table(folder, store, schedule).to_csv(channels, index=False)
-    result = _means(table, draws=bootstrap_draws, seed=seed)
+    result = _means(table, draws=settings.bootstrap_draws, seed=seed)
     result.to_csv(metrics, index=False)
     shown = result.to_string(index=False, float_format="%.4f")
-    _LOG.info("Test split, subject told: %s (mean over clips, 95 %% interval):\n%s", person, shown)
+    _LOG.info("Test split, subject %s (mean over clips, 95 %% interval):\n%s", settings.subject, shown)
 
 
 def _means(table: pd.DataFrame, *, draws: int, seed: int) -> pd.DataFrame:

@@ -23,7 +23,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def predict_test_split(
-    network: EmoTalk, store: ClipStore, schedule: Schedule, folder: Path, *, swapped: Path, person: str | int
+    network: EmoTalk, store: ClipStore, schedule: Schedule, folder: Path, *, swapped: Path, subject: str | int
 ) -> pd.DataFrame:
     """Write `<clip_id>.npy`, (T, 52) float32, for each test clip spoken with its own emotion.
 
@@ -32,7 +32,7 @@ def predict_test_split(
 
     Parameters
     ----------
-    person
+    subject
         Subject that the network is told: "mean" (all training subjects in equal parts), "own" (the clip's own slot,
         which is untrained for a held-out subject), or an index.
 
@@ -54,7 +54,7 @@ def predict_test_split(
     for example in progress(examples, total=len(examples), what="Predicting", unit="clips"):
         clip_id = example["audio_c1e2"]
         words = _speech(store[clip_id])
-        told = {"intensity": example["intensity"], "subject": _subject(person, example, training)}
+        told = {"intensity": example["intensity"], "subject": _subject(subject, example, training)}
         num_frames = frames_to_predict(len(words))
         track, logits = network.speak(words, words, num_frames=num_frames, **told)
         np.save(folder / f"{clip_id}.npy", track, allow_pickle=False)
@@ -63,7 +63,7 @@ def predict_test_split(
             num_frames = len(store[example["track_c1e1"]].track)
             track, _ = network.speak(words, _speech(store[example["audio_c2e1"]]), num_frames=num_frames, **told)
             np.save(swapped / f"{clip_id}.npy", track, allow_pickle=False)
-    _LOG.info("%d test clips predicted, subject: %s", len(examples), person)
+    _LOG.info("%d test clips predicted, subject: %s", len(examples), subject)
     return pd.DataFrame(heard, columns=["clip_id", "emotion", "heard"])
 
 
@@ -103,7 +103,7 @@ def _speech(clip: Clip) -> torch.Tensor:
     return torch.from_numpy(normalise(from_int16(clip.waveform)))
 
 
-def _subject(person: str | int, example: Example, training: Sequence[int]) -> int | list[float]:
-    if person == "mean":
+def _subject(subject: str | int, example: Example, training: Sequence[int]) -> int | list[float]:
+    if subject == "mean":
         return mean_person(training)
-    return example["subject"] if person == "own" else int(person)
+    return example["subject"] if subject == "own" else int(subject)

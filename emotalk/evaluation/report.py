@@ -61,7 +61,7 @@ def write_report(
         "figures": drawn,
         "improvement": mouth_improvement(metrics),
         "tables": metric_tables(metrics),
-        "person": by_clip["person"].iloc[0],
+        "subject": by_clip["predicted_subject"].iloc[0],
         "ranked": _ranked(by_clip),
         "card": json.loads(Path(card).read_text(encoding="utf-8")),
     }

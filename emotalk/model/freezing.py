@@ -1,4 +1,4 @@
-"""Freezing: which parts of the encoders stay as they were pretrained. What is frozen costs no gradient memory."""
+"""FreezeSettings: which parts of the encoders stay as they were pretrained. What is frozen costs no gradient memory."""
 
 from torch import nn
 

@@ -3,6 +3,9 @@
 import logging
 from pathlib import Path
 
+import torch
+
+from emotalk.config.training import InitialWeights
 from emotalk.errors import WeightsError
 from emotalk.model.network import EmoTalk
 from emotalk.model.weights import compare, encoder_configs, read_state, take_what_fits, weights_file
@@ -12,18 +15,14 @@ _LOG = logging.getLogger(__name__)
 _ENCODERS = "audio_encoder_"
 
 
-def load_initial(source: str, *, encoders_only: bool, strict: bool) -> EmoTalk:
-    """Network that begins from weights; what they do not give is random, from torch's global generator.
+def load_initial(initial: InitialWeights) -> EmoTalk:
+    """Network initialized from a file of weights; other parameters are random, from torch's global generator.
 
     Parameters
     ----------
-    source
-        A released `.pth`, a `.safetensors` file, or one of our cards. Sizes are those of the card beside it, else the
-        released ones.
-    encoders_only
-        Whether only the encoders are taken, and the rest of the file is not looked at.
-    strict
-        Whether weights that do not fit in every parameter are refused. Else what fits is taken and the rest logged.
+    initial
+        The file, a released `.pth`, a `.safetensors` file or one of our cards, and how it is loaded. Sizes are those of
+        the card beside it, else the released ones.
 
     Raises
     ------
@@ -31,11 +30,12 @@ def load_initial(source: str, *, encoders_only: bool, strict: bool) -> EmoTalk:
         If the file is missing or damaged, does not fit, or nothing in it does, or a parameter is of a wrong type or not
         finite.
     """
-    path, prefix = weights_file(Path(source)), _ENCODERS if encoders_only else ""
+    source = str(initial.source)
+    path, prefix = weights_file(Path(source)), _ENCODERS if initial.parts == "encoders" else ""
     state = {name: value for name, value in read_state(path).items() if name.startswith(prefix)}
     network = EmoTalk.from_configs(*encoder_configs(Path(source)))
     mismatch = compare(network, state, prefix)
-    if strict and mismatch:
+    if initial.strict and mismatch:
         raise WeightsError(
             f"{source} does not fit the network: {mismatch}. Sizes come from the card beside the weights. To take what "
             "fits, set train.init_weights.strict to false."
@@ -44,7 +44,16 @@ def load_initial(source: str, *, encoders_only: bool, strict: bool) -> EmoTalk:
         _LOG.warning("Of %s only what fits is taken: %s.", source, mismatch)
     if not take_what_fits(network, state, mismatch, source):
         raise WeightsError(f"{source} holds nothing that fits the network.")
+    if initial.new_subjects:
+        _average_subjects(network)
     return network
+
+
+@torch.no_grad()
+def _average_subjects(network: EmoTalk) -> None:
+    """Set each subject's embedding, a column of the layer's weight, to the mean of all."""
+    weight = network.obj_vector_person.weight
+    weight.copy_(weight.mean(dim=1, keepdim=True).expand_as(weight))
 
 
 def weights_digest(source: str) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,15 +9,13 @@ import torch
 from transformers import PreTrainedModel, Wav2Vec2Config
 from transformers.utils import logging as library_logging
 
+from emotalk.config.training import RANDOM, EncoderSettings
 from emotalk.errors import WeightsError
 from emotalk.model.encoders import EmotionEncoder, SpeechEncoder
 from emotalk.model.network import EmoTalk
 from emotalk.provenance import file_digest
 
 Encoder = TypeVar("Encoder", bound=PreTrainedModel)
-
-RANDOM = "random"
-"""Source of encoders without pretrained weights."""
 
 RELEASED_ENCODER: dict[str, Any] = {
     "hidden_size": 1024,
@@ -39,26 +36,7 @@ RELEASED_ENCODER: dict[str, Any] = {
 _UNUSED = ("lm_head", "masked_spec_embed")
 
 
-@dataclass(frozen=True)
-class EncoderSource:
-    """Where an encoder comes from.
-
-    Attributes
-    ----------
-    source
-        "random", a local folder with `config.json` and weights, or the id of a repository on the model hub.
-    revision
-        Branch, tag or commit on the hub; None for its default branch.
-    sizes
-        wav2vec2 configuration values of a random encoder.
-    """
-
-    source: str
-    revision: str | None = None
-    sizes: Mapping[str, Any] = field(default_factory=dict)
-
-
-def build_network(content: EncoderSource, emotion: EncoderSource) -> EmoTalk:
+def build_network(content: EncoderSettings, emotion: EncoderSettings) -> EmoTalk:
     """Network with the given encoders; the rest is random, from torch's global generator.
 
     Raises
@@ -69,7 +47,7 @@ def build_network(content: EncoderSource, emotion: EncoderSource) -> EmoTalk:
     return EmoTalk(load_encoder(SpeechEncoder, content), load_encoder(EmotionEncoder, emotion))
 
 
-def encoder_digest(wanted: EncoderSource) -> str:
+def encoder_digest(wanted: EncoderSettings) -> str:
     """What an encoder's source turns out to be: a commit of the hub, digests of a folder's weights, or "random".
 
     Raises
@@ -90,7 +68,7 @@ def encoder_digest(wanted: EncoderSource) -> str:
     return f"commit {config._commit_hash}"
 
 
-def load_encoder(kind: type[Encoder], wanted: EncoderSource) -> Encoder:
+def load_encoder(kind: type[Encoder], wanted: EncoderSettings) -> Encoder:
     """Encoder of a kind from its source; only an id of the hub may touch the network.
 
     Raises
@@ -151,7 +129,7 @@ def _random(kind: type[Encoder], sizes: Mapping[str, Any]) -> Encoder:
         raise WeightsError(f"The 'sizes' of the random {kind.__name__} do not fit together: {error}") from None
 
 
-def _cannot_load(wanted: EncoderSource, is_local: bool, error: Exception) -> str:
+def _cannot_load(wanted: EncoderSettings, is_local: bool, error: Exception) -> str:
     first_line = str(error).strip().partition("\n")[0]
     if is_local:
         return f"The folder {wanted.source} is no wav2vec2 encoder: {first_line}"

@@ -21,7 +21,7 @@ from emotalk.model.layout import ConvFrames, Layout
 from emotalk.model.sequences import map_tensors, pad_batch, speech_batch
 from emotalk.training.features import FeatureStore
 from emotalk.training.schedule import Example
-from emotalk.training.settings import TrainingSettings
+from emotalk.training.settings import RunSettings
 
 _POOL = 256
 """About as many consecutive examples of an epoch are sorted by length: beyond, its order stays random."""
@@ -231,7 +231,7 @@ def in_groups(items: Sequence[list[Example]], size: int) -> list[Sequence[list[E
     return [items[start : start + size] for start in range(0, len(items), size)]
 
 
-def plan_steps(examples: Sequence[Example], settings: TrainingSettings) -> list[Sequence[list[Example]]]:
+def plan_steps(examples: Sequence[Example], settings: RunSettings) -> list[Sequence[list[Example]]]:
     """Optimizer steps of an epoch with these examples: the batches of each."""
     return in_groups(form_batches(examples, settings.batch_size, settings.max_frames_per_batch), settings.accumulate)
 

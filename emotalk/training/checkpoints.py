@@ -19,7 +19,7 @@ from emotalk.provenance import fingerprint
 from emotalk.training.checkpoint_file import CHECKSUM, checksum_of, read_verified, write_checkpoint
 from emotalk.training.distributed import SINGLE_PROCESS, ProcessGroup
 from emotalk.training.history import best_epochs
-from emotalk.training.settings import TrainingSettings
+from emotalk.training.settings import RunSettings
 from emotalk.training.signals import StopRequest
 from emotalk.training.trainer import Trainer
 from emotalk.training.writer import BackgroundWriter
@@ -65,7 +65,7 @@ class Checkpoints:
         self,
         folder: Path,
         identity: Mapping[str, Any],
-        settings: TrainingSettings,
+        settings: RunSettings,
         group: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
         self._identity, self._settings, self._group = identity, settings, group
@@ -275,7 +275,7 @@ class Checkpoints:
         ends = {position_of(path).epoch: path for path in reversed(self.all()) if not position_of(path).step}
         ends = ends or {position_of(self.all()[0]).epoch: self.all()[0]}
         last = max(ends)
-        best = best_epochs(rows, len(rows)) if self._settings.deliver == "best" else []
+        best = best_epochs(rows, len(rows)) if self._settings.checkpoint == "best" else []
         epoch = next(epoch for epoch in (*best, last) if epoch in ends)
         if best and epoch != best[0]:
             _LOG.warning("The best checkpoint (epoch %d) was not kept; that of epoch %d is delivered.", best[0], epoch)

@@ -22,7 +22,7 @@ from emotalk.errors import Interrupted, TrainingError
 from emotalk.logs import job_log
 from emotalk.parallel import prepend_pythonpath
 from emotalk.training.distributed import init_process_group
-from emotalk.training.settings import TrainingSettings
+from emotalk.training.settings import RunSettings
 from emotalk.training.signals import SIGNALS
 from emotalk.training.train import TrainingFiles, train
 
@@ -97,8 +97,8 @@ def launch(job: TrainingJob, module: str = __name__) -> None:
         train(TrainingFiles(**job.files), _settings(job), device=device, start_over=job.start_over)
 
 
-def _settings(job: TrainingJob) -> TrainingSettings:
-    return TrainingSettings.from_config(job.train, job.model, job.seed)
+def _settings(job: TrainingJob) -> RunSettings:
+    return RunSettings.model_validate({**job.train, "model": job.model, "seed": job.seed})
 
 
 def _torchrun(arguments: list[str]) -> None:

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from emotalk.config.training import LossWeights
 from emotalk.device import autocast
 from emotalk.emotions import UNLABELLED
 from emotalk.model.network import EmoTalk
 from emotalk.training.batches import Batch
-from emotalk.training.settings import LossWeights
 
 TERMS = ("cross", "self", "velocity", "classification")
 

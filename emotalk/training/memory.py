@@ -17,7 +17,7 @@ from emotalk.errors import TrainingError
 from emotalk.model.network import EmoTalk
 from emotalk.timing import FPS, SAMPLING_RATE
 from emotalk.training.schedule import Example
-from emotalk.training.settings import TrainingSettings
+from emotalk.training.settings import RunSettings
 
 _LOG = logging.getLogger(__name__)
 _FP32 = 4
@@ -76,7 +76,7 @@ def largest_workload(batches: Iterable[Sequence[Example]]) -> Workload:
     )
 
 
-def estimate_memory(network: EmoTalk, settings: TrainingSettings, precision: str, workload: Workload) -> Memory:
+def estimate_memory(network: EmoTalk, settings: RunSettings, precision: str, workload: Workload) -> Memory:
     """Estimate what training holds."""
     trainable = network.trainable_parameters()
     on_cpu = network.bs_map_r.weight.device.type == "cpu"
@@ -108,7 +108,7 @@ def _convolutional(config: Wav2Vec2Config) -> int:
 
 
 def _activations(
-    config: Wav2Vec2Config, layers: ModuleList, settings: TrainingSettings, precision: str, num_keys: int
+    config: Wav2Vec2Config, layers: ModuleList, settings: RunSettings, precision: str, num_keys: int
 ) -> int:
     """Bytes per frame that an encoder's layers keep for backward.
 
@@ -128,7 +128,7 @@ def _activations(
 
 def check_memory_and_disk(
     network: EmoTalk,
-    settings: TrainingSettings,
+    settings: RunSettings,
     precision: str,
     batches: Iterable[Sequence[Example]],
     folder: Path,

@@ -28,7 +28,7 @@ from emotalk.training.features import cached_features
 from emotalk.training.history import History
 from emotalk.training.memory import check_memory_and_disk
 from emotalk.training.schedule import Schedule
-from emotalk.training.settings import TrainingSettings
+from emotalk.training.settings import RunSettings
 from emotalk.training.signals import StopRequest
 from emotalk.training.trainer import Trainer, is_complete
 
@@ -69,7 +69,7 @@ class TrainingData(NamedTuple):
 
 def train(
     files: TrainingFiles,
-    settings: TrainingSettings,
+    settings: RunSettings,
     *,
     device: torch.device,
     group: ProcessGroup = SINGLE_PROCESS,
@@ -136,12 +136,12 @@ def _run(trainer: Trainer, checkpoints: Checkpoints, stop: StopRequest) -> None:
     checkpoints.save(trainer)
 
 
-def run_identity(data: TrainingData, settings: TrainingSettings) -> dict[str, Any]:
+def run_identity(data: TrainingData, settings: RunSettings) -> dict[str, Any]:
     """What makes a run this one: its data, its settings, the weights it starts from, and what computes it."""
     if settings.init_weights.source is not None:
         weights = {"init_weights": weights_digest(settings.init_weights.source)}
     else:
-        encoders = {"content": settings.content_encoder, "emotion": settings.emotion_encoder}
+        encoders = {"content": settings.model.content_encoder, "emotion": settings.model.emotion_encoder}
         weights = {name: encoder_digest(encoder) for name, encoder in encoders.items()}
     return settings.identity() | {
         "clips": data.store.digest(),
@@ -153,7 +153,7 @@ def run_identity(data: TrainingData, settings: TrainingSettings) -> dict[str, An
 
 def _make_trainer(
     data: TrainingData,
-    settings: TrainingSettings,
+    settings: RunSettings,
     history: History,
     folder: Path,
     *,
@@ -177,7 +177,7 @@ def _make_trainer(
     return Trainer(network, data.schedule, make, settings, precision, history=history, group=group)
 
 
-def prepare_network(settings: TrainingSettings, device: torch.device) -> EmoTalk:
+def prepare_network(settings: RunSettings, device: torch.device) -> EmoTalk:
     """Network on a device, built from the seed, partly frozen, and set to trade time for memory.
 
     Raises
@@ -188,9 +188,9 @@ def prepare_network(settings: TrainingSettings, device: torch.device) -> EmoTalk
     torch.manual_seed(settings.seed)
     initial = settings.init_weights
     if initial.source is None:
-        network = build_network(settings.content_encoder, settings.emotion_encoder)
+        network = build_network(settings.model.content_encoder, settings.model.emotion_encoder)
     else:
-        network = load_initial(initial.source, encoders_only=initial.parts == "encoders", strict=initial.strict)
+        network = load_initial(initial)
     network.to(device)
     freeze(network.audio_encoder_cont, settings.freeze.content_encoder)
     freeze(network.audio_encoder_emo, settings.freeze.emotion_encoder)
@@ -200,7 +200,7 @@ def prepare_network(settings: TrainingSettings, device: torch.device) -> EmoTalk
     return network
 
 
-def _check_schedule(schedule: Schedule, settings: TrainingSettings, manifest: str | Path) -> None:
+def _check_schedule(schedule: Schedule, settings: RunSettings, manifest: str | Path) -> None:
     if schedule.num_epochs() < settings.epochs:
         raise TrainingError(
             f"{manifest} holds {schedule.num_epochs()} epochs, but train.epochs is {settings.epochs}. Make it again "
@@ -208,7 +208,7 @@ def _check_schedule(schedule: Schedule, settings: TrainingSettings, manifest: st
         )
     if settings.needs_validation and not schedule.examples("validation"):
         raise TrainingError(
-            "train.early_stopping, train.deliver: best and train.keep_best decide by validation, and the manifest "
+            "train.early_stopping, train.checkpoint: best and train.keep_best decide by validation, and the manifest "
             "holds no validation example. Hold subjects out under 'split', or switch them off."
         )
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from emotalk.config.training import LossWeights
 from emotalk.errors import TrainingError
 from emotalk.model.inputs import NUM_PERSONS, mean_person
 from emotalk.model.network import EmoTalk
@@ -23,7 +24,7 @@ from emotalk.training.losses import batch_losses
 from emotalk.training.means import Means
 from emotalk.training.optimizer import Optimizer
 from emotalk.training.schedule import Schedule
-from emotalk.training.settings import LossWeights, TrainingSettings
+from emotalk.training.settings import RunSettings
 
 _LOG = logging.getLogger(__name__)
 _STEPS_BETWEEN_CHECKS = 50
@@ -63,7 +64,7 @@ class Trainer:
         network: EmoTalk,
         schedule: Schedule,
         make: BatchMaker,
-        settings: TrainingSettings,
+        settings: RunSettings,
         precision: str,
         *,
         history: History,
@@ -231,7 +232,7 @@ class Trainer:
         return f"{total:,} parameters, {trainable:,} of them trainable, on {self.device} in {self._precision}{shared}"
 
 
-def is_complete(epoch: int, rows: Sequence[Mapping[str, Any]], settings: TrainingSettings) -> bool:
+def is_complete(epoch: int, rows: Sequence[Mapping[str, Any]], settings: RunSettings) -> bool:
     """Whether a run with these complete epochs and this history has ended."""
     patience = settings.early_stopping
     if patience is not None and epoch and epoch - best_epochs(rows, 1)[0] >= patience:

@@ -8,7 +8,6 @@ import argparse
 import json
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -22,7 +21,7 @@ from emotalk.training.train import prepare_network
 from emotalk.training.trainer import Trainer
 from emotalk.training.writer import BackgroundWriter
 from tests.benchmarks.lengths import ravdess_lengths
-from tests.benchmarks.material import ENCODERS, PLAIN, pairs, write_clips
+from tests.benchmarks.material import ENCODERS, PLAIN, model_of, pairs, write_clips
 
 _EVERY_MINUTES = 5
 _WARM_UP = 2
@@ -90,7 +89,7 @@ def main() -> None:
     device, encoder = torch.device(given.device), ENCODERS[given.size]
     precision = choose_precision("auto", device)
     choose_kernels(device)
-    settings = replace(PLAIN, precision=precision, content_encoder=encoder, emotion_encoder=encoder)
+    settings = PLAIN.model_copy(update={"precision": precision, "model": model_of(encoder)})
     with tempfile.TemporaryDirectory(dir=given.folder) as name:
         folder = Path(name)
         lengths = ravdess_lengths(8)

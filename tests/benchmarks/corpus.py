@@ -22,17 +22,17 @@ import numpy as np
 import soundfile
 import soxr
 
-from emotalk.config import checked_config, read_schema
-from emotalk.corpus.faults import Rules
+from emotalk.config.config import load_config
+from emotalk.config.corpus import SmoothSettings
 from emotalk.corpus.index import index_corpora
 from emotalk.corpus.manifest import write_manifest
 from emotalk.corpus.slicing import slice_corpus
-from emotalk.corpus.smoothing import Smoothing, smooth_corpus
-from emotalk.corpus.sources import sources_of
+from emotalk.corpus.smoothing import smooth_corpus
+from emotalk.corpus.sources import Source
 from tests.benchmarks.recordings import corpora, write_recordings
 from tests.benchmarks.tables import show
 
-_SCHEMA = Path(__file__).parents[2] / "workflow/schemas/config.schema.yaml"
+_RECIPES = Path(__file__).parents[2] / "config/recipes"
 _RATE = 16_000
 _GLANCE_S = 0.1
 
@@ -133,28 +133,27 @@ def _copy(wav: Path, out: Path) -> None:
 
 
 def _stages(folder: Path, num_recordings: int, threads: int, epochs: int) -> list[tuple[str, Callable[[], None]]]:
-    """Index to manifest, as the rules call them, with the schema's defaults and smoothing."""
+    """Index to manifest, as the rules call them, with the default settings and smoothing."""
     names = list(corpora(num_recordings))
     layouts = {name: {"layout": "hdtf" if name == "HDTF" else "ravdess"} for name in names}
     model = {name: {"source": "random"} for name in ("content_encoder", "emotion_encoder")}
     split = {name: {"validation": [21, 22], "test": [23, 24]} for name in names if name != "HDTF"}
     given = {"data": str(folder / "data"), "corpora": names, "sources": layouts, "split": split, "model": model}
-    config = checked_config(given, read_schema(_SCHEMA))
+    config = load_config([given], recipes=_RECIPES)
     recordings = folder / "recordings.parquet"
-    rules = Rules.of(config["index"], config["faults"])
-    sources = sources_of(names, config["data"], config["sources"])
-    stages = [("index", partial(index_corpora, sources, recordings, rules=rules, strict=True, threads=threads))]
-    smoothing = Smoothing(**config["smooth"] | {"enabled": True})
+    sources = [Source.from_settings(name, config.data, config.sources[name]) for name in names]
+    index = partial(index_corpora, sources, recordings, settings=config.index, strict=True, threads=threads)
+    stages = [("index", index)]
+    smoothing = SmoothSettings(enabled=True)
     clips = [folder / f"{corpus}.arrow" for corpus in names]
     for corpus, store in zip(names, clips, strict=True):
         tracks = folder / f"{corpus}.parquet"
         options: dict[str, Any] = {"corpus": corpus, "threads": threads}
-        stages.append(("smooth", partial(smooth_corpus, recordings, tracks, smoothing=smoothing, **options)))
-        max_frames = config["slice"]["max_frames"]
+        stages.append(("smooth", partial(smooth_corpus, recordings, tracks, settings=smoothing, **options)))
+        max_frames = config.slice.max_frames
         stages.append(("slice", partial(slice_corpus, recordings, tracks, store, max_frames=max_frames, **options)))
-    chosen = {name: config["pair"][name] for name in ("recipe", "calm", "unlabelled_level", "unlabelled_person")}
-    chosen |= {"epochs": epochs, "seed": config["seed"], "split": config["split"]}
-    stages.append(("pair", partial(write_manifest, clips, folder / "manifest.parquet", **chosen)))
+    options = {"settings": config.pair, "split": config.split, "epochs": epochs, "seed": config.seed}
+    stages.append(("pair", partial(write_manifest, clips, folder / "manifest.parquet", **options)))
     return stages
 
 

@@ -9,18 +9,19 @@ import json
 import logging
 import tempfile
 import time
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from emotalk.config.corpus import PairSettings, SplitSettings
 from emotalk.corpus.manifest import write_manifest
 from emotalk.corpus.names import NUM_ACTORS, RAVDESS_EMOTIONS
+from emotalk.training.settings import RunSettings
 from emotalk.training.train import TrainingFiles, train
 from tests.benchmarks.lengths import ravdess_lengths
-from tests.benchmarks.material import ENCODERS, PLAIN, WEIGHTS, write_clips
+from tests.benchmarks.material import ENCODERS, WEIGHTS, model_of, write_clips
 
 
 def ravdess_labels() -> list[dict[str, Any]]:
@@ -47,20 +48,16 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="file for the figures")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    settings = replace(
-        PLAIN,
+    settings = RunSettings(
         epochs=given.epochs,
         batch_size=given.batch_size,
-        learning_rate=1e-4,
         loss_weights=WEIGHTS[given.recipe],
         velocity_on="first" if given.recipe == "report" else "every",
-        precision="auto",
         gradient_checkpointing=given.gradient_checkpointing,
         compile=given.compile,
         cache_features=given.cache_features,
-        checkpoint_every_minutes=5,
-        content_encoder=ENCODERS[given.size],
-        emotion_encoder=ENCODERS[given.size],
+        model=model_of(ENCODERS[given.size]),
+        seed=1,
     )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -69,13 +66,10 @@ def main() -> None:
         write_manifest(
             [folder / "clips.arrow"],
             folder / "manifest.parquet",
-            recipe=given.recipe,
+            settings=PairSettings(strategy="random" if given.recipe == "report" else "pseudo"),
+            split={"RAVDESS": SplitSettings(validation=[], test=[NUM_ACTORS])},
             epochs=given.epochs,
             seed=1,
-            split={"RAVDESS": {"validation": [], "test": [NUM_ACTORS]}},
-            calm="neutral",
-            unlabelled_level=0,
-            unlabelled_person=0,
         )
         manifest = folder / "manifest.parquet"
         start = time.perf_counter()

@@ -28,7 +28,7 @@ from tests.project import TINY_RUN, Project
 
 CONFIG = TINY_RUN | {
     "corpora": ["RAVDESS"],
-    "train": {"epochs": 2, "batch_size": 8, "schedule": "cosine", "ema_decay": 0.9, "checkpoint_every_steps": 2},
+    "train": {"epochs": 2, "batch_size": 8, "lr_schedule": "cosine", "ema_decay": 0.9, "checkpoint_every_steps": 2},
 }
 _RETRIES = 2
 """How often Snakemake runs a job again."""

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from emotalk.config.training import EncoderSettings, LossWeights, ModelSettings
 from emotalk.corpus.clips import ClipStore
-from emotalk.model.pretrained import RELEASED_ENCODER, EncoderSource
+from emotalk.model.pretrained import RELEASED_ENCODER
 from emotalk.training.schedule import Example
-from emotalk.training.settings import Freezing, InitialWeights, LossWeights, TrainingSettings
+from emotalk.training.settings import RunSettings
 from tests.clips import ClipWriter
 
 SMALL_ENCODER = RELEASED_ENCODER | {
@@ -20,41 +21,26 @@ SMALL_ENCODER = RELEASED_ENCODER | {
 }
 
 ENCODERS = {
-    "full": EncoderSource("random", sizes=RELEASED_ENCODER),
-    "small": EncoderSource("random", sizes=SMALL_ENCODER),
+    "full": EncoderSettings(source="random", sizes=RELEASED_ENCODER),
+    "small": EncoderSettings(source="random", sizes=SMALL_ENCODER),
 }
 
-WEIGHTS = {"report": LossWeights(1.0, 1.0, 0.5, 0.0), "paper": LossWeights(1.0, 1.0, 0.5, 0.1)}
+WEIGHTS = {"report": LossWeights(classification=0.0), "paper": LossWeights()}
 
-PLAIN = TrainingSettings(
+
+def model_of(encoder: EncoderSettings) -> ModelSettings:
+    """A network whose two encoders are alike."""
+    return ModelSettings(content_encoder=encoder, emotion_encoder=encoder)
+
+
+PLAIN = RunSettings(
     epochs=1,
     batch_size=1,
-    max_frames_per_batch=None,
-    accumulate=1,
     learning_rate=1e-6,
-    schedule="constant",
-    warmup_epochs=0,
-    clip_norm=None,
-    ema_decay=None,
-    early_stopping=None,
-    deliver="last",
-    init_weights=InitialWeights(None, "all", strict=True),
-    loss_weights=WEIGHTS["paper"],
-    velocity_on="every",
-    freeze=Freezing("conv", "conv"),
     precision="bf16",
-    optimizer_state="fp32",
-    gradient_checkpointing=False,
-    compile=False,
     cache_features=False,
     checkpoint_every_minutes=0,
-    checkpoint_every_steps=None,
-    keep_last=2,
-    keep_best=0,
-    gpus=1,
-    nodes=1,
-    content_encoder=ENCODERS["full"],
-    emotion_encoder=ENCODERS["full"],
+    model=model_of(ENCODERS["full"]),
     seed=1,
 )
 """The paper's recipe at full size, one pair a step, in bf16; benchmarks change what they measure."""

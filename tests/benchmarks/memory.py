@@ -7,18 +7,18 @@ import argparse
 import gc
 import json
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from emotalk.config.training import FreezeSettings
 from emotalk.device import choose_kernels
 from emotalk.model.network import EmoTalk
 from emotalk.training.batches import BatchMaker, form_batches
 from emotalk.training.finite import FiniteGuard
 from emotalk.training.memory import Workload, estimate_memory, largest_workload
 from emotalk.training.optimizer import Optimizer
-from emotalk.training.settings import Freezing, TrainingSettings
+from emotalk.training.settings import RunSettings
 from emotalk.training.train import prepare_network
 from emotalk.training.trainer import training_step
 from tests.benchmarks.material import PLAIN, pairs, write_clips
@@ -34,15 +34,21 @@ CHANGES: dict[str, dict[str, object]] = {
     "`gradient_checkpointing: true`": {"gradient_checkpointing": True},
     "`optimizer_state: 8bit`": {"optimizer_state": "8bit"},
     "both of these": {"gradient_checkpointing": True, "optimizer_state": "8bit"},
-    "`freeze: {content_encoder: 12, emotion_encoder: 12}`": {"freeze": Freezing(12, 12)},
-    "`freeze: {content_encoder: conv, emotion_encoder: all}`": {"freeze": Freezing("conv", "all")},
-    "`freeze: {content_encoder: all, emotion_encoder: all}`": {"freeze": Freezing("all", "all")},
+    "`freeze: {content_encoder: 12, emotion_encoder: 12}`": {
+        "freeze": FreezeSettings(content_encoder=12, emotion_encoder=12)
+    },
+    "`freeze: {content_encoder: conv, emotion_encoder: all}`": {
+        "freeze": FreezeSettings(content_encoder="conv", emotion_encoder="all")
+    },
+    "`freeze: {content_encoder: all, emotion_encoder: all}`": {
+        "freeze": FreezeSettings(content_encoder="all", emotion_encoder="all")
+    },
 }
 
 
 def computed(changes: dict[str, object], batch_size: int, accumulate: int = 1) -> float:
     """GiB that the memory check estimates on a GPU, for pairs of the paper's recipe."""
-    settings = replace(PLAIN, batch_size=batch_size, accumulate=accumulate, **changes)
+    settings = PLAIN.model_copy(update={"batch_size": batch_size, "accumulate": accumulate, **changes})
     with torch.device("meta"):
         network = prepare_network(settings, torch.device("meta"))
     return estimate_memory(network, settings, settings.precision, _load(batch_size)).peak / 2**30
@@ -66,9 +72,9 @@ def table() -> str:
 
 def measured(changes: dict[str, object], batch_size: int, device: torch.device, folder: Path) -> dict[str, float]:
     """Computed and measured peak (GiB) of two steps; the CPU computes them in fp32."""
-    settings = replace(PLAIN, batch_size=batch_size, **changes)
+    settings = PLAIN.model_copy(update={"batch_size": batch_size, **changes})
     if device.type == "cpu":
-        settings = replace(settings, precision="fp32")
+        settings = settings.model_copy(update={"precision": "fp32"})
     choose_kernels(device)
     reset_peak(device)
     network = prepare_network(settings, device)
@@ -77,7 +83,7 @@ def measured(changes: dict[str, object], batch_size: int, device: torch.device, 
     return {"computed": estimate, "measured": peak_mb(device) / 1024}
 
 
-def _steps(network: EmoTalk, settings: TrainingSettings, device: torch.device, folder: Path) -> None:
+def _steps(network: EmoTalk, settings: RunSettings, device: torch.device, folder: Path) -> None:
     store = write_clips(folder / "clips.arrow", RAVDESS_FRAMES)
     make = BatchMaker(store, network.conv_frames, "every")
     trainable = network.trainable_parameters()

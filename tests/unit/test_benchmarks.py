@@ -21,7 +21,9 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def bench(tmp_path, monkeypatch):
-    monkeypatch.setitem(material.ENCODERS, "small", material.EncoderSource("random", sizes=TINY | {"layerdrop": 0.0}))
+    monkeypatch.setitem(
+        material.ENCODERS, "small", material.EncoderSettings(source="random", sizes=TINY | {"layerdrop": 0.0})
+    )
 
     def make(recipe):
         return Bench("small", recipe, CPU, tmp_path, num_pairs=3)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from emotalk.cli import _parser
+from emotalk.cli import parser
 from emotalk.formats.files import SUFFIXES
 from tests.unit.formats.heads import read_animation, write_head
 
@@ -104,5 +104,5 @@ def test_the_formats_offered_are_those_that_are_written():
 
 
 def _predict_actions():
-    commands = next(action for action in _parser()._actions if action.dest == "command").choices
+    commands = next(action for action in parser()._actions if action.dest == "command").choices
     return commands["predict"]._actions

@@ -1,119 +1,249 @@
+"""Settings: where their values come from, and what is said of wrong ones."""
+
+import json
 import re
-from copy import deepcopy
-from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
-from emotalk.config import checked_config, read_schema
-from emotalk.config_reference import reference
+from emotalk.config.config import Config, Recipe, check_results_folder, load_config
+from emotalk.config.reading import merge, read_arguments, read_file
+from emotalk.config.reference import json_schema, reference, settings
 from emotalk.errors import ConfigError
-from emotalk.model.pretrained import EncoderSource
-from emotalk.training.settings import LossWeights, TrainingSettings
 
 ROOT = Path(__file__).parents[2]
-SCHEMA = read_schema(ROOT / "workflow/schemas/config.schema.yaml")
+RECIPES = ROOT / "config/recipes"
+FULL_SIZE = "jonatasgrosman/wav2vec2-large-xlsr-53-english"
 
 
-def shipped(name: str) -> dict:
-    return yaml.safe_load((ROOT / "config" / name).read_text())
+def load(*layers):
+    return load_config(layers, recipes=RECIPES)
 
 
-def overlaid(base: dict, over: dict) -> dict:
-    """What snakemake makes of `--configfile`: a deep merge."""
-    merged = deepcopy(base)
-    for key, value in over.items():
-        merged[key] = overlaid(merged[key], value) if isinstance(value, dict) and key in merged else value
-    return merged
+def refused(*layers) -> str:
+    with pytest.raises(ConfigError) as error:
+        load(*layers)
+    return str(error.value)
 
 
-def test_the_shipped_configuration_is_complete():
-    config = shipped("config.yaml")
-    assert checked_config(config, SCHEMA) | {"sources": {}} == config
+def test_nothing_set_is_the_demo_into_results():
+    config = load()
+    assert (config.recipe, config.data, config.results) == ("demo", "demo", "results")
+    assert config.train.epochs == 8
+    assert config.model.content_encoder.source == "random"
+
+
+def test_a_data_folder_alone_is_the_papers_recipe_and_not_the_demos_encoders():
+    config = load({"data": "/corpora"})
+    assert (config.recipe, config.results) == ("paper", "results-paper")
+    assert config.model.content_encoder.source == FULL_SIZE
+    assert (config.train.epochs, config.train.batch_size, config.train.learning_rate) == (80, 8, 1e-4)
+
+
+def test_no_two_recipes_write_into_one_folder():
+    weights = {"train": {"init_weights": {"source": "w.pth"}}}
+    folders = {recipe: Path(load({"recipe": recipe, "data": "x"}, weights).results) for recipe in get_args(Recipe)}
+    assert len(set(folders.values())) == 4
+    assert not any(a.is_relative_to(b) for a in folders.values() for b in folders.values() if a != b)
+
+
+def test_the_report_recipe_is_the_training_reports():
+    config = load({"recipe": "report", "data": "x"})
+    assert (config.corpora, config.pair.strategy, config.train.batch_size) == (["RAVDESS"], "random", 1)
+    assert (config.train.loss_weights.classification, config.train.velocity_on) == (0, "first")
+    assert config.train.epochs == 80
+
+
+def test_the_personal_recipe_freezes_lower_layers_and_takes_the_best_epoch():
+    config = load({"recipe": "personal", "data": "x", "train": {"init_weights": {"source": "EmoTalk.pth"}}})
+    assert config.train.freeze.content_encoder == 20
+    assert config.train.learning_rate < 1e-4
+    assert config.train.checkpoint == "best"
+    assert config.train.init_weights.new_subjects
+
+
+def test_the_personal_recipe_needs_weights():
+    assert "train.init_weights.source: recipe personal fine-tunes weights" in refused(
+        {"recipe": "personal", "data": "x"}
+    )
+
+
+def test_later_layers_win_and_only_sections_merge():
+    shipped, own, typed = (
+        {"train": {"epochs": 5}, "corpora": ["A", "B"]},
+        {"corpora": ["A"]},
+        {"train": {"keep_last": 9}},
+    )
+    config = load({"data": "x"}, shipped, own, typed)
+    assert (config.train.epochs, config.train.keep_last, config.corpora) == (5, 9, ["A"])
 
 
 def test_every_corpus_has_its_source_and_split_whatever_its_name():
-    config = checked_config(shipped("config.yaml") | {"corpora": ["RAVDESS", "Mine"]}, SCHEMA)
-    assert config["sources"]["Mine"]["layout"] == "auto"
-    assert config["split"]["Mine"] == {"validation": 0.1, "test": 0.1}
+    config = load({"data": "x", "corpora": ["RAVDESS", "Mine"], "split": {"RAVDESS": {"test": [1]}}})
+    assert config.sources["Mine"].layout == "auto"
+    assert (config.split["Mine"].validation, config.split["Mine"].test) == (0.1, 0.1)
+    assert (config.split["RAVDESS"].validation, config.split["RAVDESS"].test) == ([21, 22], [1])
+
+
+def test_a_configuration_written_out_loads_as_itself():
+    config = load({"data": "x"})
+    assert load(json.loads(json.dumps(config.model_dump()))) == config
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("typed", "expected"),
     [
-        ({"sources": {"Other": {}}}, "sources.Other: there is no such corpus; 'corpora' names RAVDESS"),
-        ({"sources": {"RAVDESS": {"fsp": 25}}}, "sources.RAVDESS.fsp: there is no such setting; did you mean fps?"),
-        ({"sources": {"RAVDESS": None}}, "sources.RAVDESS: None is not of type 'object'"),
-        ({"corpora": ["../up"]}, "corpora.0"),
-        ({"faults": {"silent_wav": "repair"}}, "faults.silent_wav: 'repair' is not one of"),
-        ({"faults": {"silent_wave": "keep"}}, "faults.silent_wave: there is no such setting; did you mean silent_wav?"),
-        ({"parts": 0}, "parts: 0 is less than the minimum"),
+        ("train={epochs: 3, clip_norm: null}", {"train": {"epochs": 3, "clip_norm": None}}),
+        ("strict=true", {"strict": True}),
+        ("split={phone: {test: 0.5}}", {"split": {"phone": {"test": 0.5}}}),
+        ("train={learning_rate: 1e-4}", {"train": {"learning_rate": 1e-4}}),
+        ("split={RAVDESS: {test: [010, 08, 7]}}", {"split": {"RAVDESS": {"test": ["010", "08", 7]}}}),
+        ("data=/a b/2024-01-01", {"data": "/a b/2024-01-01"}),
+        ("results=2024-01-01", {"results": "2024-01-01"}),
+        ("seed=-0.5", {"seed": -0.5}),
+        ("data=a=b", {"data": "a=b"}),
     ],
 )
-def test_a_fault_in_a_corpus_setting_is_a_sentence(changes, said):
-    with pytest.raises(ConfigError, match=re.escape(said)):
-        checked_config(shipped("config.yaml") | changes, SCHEMA)
+def test_values_on_the_command_line_are_yaml_and_names_keep_their_zeros(typed, expected):
+    assert read_arguments([typed]) == expected
 
 
-@pytest.mark.parametrize("name", ["3d-etf.yaml", "report.yaml"])
-def test_the_recipes_are_valid_over_the_default(name):
-    config = checked_config(overlaid(shipped("config.yaml"), shipped(name)), SCHEMA)
-    assert config["model"]["content_encoder"]["source"] == "jonatasgrosman/wav2vec2-large-xlsr-53-english"
-    assert config["train"]["epochs"] == 80
+def test_arguments_of_one_section_merge():
+    assert read_arguments(["train={epochs: 3}", "train={gpus: 2}"]) == {"train": {"epochs": 3, "gpus": 2}}
 
 
-def test_the_reference_is_what_the_schema_says():
-    """Renew it with `python -m emotalk.config_reference > config/README.md`."""
-    assert (ROOT / "config/README.md").read_text(encoding="utf-8") == reference(SCHEMA)
+def test_a_value_that_is_not_yaml_is_named():
+    with pytest.raises(ConfigError, match=r"train: the value '\{epochs: ' on the command line is not valid YAML"):
+        read_arguments(["train={epochs: "])
 
 
-def test_the_schema_describes_every_setting():
-    rows = reference(SCHEMA).splitlines()
-    assert all(len(row.rsplit(" | ", 1)[1].strip()) > 10 for row in rows if row.startswith("| `"))
-    assert sum(row.startswith("| `") for row in rows) > 40
+def test_files_are_read_like_the_command_line(tmp_path):
+    path = tmp_path / "my.yaml"
+    path.write_text("\ufefftrain: {learning_rate: 1e-5}\nsplit: {A: {test: [010]}}\n", encoding="utf-8")
+    assert read_file(path) == {"train": {"learning_rate": 1e-5}, "split": {"A": {"test": ["010"]}}}
+    for text, said in (("- a\n", "must contain settings as 'name: value'"), ("a: [", "is not valid YAML")):
+        path.write_text(text)
+        with pytest.raises(ConfigError, match=said):
+            read_file(path)
+    path.write_text("# nothing\n")
+    assert read_file(path) == {}
 
 
-def test_the_dataclasses_hold_exactly_the_settings_of_training():
-    sections = SCHEMA["properties"]
-    train = {field.name for field in fields(TrainingSettings)} - {"seed", "content_encoder", "emotion_encoder"}
-    assert train == set(sections["train"]["properties"])
-    weights = {field.name for field in fields(LossWeights)}
-    assert weights == set(sections["train"]["properties"]["loss_weights"]["properties"])
-    assert {field.name for field in fields(EncoderSource)} == set(SCHEMA["$defs"]["encoder"]["properties"])
+def test_merging_changes_no_layer():
+    below, above = {"a": {"b": [1]}}, {"a": {"c": 2}}
+    merge(below, above)["a"]["b"].append(2)
+    assert (below, above) == ({"a": {"b": [1]}}, {"a": {"c": 2}})
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("given", "said"),
     [
-        ({"train": {"lerning_rate": 1}}, "train.lerning_rate: there is no such setting; did you mean learning_rate?"),
-        ({"epochs": 3}, "epochs: there is no such setting; known here are data,"),
-        ({"train": {"epochs": "many"}}, "train.epochs: 'many' is not of type 'integer'"),
-        ({"train": {"epochs": "7"}}, "train.epochs: YAML reads 7 as text; write 7"),
-        ({"train": {"learning_rate": "1e-4"}}, "train.learning_rate: YAML reads 1e-4 as text; write 0.0001"),
         (
-            {"smooth": {"enabled": False, "clip_negatives": True}},
-            "smooth.clip_negatives: works only with",
+            {"train": {"lerning_rate": 1}},
+            "train.lerning_rate: there is no such setting; did you mean train.learning_rate?",
         ),
-        ({"model": {"content_encoder": {"sorce": "x"}}}, "there is no such setting; did you mean source?"),
-        ({"slice": {"max_frames": 100}}, "slice.max_frames: 100 is not a multiple of 3"),
+        ({"epochs": 3}, "epochs: there is no such setting; did you mean train.epochs?"),
+        ({"train": {"epochs": "many"}}, "train.epochs: must be integer ≥ 1, not 'many' (text)"),
+        ({"train": {"epochs": 2.5}}, "train.epochs: must be integer ≥ 1, not 2.5"),
+        ({"train": {"epochs": True}}, "train.epochs: must be integer ≥ 1, not True"),
+        ({"train": 3}, "train: must be section, not 3"),
+        ({"train": {"learning_rate": float("nan")}}, "train.learning_rate: must be number > 0, not nan"),
+        ({"smooth": {"enabled": False, "clip_negatives": True}}, "smooth.clip_negatives: works only with enabled"),
+        ({"model": {"content_encoder": {"sorce": "x"}}}, "did you mean model.content_encoder.source?"),
+        ({"slice": {"max_frames": 100}}, "slice.max_frames: must be integer ≥ 30, multiple of 3, not 100"),
         ({"smooth": {"window": 4}}, "smooth.window: 4 is even"),
-        ({"smooth": {"order": 5}}, "smooth.order: 5 must be below smooth.window, which is 5"),
-        ({"split": {"RAVDESS": {"validation": [1, 2], "test": [2]}}}, "split.RAVDESS: 2 cannot both validate and test"),
-        ({"split": {"RAVDESS": {"validation": ["07"], "test": [7]}}}, "split.RAVDESS: 7 cannot both validate and test"),
-        ({"corpora": []}, "corpora: [] should be non-empty"),
-        ({"pair": {"recipe": "papr"}}, "pair.recipe: 'papr' is not one of ['paper', 'report']"),
+        ({"smooth": {"order": 5}}, "smooth.order: 5 must be below window, which is 5"),
+        ({"split": {"RAVDESS": {"validation": ["07"], "test": [7]}}}, "split.RAVDESS: 7 cannot be in both"),
+        (
+            {"split": {"A": {"test": 0.9}}},
+            "split.A.test: must be list of text or integer or number ≥ 0, ≤ 0.5, not 0.9",
+        ),
+        ({"corpora": []}, "corpora: must be list of text, not []"),
+        ({"corpora": ["../up"]}, "corpora: must be list of text, not '../up'"),
+        ({"corpora": ["Mine\n"]}, "corpora: must be list of text"),
+        ({"corpora": ["A", "A"]}, "corpora: A, A names a corpus twice"),
+        ({"pair": {"strategy": "papr"}}, "pair.strategy: must be `pseudo`, `random`, not 'papr'"),
+        ({"sources": {"Other": {}}}, "sources.Other: there is no such corpus; 'corpora' is RAVDESS, HDTF"),
+        ({"sources": {"RAVDESS": {"fsp": 25}}}, "such setting; did you mean sources.RAVDESS.fps?"),
+        ({"sources": {"RAVDESS": None}}, "sources.RAVDESS: must be a section, not None"),
+        ({"index": {"issues": {"silent_wav": "repair"}}}, "index.issues.silent_wav: must be `exclude`, `keep`"),
+        ({"parts": 0}, "parts: must be integer ≥ 1, ≤ 1000, not 0"),
+        ({"recipe": "papr"}, "there is no recipe 'papr'; the recipes are demo, paper, report, personal"),
+        ({"recipe": "../x"}, "there is no recipe '../x'"),
+        ({"data": "$NOWHERE/x"}, "data: the environment variable $NOWHERE of $NOWHERE/x is not set"),
+        ({"evaluate": {"subject": 24}}, "evaluate.subject: must be `mean`, `own` or integer ≥ 0, ≤ 23, not 24"),
     ],
 )
-def test_a_faulty_setting_is_named_with_the_rule(change, said):
-    with pytest.raises(ConfigError) as error:
-        checked_config(overlaid(shipped("config.yaml"), change), SCHEMA)
-    assert said in str(error.value)
+def test_a_wrong_setting_is_named_with_the_rule(given, said):
+    assert said in refused({"data": "x"}, given)
 
 
-def test_all_faults_are_listed_at_once():
-    config = overlaid(shipped("config.yaml"), {"train": {"epochs": 0, "batch_size": 0}})
-    with pytest.raises(ConfigError) as error:
-        checked_config(config, SCHEMA)
-    assert "train.epochs" in str(error.value)
-    assert "train.batch_size" in str(error.value)
+@pytest.mark.parametrize(
+    ("given", "new"),
+    [
+        ({"faults": {"silent_wav": "keep"}}, "faults: is now index.issues"),
+        ({"shards": 3}, "shards: is now parts"),
+        ({"pair": {"recipe": "paper"}}, "pair.recipe: is now pair.strategy (paper is now pseudo"),
+        ({"train": {"schedule": "cosine"}}, "train.schedule: is now train.lr_schedule"),
+        ({"train": {"deliver": "best"}}, "train.deliver: is now train.checkpoint"),
+        ({"evaluate": {"person": "own"}}, "evaluate.person: is now evaluate.subject"),
+    ],
+)
+def test_a_setting_of_an_earlier_version_is_told_the_new_one(given, new):
+    assert new in refused({"data": "x"}, given)
+
+
+def test_data_must_be_set_where_the_recipe_does_not():
+    assert "data: must be set. Folder that contains the corpora" in refused({"recipe": "paper"})
+
+
+def test_all_wrong_settings_are_listed_at_once():
+    said = refused({"data": "x", "train": {"epochs": 0, "batch_size": 0}, "smooth": {"window": 4}, "strct": True})
+    assert [line.split(":")[0].strip() for line in said.splitlines()[1:]] == [
+        "smooth.window",
+        "train.epochs",
+        "train.batch_size",
+        "strct",
+    ]
+
+
+def test_home_and_variables_are_expanded_in_every_path(monkeypatch):
+    monkeypatch.setenv("CORPORA", "/corpora")
+    monkeypatch.setenv("HOME", "/home/someone")
+    config = load({"data": "$CORPORA/etf", "results": "~/runs", "predict": {"audio": "${CORPORA}/mine"}})
+    assert (config.data, config.results) == ("/corpora/etf", "/home/someone/runs")
+    assert config.predict.audio == "/corpora/mine"
+
+
+@pytest.mark.parametrize("results", [".", "..", "/", "docs", "emotalk/x", "config", "results/../tests"])
+def test_results_among_other_files_are_refused(results, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(ConfigError, match="are not results"):
+        check_results_folder(results, ROOT)
+
+
+@pytest.mark.parametrize("results", ["results", "results/paper", "runs", "/elsewhere/run"])
+def test_results_in_a_folder_of_their_own_are_accepted(results, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    check_results_folder(results, ROOT)
+
+
+def test_the_shipped_files_name_their_schema_and_the_config_sets_nothing():
+    assert read_file(ROOT / "config/config.yaml") == {}
+    for path in [ROOT / "config/config.yaml", *RECIPES.glob("*.yaml")]:
+        schema = re.match(r"# yaml-language-server: \$schema=(\S+)", path.read_text())
+        assert schema is not None
+        assert (path.parent / schema[1]).samefile(ROOT / "config/schema.json")
+
+
+def test_the_reference_and_the_schema_are_those_of_the_sections():
+    """Renew them with `python -m emotalk.config.reference config`."""
+    recipes = {name: yaml.safe_load((RECIPES / f"{name}.yaml").read_text()) for name in get_args(Recipe)}
+    assert (ROOT / "config/README.md").read_text(encoding="utf-8") == reference(recipes)
+    assert json.loads((ROOT / "config/schema.json").read_text(encoding="utf-8")) == json_schema()
+
+
+def test_every_setting_is_described():
+    assert [setting.path for setting in settings(Config) if len(setting.schema.get("description", "")) < 10] == []

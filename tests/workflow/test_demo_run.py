@@ -151,7 +151,7 @@ def test_the_metrics_have_the_contracted_columns_and_rows(finished_folder):
 
 def test_the_card_tells_the_recipe_and_the_data(finished_folder):
     card = json.loads((finished_folder / "results/weights/emotalk.json").read_text())
-    assert card["recipe"]["pair"]["recipe"] == "paper"
+    assert card["recipe"]["recipe"] == "demo"
     assert card["run"]["seed"] == 1
 
 

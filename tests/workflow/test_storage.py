@@ -32,7 +32,7 @@ def bucket():
 
 def test_everything_that_is_made_goes_to_the_bucket_and_nothing_is_made_twice(project, bucket):
     bucket, options = bucket
-    workflow = project(TINY_RUN | {"pair": {"recipe": "report"}})
+    workflow = project(TINY_RUN | {"pair": {"strategy": "random"}})
     done = workflow.run("--cores", "2", "all", *options)
     assert done.returncode == 0, done.stderr
     kept = {item.key.removeprefix("mine/results/") for item in bucket.objects.all()}

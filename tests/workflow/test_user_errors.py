@@ -16,7 +16,7 @@ def run(project, *arguments):
 
 def test_a_misspelt_setting_is_named_with_the_nearest_known_one(project):
     config = TINY_RUN | {"train": {"epoch": 3}}
-    assert "train.epoch: there is no such setting; did you mean epochs?" in run(project(config), "-n", "all")
+    assert "train.epoch: there is no such setting; did you mean train.epochs?" in run(project(config), "-n", "all")
 
 
 def test_a_data_folder_that_is_not_there_is_named(project, tmp_path):

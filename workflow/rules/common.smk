@@ -1,22 +1,40 @@
 import os
 import signal
-import sys
 from functools import cache
 
-from emotalk.config import checked_config, read_schema
-from emotalk.corpus.sources import AUDIO_SUFFIXES, TRACK_SUFFIXES, sources_of
+from snakemake.exceptions import WorkflowError
+
+from emotalk.config.config import DEMO, Config, check_results_folder, load_config
+from emotalk.config.reading import read_arguments, read_file
+from emotalk.corpus.sources import AUDIO_SUFFIXES, TRACK_SUFFIXES, Source
 from emotalk.errors import ConfigError, CorpusError
 from emotalk.parallel import prepend_pythonpath
 from emotalk.provenance import canonical, file_listing
 from emotalk.stages import STAGE_VERSIONS
 
 
-def usable_config(given: dict) -> dict:
-    """The configuration with its defaults; a fault ends the run with its sentence, not with a traceback."""
+def checked_config() -> Config:
+    """The configuration; a wrong setting ends the run with a sentence, not with a traceback."""
     try:
-        return checked_config(given, read_schema("workflow/schemas/config.schema.yaml"))
+        settings = load_config(user_settings(), recipes="config/recipes")
+        check_results_folder(settings.results, checkout=workflow.basedir)
+        return settings
     except ConfigError as error:
-        sys.exit(f"Error: {error}")
+        raise WorkflowError(str(error)) from None
+
+
+def user_settings() -> list[dict]:
+    """What was set in files and on the command line, each over the one before.
+
+    Read again, as Snakemake takes the subject 010 for 8 and values within braces on the command line for text. The
+    settings of a module come from the workflow that uses it.
+    """
+    if workflow.modifier.skip_configfile:
+        return [config]
+    command_line = workflow.config_settings
+    arguments = read_arguments(command_line.config_args)
+    own_files = [] if command_line.replace_workflow_config else workflow.configfiles[len(command_line.configfiles) :]
+    return [*map(read_file, [*own_files, *command_line.configfiles]), arguments]
 
 
 def listing(*paths, suffixes: tuple[str, ...] = ("",)) -> str:
@@ -24,13 +42,13 @@ def listing(*paths, suffixes: tuple[str, ...] = ("",)) -> str:
     try:
         return file_listing(*paths, suffixes=suffixes)
     except CorpusError as error:
-        sys.exit(f"Error: {error}")
+        raise WorkflowError(str(error)) from None
 
 
 @cache
 def delivered_files() -> str:
     """Digest of the delivered files, listed once: a million take 20 seconds."""
-    sources = sources_of(CORPORA, DATA, config["sources"])
+    sources = [Source.from_settings(corpus, DATA, SETTINGS.sources[corpus]) for corpus in CORPORA]
     paths = [path for source in sources for path in (source.audio, source.tracks, source.table) if path]
     if tables := [source for source in sources if source.table]:
         from emotalk.corpus.tables import files_elsewhere  # Takes a second to import.
@@ -62,6 +80,11 @@ def with_cards(weights: str | None) -> str:
     if not weights or os.path.isdir(weights):
         return listing(weights) if weights else ""
     return listing(*(os.path.splitext(weights)[0] + suffix for suffix in (".pth", ".safetensors", ".json")))
+
+
+def evaluate_settings(wildcards) -> str:
+    """Settings of rule evaluate; the requirement is checked by rule check."""
+    return canonical({name: value for name, value in config["evaluate"].items() if name != "required_improvement"})
 
 
 def basis_listing(wildcards) -> str:
@@ -115,7 +138,7 @@ def recordings_folder(wildcards, input) -> str:
 def audio_listing(wildcards) -> str:
     """Digest of the recordings to predict; asking for `predict` without naming any ends here."""
     if config["predict"]["audio"] is None:
-        sys.exit("Error: predict.audio names no folder. Give one: --config 'predict={audio: my-recordings}'.")
+        raise WorkflowError("predict.audio is not set. Set a folder: --config 'predict={audio: my-recordings}'.")
     paths = [config["predict"][name] for name in ("audio", "emotion_from") if config["predict"][name]]
     return listing(*paths, suffixes=AUDIO_SUFFIXES)
 
@@ -130,7 +153,8 @@ def training_folder(wildcards, output) -> str:
     return os.path.dirname(output.checkpoint)
 
 
-config = usable_config(config)
+SETTINGS = checked_config()
+config = SETTINGS.model_dump()
 
 # Slurm's warning before a time limit reaches all processes of a job. Training saves then; those around it must live on,
 # and what is ignored here is so in what they start, until it asks for more.
@@ -143,7 +167,7 @@ prepend_pythonpath()
 RESULTS = config["results"]
 LOGS = f"{RESULTS}/logs"
 CORPORA = config["corpora"]
-IS_DEMO = config["data"] == "demo"
+IS_DEMO = config["data"] == DEMO
 DATA = f"{RESULTS}/demo_corpus" if IS_DEMO else config["data"]
 START_OVER = "EMOTALK_START_OVER"
 os.environ.setdefault(START_OVER, "no")

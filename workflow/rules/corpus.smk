@@ -1,4 +1,5 @@
 rule demo_corpus:
+    """Synthesize the demo corpus."""
     input:
         recipe=local("resources/demo.yaml"),
     output:
@@ -19,6 +20,7 @@ rule demo_corpus:
 
 
 rule index:
+    """List every recording with its properties and issues."""
     input:
         demo=local(DATA) if IS_DEMO else [],
         parts=gather.part(f"{RESULTS}/parts/recordings/{{scatteritem}}.parquet") if config["parts"] > 1 else [],
@@ -37,7 +39,6 @@ rule index:
         corpora=CORPORA,
         sources=canonical(config["sources"]),
         index=canonical(config["index"]),
-        faults=canonical(config["faults"]),
         strict=config["strict"],
     message:
         "Indexing the recordings below {params.data}"
@@ -46,6 +47,7 @@ rule index:
 
 
 rule smooth:
+    """Read the tracks, and smooth them if smooth.enabled is set."""
     input:
         recordings=rules.index.output.recordings,
         parts=parts_of("tracks", ".parquet"),
@@ -68,6 +70,7 @@ rule smooth:
 
 
 rule slice:
+    """Slice recordings into clips."""
     input:
         recordings=rules.index.output.recordings,
         tracks=TRACKS,
@@ -91,6 +94,7 @@ rule slice:
 
 
 rule pair:
+    """Pair clips into training examples for all epochs."""
     input:
         clips=CLIPS,
     output:
@@ -102,15 +106,12 @@ rule pair:
         runtime=60,
     params:
         version=STAGE_VERSIONS["pair"],
-        recipe=config["pair"]["recipe"],
-        calm=config["pair"]["calm"],
-        unlabelled_level=config["pair"]["unlabelled_level"],
-        unlabelled_person=config["pair"]["unlabelled_person"],
+        pair=canonical(config["pair"]),
         split=canonical(config["split"]),
         epochs=config["train"]["epochs"],
         seed=config["seed"],
     message:
-        "Pairing clips for {params.epochs} epochs ({params.recipe} recipe)"
+        "Pairing clips for {params.epochs} epochs"
     script:
         "../scripts/pair.py"
 

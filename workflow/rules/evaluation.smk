@@ -1,4 +1,5 @@
 rule evaluate:
+    """Predict and score the test split."""
     input:
         card=rules.extract.output.card,
         weights=rules.extract.output.safetensors,
@@ -23,11 +24,8 @@ rule evaluate:
         runtime=240,
     params:
         version=STAGE_VERSIONS["evaluate"],
-        person=config["evaluate"]["person"],
-        basis=config["evaluate"]["basis"],
-        basis_listing=basis_listing,
-        mm_per_unit=config["evaluate"]["mm_per_unit"],
-        bootstrap_draws=config["evaluate"]["bootstrap_draws"],
+        evaluate=evaluate_settings,
+        basis=basis_listing,
         seed=config["seed"],
     message:
         "Predicting and scoring the test split"
@@ -36,6 +34,7 @@ rule evaluate:
 
 
 rule check:
+    """Check that the network beats the mean face (evaluate.required_improvement)."""
     input:
         metrics=rules.evaluate.output.metrics,
     output:
@@ -55,6 +54,7 @@ rule check:
 
 
 rule data_page:
+    """Draw what the data holds, on one page."""
     input:
         recordings=rules.index.output.recordings,
         tracks=TRACKS,
@@ -82,6 +82,7 @@ rule data_page:
 
 
 rule report:
+    """Write the report: losses, metrics and faces on one page."""
     input:
         data_page=rules.data_page.output.page,
         losses=rules.train.output.metrics,
@@ -129,6 +130,7 @@ rule report:
 
 
 rule predict:
+    """Predict blendshapes for new recordings (predict.audio)."""
     input:
         card=[] if config["predict"]["weights"] else rules.extract.output.card,
         tensors=[] if config["predict"]["weights"] else rules.extract.output.safetensors,

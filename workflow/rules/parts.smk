@@ -1,4 +1,5 @@
 rule index_part:
+    """List the recordings of one part (setting parts)."""
     input:
         demo=local(DATA) if IS_DEMO else [],
     output:
@@ -16,7 +17,6 @@ rule index_part:
         corpora=CORPORA,
         sources=canonical(config["sources"]),
         index=canonical(config["index"]),
-        faults=canonical(config["faults"]),
     message:
         "Indexing part {wildcards.scatteritem} of the recordings below {params.data}"
     script:
@@ -24,6 +24,7 @@ rule index_part:
 
 
 rule smooth_part:
+    """Read the tracks of one part (setting parts)."""
     input:
         recordings=rules.index.output.recordings,
     output:
@@ -44,6 +45,7 @@ rule smooth_part:
 
 
 rule slice_part:
+    """Slice the recordings of one part (setting parts)."""
     input:
         recordings=rules.index.output.recordings,
         tracks=rules.smooth_part.output.tracks,

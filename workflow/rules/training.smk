@@ -1,4 +1,5 @@
 rule train:
+    """Train the network; a finished run of the same data and settings is delivered again."""
     input:
         clips=CLIPS,
         manifest=rules.pair.output.manifest,
@@ -27,6 +28,7 @@ rule train:
 
 
 rule extract:
+    """Extract weights that the released EmoTalk code loads."""
     input:
         checkpoint=rules.train.output.checkpoint,
         clips=CLIPS,
@@ -41,7 +43,7 @@ rule extract:
         runtime=60,
     params:
         version=STAGE_VERSIONS["extract"],
-        recipe=canonical({name: config[name] for name in ("corpora", "smooth", "slice", "split", "pair", "train")}),
+        recipe=canonical({name: config[name] for name in ("recipe", "corpora", "smooth", "slice", "split", "pair", "train")}),
     message:
         "Extracting weights that the released code loads"
     script:

@@ -1,5 +1,8 @@
 """Adapter of rule evaluate."""
 
+import json
+
+from emotalk.config.use import EvaluateSettings
 from emotalk.device import choose_device
 from emotalk.evaluation.evaluate import evaluate
 from emotalk.logs import job_log
@@ -14,10 +17,7 @@ with job_log(snakemake.log[0]):
         metrics=snakemake.output.metrics,
         by_clip=snakemake.output.by_clip,
         channels=snakemake.output.channels,
-        person=snakemake.params.person,
-        basis=snakemake.params.basis,
-        mm_per_unit=snakemake.params.mm_per_unit,
-        bootstrap_draws=snakemake.params.bootstrap_draws,
+        settings=EvaluateSettings(**json.loads(snakemake.params.evaluate)),
         seed=snakemake.params.seed,
         device=choose_device(snakemake.resources.gpu, snakemake.threads),
     )

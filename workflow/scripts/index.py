@@ -2,18 +2,18 @@
 
 import json
 
-from emotalk.corpus.faults import Rules
+from emotalk.config.corpus import IndexSettings, SourceSettings
 from emotalk.corpus.index import collect_recordings, index_corpora
-from emotalk.corpus.sources import sources_of
+from emotalk.corpus.sources import Source
 from emotalk.logs import job_log
 
 with job_log(snakemake.log[0]):
-    params = snakemake.params
+    params, parts = snakemake.params, snakemake.input.parts
     recordings = snakemake.output.recordings
-    rules = Rules.of(json.loads(params.index), json.loads(params.faults))
-    if snakemake.input.parts:
-        parts = snakemake.input.parts
-        collect_recordings(parts, recordings, corpora=params.corpora, rules=rules, strict=params.strict)
+    options = {"settings": IndexSettings(**json.loads(params.index)), "strict": params.strict}
+    if parts:
+        collect_recordings(parts, recordings, corpora=params.corpora, **options)
     else:
-        sources = sources_of(params.corpora, params.data, json.loads(params.sources))
-        index_corpora(sources, recordings, rules=rules, strict=params.strict, threads=snakemake.threads)
+        settings = json.loads(params.sources)
+        sources = [Source.from_settings(name, params.data, SourceSettings(**settings[name])) for name in params.corpora]
+        index_corpora(sources, recordings, threads=snakemake.threads, **options)

@@ -2,17 +2,18 @@
 
 import json
 
-from emotalk.corpus.faults import Rules
+from emotalk.config.corpus import IndexSettings, SourceSettings
 from emotalk.corpus.index import inspect_corpora
-from emotalk.corpus.sources import sources_of
+from emotalk.corpus.sources import Source
 from emotalk.logs import job_log
 
 with job_log(snakemake.log[0]):
     params = snakemake.params
+    settings = json.loads(params.sources)
     inspect_corpora(
-        sources_of(params.corpora, params.data, json.loads(params.sources)),
+        [Source.from_settings(name, params.data, SourceSettings(**settings[name])) for name in params.corpora],
         snakemake.output.part,
-        rules=Rules.of(json.loads(params.index), json.loads(params.faults)),
+        settings=IndexSettings(**json.loads(params.index)),
         threads=snakemake.threads,
         part=snakemake.wildcards.scatteritem,
     )

@@ -2,16 +2,16 @@
 
 import json
 
+from emotalk.config.use import PredictSettings
 from emotalk.device import choose_device
 from emotalk.inference.predict import predict_folder
 from emotalk.logs import job_log
 
 with job_log(snakemake.log[0]):
-    settings = json.loads(snakemake.params.predict)
+    settings = PredictSettings(**json.loads(snakemake.params.predict))
     predict_folder(
-        settings.pop("audio"),
         snakemake.output.motion,
-        weights=settings.pop("weights") or snakemake.input.card,
+        settings,
+        weights=settings.weights or snakemake.input.card,
         device=choose_device(snakemake.resources.gpu, snakemake.threads),
-        **settings,
     )

@@ -2,16 +2,17 @@
 
 import json
 
+from emotalk.config.corpus import SmoothSettings
 from emotalk.corpus.parts import by_corpus, join_parquet
-from emotalk.corpus.smoothing import Smoothing, smooth_corpus
+from emotalk.corpus.smoothing import smooth_corpus
 from emotalk.logs import job_log
 
 with job_log(snakemake.log[0]):
     corpora, outputs = snakemake.params.corpora, snakemake.output.tracks
-    smoothing = Smoothing(**json.loads(snakemake.params.smooth))
+    settings = SmoothSettings(**json.loads(snakemake.params.smooth))
     for corpus, out, parts in zip(corpora, outputs, by_corpus(snakemake.input.parts, len(corpora)), strict=True):
         if parts:
             join_parquet(parts, out)
         else:
             recordings, threads = snakemake.input.recordings, snakemake.threads
-            smooth_corpus(recordings, out, corpus=corpus, smoothing=smoothing, threads=threads)
+            smooth_corpus(recordings, out, corpus=corpus, settings=settings, threads=threads)

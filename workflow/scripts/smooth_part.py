@@ -2,7 +2,8 @@
 
 import json
 
-from emotalk.corpus.smoothing import Smoothing, smooth_corpus
+from emotalk.config.corpus import SmoothSettings
+from emotalk.corpus.smoothing import smooth_corpus
 from emotalk.logs import job_log
 
 with job_log(snakemake.log[0]):
@@ -10,7 +11,7 @@ with job_log(snakemake.log[0]):
         snakemake.input.recordings,
         snakemake.output.tracks,
         corpus=snakemake.wildcards.corpus,
-        smoothing=Smoothing(**json.loads(snakemake.params.smooth)),
+        settings=SmoothSettings(**json.loads(snakemake.params.smooth)),
         threads=snakemake.threads,
         part=snakemake.wildcards.scatteritem,
     )

@@ -5,18 +5,14 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
-from emotalk.config import checked_config, read_schema
-from emotalk.corpus.faults import Rules
+from emotalk.config.config import Config
 from emotalk.corpus.index import index_corpora
-from emotalk.corpus.sources import sources_of
-
-SCHEMA = read_schema(Path(__file__).parents[3] / "workflow/schemas/config.schema.yaml")
+from emotalk.corpus.sources import Source
 
 
-def settings(corpora, **changes) -> dict:
-    """A configuration with the schema's defaults."""
-    model = {name: {"source": "random"} for name in ("content_encoder", "emotion_encoder")}
-    return checked_config({"data": "x", "model": model, "corpora": list(corpora), **changes}, SCHEMA)
+def settings(corpora, **changes) -> Config:
+    """A configuration with default values."""
+    return Config.model_validate({"data": "x", "results": "y", "corpora": list(corpora), **changes})
 
 
 @pytest.fixture
@@ -53,9 +49,9 @@ def index(data):
         out = data / "recordings.parquet"
         config = settings(corpora, **changes)
         index_corpora(
-            sources_of(corpora, data, config["sources"]),
+            [Source.from_settings(corpus, data, config.sources[corpus]) for corpus in corpora],
             out,
-            rules=Rules.of(config["index"], config["faults"]),
+            settings=config.index,
             strict=strict,
             threads=threads,
         )

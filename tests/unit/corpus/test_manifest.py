@@ -2,6 +2,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from emotalk.config.corpus import PairSettings, SplitSettings
 from emotalk.corpus.manifest import MANIFEST, write_manifest
 from emotalk.corpus.names import RAVDESS_EMOTIONS
 from emotalk.emotions import EMOTIONS
@@ -45,10 +46,10 @@ def clips(tmp_path):
 @pytest.fixture
 def manifest(clips, tmp_path):
     def make(**changes):
-        settings = dict(
-            recipe="paper", epochs=3, seed=1, split=SPLIT, calm="neutral", unlabelled_level=0, unlabelled_person=0
-        )
-        write_manifest(clips, tmp_path / "m", **(settings | changes))
+        options = {"epochs": 3, "seed": 1, "split": SPLIT}
+        options |= {name: changes.pop(name) for name in list(changes) if name in options}
+        split = {corpus: SplitSettings(**each) for corpus, each in options.pop("split").items()}
+        write_manifest(clips, tmp_path / "m", settings=PairSettings(**changes), split=split, **options)
         table = pq.read_table(tmp_path / "m")
         assert table.schema.equals(MANIFEST)
         return table.to_pandas()
@@ -56,7 +57,7 @@ def manifest(clips, tmp_path):
     return make
 
 
-def test_an_epoch_of_the_paper_recipe_visits_every_training_clip_once(manifest):
+def test_an_epoch_of_pseudo_pairs_visits_every_training_clip_once(manifest):
     table = manifest()
     train = table[table["split"] == "train"]
     assert set(train["epoch"]) == {1, 2, 3}
@@ -77,7 +78,7 @@ def test_splits_share_no_subject(manifest):
 
 
 def test_indices_follow_the_labels(manifest):
-    table = manifest(unlabelled_level=1, unlabelled_person=9)
+    table = manifest(unlabelled_intensity=1, unlabelled_subject=9)
     cross = table[table["kind"] == "cross"]
     assert (cross["subject"] == cross["audio_c1e2"].str[-1].astype(int) - 1).all()
     assert (cross["intensity"] == cross["audio_c1e2"].str.split("-").str[1].astype(int) - 1).all()
@@ -114,8 +115,8 @@ def test_lengths_count_every_reconstructed_track(manifest):
     assert set(table.loc[table["kind"] == "self", "num_frames"]) == {30}
 
 
-def test_the_report_recipe_pairs_half_as_many_as_there_are_clips_at_level_1_and_person_0(manifest):
-    table = manifest(recipe="report")
+def test_random_pairs_are_half_as_many_as_clips_with_intensity_1_and_subject_0(manifest):
+    table = manifest(strategy="random")
     train = table[table["split"] == "train"]
     assert set(train.groupby("epoch").size()) == {32 // 2}
     assert set(train["kind"]) == {"random"}
@@ -124,9 +125,9 @@ def test_the_report_recipe_pairs_half_as_many_as_there_are_clips_at_level_1_and_
     assert set(zip(table["intensity"], table["subject"], strict=True)) == {(1, 0)}
 
 
-@pytest.mark.parametrize("recipe", ["paper", "report"])
-def test_the_test_split_holds_every_clip_once_whatever_the_recipe(manifest, recipe):
-    table = manifest(recipe=recipe)
+@pytest.mark.parametrize("strategy", ["pseudo", "random"])
+def test_the_test_split_has_every_clip_once_with_any_strategy(manifest, strategy):
+    table = manifest(strategy=strategy)
     test = table[table["split"] == "test"]
     assert test["audio_c1e2"].is_unique
     assert len(test) == 30

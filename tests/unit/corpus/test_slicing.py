@@ -3,10 +3,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from emotalk.config.corpus import SmoothSettings
 from emotalk.corpus.audio import waveform_blocks
 from emotalk.corpus.clips import ClipStore
 from emotalk.corpus.slicing import cut_points, slice_corpus
-from emotalk.corpus.smoothing import Smoothing, smooth_corpus
+from emotalk.corpus.smoothing import smooth_corpus
 from emotalk.errors import CorpusError
 from emotalk.timing import frame_to_sample
 
@@ -36,7 +37,7 @@ def sliced(index, data, tmp_path):
     def run(max_frames, *, smooth=False):
         index(["HDTF"], strict=True)
         recordings = data / "recordings.parquet"
-        smooth_corpus(recordings, tmp_path / "t", corpus="HDTF", smoothing=Smoothing(smooth, 5, 2, False))
+        smooth_corpus(recordings, tmp_path / "t", corpus="HDTF", settings=SmoothSettings(enabled=smooth))
         slice_corpus(recordings, tmp_path / "t", tmp_path / "c", corpus="HDTF", max_frames=max_frames)
         return ClipStore([tmp_path / "c"])
 

@@ -7,6 +7,7 @@ import torch
 from transformers import Wav2Vec2Config
 
 from emotalk.blendshapes import channel_indices
+from emotalk.config.use import EvaluateSettings
 from emotalk.corpus.clips import ClipStore
 from emotalk.corpus.manifest import MANIFEST
 from emotalk.errors import EvaluationError
@@ -59,9 +60,10 @@ def scored(clips, manifest, tmp_path):
         write_card(tmp_path / "emotalk.json", {"encoders": {"content": TINY, "emotion": TINY}})
         out = dict(predictions=tmp_path / "predictions", swapped=tmp_path / "swapped", metrics=tmp_path / "metrics.csv")
         out |= dict(by_clip=tmp_path / "clips.parquet", channels=tmp_path / "channels.csv")
-        settings = dict(person="mean", bootstrap_draws=100, seed=1, device=torch.device("cpu"))
-        settings |= dict(basis=None, mm_per_unit=1)
-        evaluate(tmp_path / "emotalk.json", clips, manifest, **out, **(settings | changes))
+        settings = EvaluateSettings(bootstrap_draws=100, **changes)
+        evaluate(
+            tmp_path / "emotalk.json", clips, manifest, **out, settings=settings, seed=1, device=torch.device("cpu")
+        )
         return pd.read_csv(tmp_path / "metrics.csv")
 
     return run
@@ -88,7 +90,7 @@ def test_the_values_of_every_clip_are_kept_with_the_subject_that_was_told(scored
     means = clips.groupby(["metric", "region", "predictor"])["value"].mean()
     for row in table.to_dict("records"):
         assert means[row["metric"], row["region"], row["predictor"]] == pytest.approx(row["value"])
-    assert set(clips["person"]) == {"mean"}
+    assert set(clips["predicted_subject"]) == {"mean"}
     assert pd.read_csv(tmp_path / "channels.csv").shape == (52, 3)
 
 
@@ -104,9 +106,9 @@ def test_predictions_are_written_by_clip_with_every_frame(scored, tmp_path):
     assert shapes == {"t0": (30, 52), "t1": (31, 52)}
 
 
-@pytest.mark.parametrize("person", ["mean", "own", 3])
-def test_the_subject_may_be_the_mean_the_own_slot_or_an_index(scored, person):
-    mae = scored(person=person).query("metric == 'mae' and predictor == 'model'")
+@pytest.mark.parametrize("predicted_subject", ["mean", "own", 3])
+def test_the_subject_may_be_the_mean_the_own_slot_or_an_index(scored, subject):
+    mae = scored(subject=subject).query("metric == 'mae' and predictor == 'model'")
     assert mae["value"].tolist() == pytest.approx([0.1] * 7, abs=1e-6)
 
 

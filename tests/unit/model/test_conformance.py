@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from transformers import Wav2Vec2Config
 
+from emotalk.config.training import LossWeights
 from emotalk.corpus.clips import Clip
 from emotalk.model import EmoTalk
 from emotalk.model.pretrained import RELEASED_ENCODER
@@ -16,7 +17,6 @@ from emotalk.model.weights import released_names
 from emotalk.training import batches
 from emotalk.training.finite import FiniteGuard
 from emotalk.training.optimizer import Optimizer
-from emotalk.training.settings import LossWeights
 from emotalk.training.trainer import training_step
 from tests.conformance import weights
 from tests.conftest import CONFORMANCE, reconstruct

@@ -5,9 +5,10 @@ import torch
 from safetensors.torch import save_file
 from transformers import Wav2Vec2Config
 
+from emotalk.config.training import EncoderSettings
 from emotalk.errors import WeightsError
 from emotalk.model.encoders import EmotionEncoder, SpeechEncoder
-from emotalk.model.pretrained import RELEASED_ENCODER, EncoderSource, build_network, encoder_digest, load_encoder
+from emotalk.model.pretrained import RELEASED_ENCODER, build_network, encoder_digest, load_encoder
 from emotalk.model.weights import released_names
 from emotalk.provenance import file_digest
 from tests.conftest import TINY
@@ -57,7 +58,7 @@ def test_a_local_folder_of_either_form_is_loaded_in_full(tmp_path, form, kind):
     source = kind(CONFIG)
     folder = write(tmp_path, published(source, prefix="wav2vec2."), form)
     torch.manual_seed(2)
-    loaded = load_encoder(kind, EncoderSource(folder))
+    loaded = load_encoder(kind, EncoderSettings(source=folder))
     expected = trained(source.state_dict())
     found = trained(loaded.state_dict())
     assert found.keys() == expected.keys()
@@ -71,7 +72,7 @@ def test_a_head_of_another_vocabulary_is_passed_over_without_a_word(tmp_path, fo
     before = logging.get_verbosity()
     folder = write(tmp_path, published(SpeechEncoder(CONFIG), prefix="wav2vec2."), form)
     capfd.readouterr()
-    loaded = load_encoder(SpeechEncoder, EncoderSource(folder))
+    loaded = load_encoder(SpeechEncoder, EncoderSettings(source=folder))
     assert loaded.lm_head.weight.shape == (32, TINY["hidden_size"])
     assert capfd.readouterr() == ("", "")
     assert not caplog.records
@@ -87,7 +88,7 @@ def test_the_released_encoders_drop_a_twentieth_of_their_layers():
 def test_what_save_pretrained_writes_is_loaded(tmp_path, kind):
     source = kind(CONFIG)
     source.save_pretrained(tmp_path)
-    loaded = load_encoder(kind, EncoderSource(str(tmp_path)))
+    loaded = load_encoder(kind, EncoderSettings(source=str(tmp_path)))
     assert all(
         torch.equal(a, b) for a, b in zip(source.state_dict().values(), loaded.state_dict().values(), strict=True)
     )
@@ -97,7 +98,7 @@ def test_the_convolutional_stacks_of_loaded_encoders_are_frozen_too(tmp_path):
     folders = {}
     for kind in (SpeechEncoder, EmotionEncoder):
         kind(CONFIG).save_pretrained(tmp_path / kind.__name__)
-        folders[kind] = EncoderSource(str(tmp_path / kind.__name__))
+        folders[kind] = EncoderSettings(source=str(tmp_path / kind.__name__))
     network = build_network(folders[SpeechEncoder], folders[EmotionEncoder])
     trainable = {name for name, p in network.named_parameters() if p.requires_grad}
     assert not any("feature_extractor" in name for name in trainable)
@@ -106,16 +107,16 @@ def test_the_convolutional_stacks_of_loaded_encoders_are_frozen_too(tmp_path):
 
 def test_the_digest_of_a_folder_is_that_of_its_weights_wherever_it_lies(tmp_path):
     SpeechEncoder(CONFIG).save_pretrained(tmp_path / "here")
-    digest = encoder_digest(EncoderSource(str(tmp_path / "here")))
+    digest = encoder_digest(EncoderSettings(source=str(tmp_path / "here")))
     assert digest == f"SHA-256 {file_digest(tmp_path / 'here/model.safetensors')}"
     (tmp_path / "here").rename(tmp_path / "there")
-    assert encoder_digest(EncoderSource(str(tmp_path / "there"))) == digest
-    assert encoder_digest(EncoderSource("random")) == "random"
+    assert encoder_digest(EncoderSettings(source=str(tmp_path / "there"))) == digest
+    assert encoder_digest(EncoderSettings(source="random")) == "random"
 
 
 def test_half_precision_files_become_float32(tmp_path):
     state = {name: value.half() for name, value in published(SpeechEncoder(CONFIG), prefix="wav2vec2.").items()}
-    loaded = load_encoder(SpeechEncoder, EncoderSource(write(tmp_path, state, "new")))
+    loaded = load_encoder(SpeechEncoder, EncoderSettings(source=write(tmp_path, state, "new")))
     assert {value.dtype for value in loaded.state_dict().values()} == {torch.float32}
 
 
@@ -124,26 +125,26 @@ def test_a_folder_that_lacks_a_parameter_is_refused_by_name(tmp_path, form, lost
     state = published(EmotionEncoder(CONFIG), prefix="")
     del state[lost]
     with pytest.raises(WeightsError, match=rf"lacks 1 parameters of the EmotionEncoder.*{lost}"):
-        load_encoder(EmotionEncoder, EncoderSource(write(tmp_path, state, form)))
+        load_encoder(EmotionEncoder, EncoderSettings(source=write(tmp_path, state, form)))
 
 
 def test_a_stock_classifier_is_no_emotion_encoder(tmp_path, form):
     """Its head is called projector and classifier; a random head would be taken in silence."""
     state = published(SpeechEncoder(CONFIG), prefix="wav2vec2.") | {"projector.weight": torch.zeros(8, 32)}
     with pytest.raises(WeightsError, match="lacks 4 parameters"):
-        load_encoder(EmotionEncoder, EncoderSource(write(tmp_path, state, form)))
+        load_encoder(EmotionEncoder, EncoderSettings(source=write(tmp_path, state, form)))
 
 
 def test_a_parameter_of_another_shape_is_refused(tmp_path, form):
     state = published(SpeechEncoder(CONFIG), prefix="wav2vec2.")
     state["wav2vec2.feature_projection.projection.weight"] = torch.zeros(3, 3)
     with pytest.raises(WeightsError, match=r"feature_projection\.projection\.weight"):
-        load_encoder(SpeechEncoder, EncoderSource(write(tmp_path, state, form)))
+        load_encoder(SpeechEncoder, EncoderSettings(source=write(tmp_path, state, form)))
 
 
 def test_a_folder_that_is_no_encoder_is_named(tmp_path):
     with pytest.raises(WeightsError, match=f"The folder {tmp_path} is no wav2vec2 encoder"):
-        load_encoder(SpeechEncoder, EncoderSource(str(tmp_path)))
+        load_encoder(SpeechEncoder, EncoderSettings(source=str(tmp_path)))
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
@@ -152,7 +153,7 @@ def test_a_damaged_file_in_a_folder_is_named(tmp_path, name, content):
     (tmp_path / "config.json").write_text(json.dumps(CONFIG.to_dict()))
     (tmp_path / name).write_bytes(content)
     with pytest.raises(WeightsError, match=f"The folder {tmp_path} is no wav2vec2 encoder"):
-        load_encoder(SpeechEncoder, EncoderSource(str(tmp_path)))
+        load_encoder(SpeechEncoder, EncoderSettings(source=str(tmp_path)))
 
 
 @pytest.mark.parametrize(
@@ -165,7 +166,7 @@ def test_a_damaged_file_in_a_folder_is_named(tmp_path, name, content):
 )
 def test_faulty_sizes_of_a_random_encoder_are_named(sizes, said):
     with pytest.raises(WeightsError, match=said):
-        load_encoder(SpeechEncoder, EncoderSource("random", sizes={**TINY, **sizes}))
+        load_encoder(SpeechEncoder, EncoderSettings(source="random", sizes={**TINY, **sizes}))
 
 
 def test_an_unreachable_hub_is_told_with_the_way_out(monkeypatch):
@@ -176,4 +177,4 @@ def test_an_unreachable_hub_is_told_with_the_way_out(monkeypatch):
     with pytest.raises(
         WeightsError, match=r"There is no folder nobody/nothing, and the model hub .* set 'source' to its folder"
     ):
-        load_encoder(SpeechEncoder, EncoderSource("nobody/nothing"))
+        load_encoder(SpeechEncoder, EncoderSettings(source="nobody/nothing"))

@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import Wav2Vec2Config
 
+from emotalk.config.training import InitialWeights
 from emotalk.errors import WeightsError
 from emotalk.model import EmoTalk, load_weights
 from emotalk.model.card import write_card
@@ -130,7 +131,7 @@ NAME = "bs_map_r.weight"
 )
 def test_a_tensor_that_is_no_weight_is_refused_by_name(saved, suffix, change, said):
     path = rewritten(saved, suffix, lambda state: {NAME: change(state[NAME])})
-    for load in (load_weights, lambda path: load_initial(str(path), encoders_only=False, strict=True)):
+    for load in (load_weights, lambda path: load_initial(InitialWeights(source=str(path)))):
         with pytest.raises(WeightsError, match=rf"Tensor {NAME} in .*{said}") as error:
             load(path)
         assert str(path) in str(error.value)

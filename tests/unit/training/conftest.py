@@ -1,34 +1,32 @@
-from dataclasses import replace
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
 
+from emotalk.config.training import EncoderSettings
 from emotalk.corpus.manifest import MANIFEST
-from emotalk.model.pretrained import EncoderSource
 from emotalk.training.checkpoint_file import read_checkpoint
 from emotalk.training.train import TrainingFiles, train
 from emotalk.training.trainer import Trainer
-from tests.benchmarks.material import PLAIN
+from tests.benchmarks.material import PLAIN, model_of
 from tests.clips import ClipWriter
 from tests.conftest import TINY
 
 CPU = torch.device("cpu")
-ENCODER = EncoderSource("random", sizes=TINY)
+ENCODER = EncoderSettings(source="random", sizes=TINY)
 _CHANCE = ("hidden_dropout", "activation_dropout", "feat_proj_dropout", "attention_dropout", "layerdrop")
-STEADY = EncoderSource("random", sizes=TINY | dict.fromkeys(_CHANCE, 0.0))
+STEADY = EncoderSettings(source="random", sizes=TINY | dict.fromkeys(_CHANCE, 0.0))
 """An encoder that draws nothing at random while it trains."""
-SETTINGS = replace(
-    PLAIN,
-    epochs=4,
-    batch_size=2,
-    learning_rate=1e-3,
-    precision="auto",
-    content_encoder=ENCODER,
-    emotion_encoder=ENCODER,
-    seed=7,
+SETTINGS = PLAIN.model_copy(
+    update={
+        "epochs": 4,
+        "batch_size": 2,
+        "learning_rate": 1e-3,
+        "precision": "auto",
+        "model": model_of(ENCODER),
+        "seed": 7,
+    }
 )
 
 
@@ -85,7 +83,7 @@ def settings():
     """Settings of a run that takes a second, with changes."""
 
     def make(**changes):
-        return replace(SETTINGS, **changes)
+        return SETTINGS.model_copy(update=changes)
 
     return make
 

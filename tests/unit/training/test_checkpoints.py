@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -34,7 +33,7 @@ def content(epoch: int, step: int = 0, size: int = 10) -> dict:
 
 def checkpoints(path: Path, identity=IDENTITY, **changes) -> Checkpoints:
     """Those of a run below a folder."""
-    found = Checkpoints(path, identity, replace(PLAIN, **{"epochs": 80, "keep_last": 2, "keep_best": 0} | changes))
+    found = Checkpoints(path, identity, PLAIN.model_copy(update={"epochs": 80} | changes))
     found.path.mkdir(exist_ok=True)
     return found
 

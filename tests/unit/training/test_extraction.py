@@ -21,7 +21,7 @@ def finished(clips, manifest, settings, tmp_path):
 
 
 def test_extracted_weights_load_from_all_three_files_without_being_told_the_sizes(finished, clips):
-    extract_weights(finished / "checkpoint.pth", clips, finished / "weights", recipe={"pair": {"recipe": "paper"}})
+    extract_weights(finished / "checkpoint.pth", clips, finished / "weights", recipe={"recipe": "paper"})
     trained = torch.load(finished / "checkpoint.pth", weights_only=True)["model"]
     for suffix in ("pth", "safetensors", "json"):
         state = load_weights(finished / f"weights/emotalk.{suffix}").state_dict()
@@ -29,9 +29,9 @@ def test_extracted_weights_load_from_all_three_files_without_being_told_the_size
 
 
 def test_the_card_tells_recipe_data_losses_and_versions(finished, clips):
-    extract_weights(finished / "checkpoint.pth", clips, finished / "weights", recipe={"pair": {"recipe": "paper"}})
+    extract_weights(finished / "checkpoint.pth", clips, finished / "weights", recipe={"recipe": "paper"})
     card = json.loads((finished / "weights/emotalk.json").read_text())
-    assert card["recipe"] == {"pair": {"recipe": "paper"}}
+    assert card["recipe"] == {"recipe": "paper"}
     assert card["epochs"] == 2
     assert set(card["losses"]) == {"train", "validation"}
     assert card["resolved_encoders"] == {"content": "random", "emotion": "random"}

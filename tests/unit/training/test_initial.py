@@ -5,13 +5,13 @@ import torch
 from safetensors.torch import save_file
 from transformers import Wav2Vec2Config
 
+from emotalk.config.training import InitialWeights
 from emotalk.errors import WeightsError
 from emotalk.model.card import write_card
 from emotalk.model.initial import load_initial, weights_digest
 from emotalk.model.network import EmoTalk
 from emotalk.model.weights import released_names, save_weights
 from emotalk.provenance import file_digest
-from emotalk.training.settings import InitialWeights
 from tests.conftest import TINY
 
 
@@ -37,7 +37,8 @@ def saved(tmp_path):
 
 def begun(path, *, encoders_only=False, strict=True) -> EmoTalk:
     torch.manual_seed(1)
-    return load_initial(str(path), encoders_only=encoders_only, strict=strict)
+    parts = "encoders" if encoders_only else "all"
+    return load_initial(InitialWeights(source=str(path), parts=parts, strict=strict))
 
 
 def equal(network, other, part="") -> bool:
@@ -51,7 +52,7 @@ def is_random(network, part) -> bool:
 
 @pytest.mark.parametrize("name", ["emotalk.pth", "emotalk.safetensors", "emotalk.json"])
 def test_training_begins_from_weights_in_any_form_with_the_sizes_of_their_card(saved, name):
-    network = load_initial(str(saved / name), encoders_only=False, strict=True)
+    network = load_initial(InitialWeights(source=str(saved / name)))
     assert equal(network, network_of(2))
     assert weights_digest(str(saved / name)) == file_digest(saved / name.replace("json", "safetensors"))
 
@@ -123,7 +124,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
 
 
 def test_a_run_begins_from_weights_and_is_another_run_with_other_ones(run, saved):
-    source = InitialWeights(str(saved / "emotalk.json"), "all", strict=True)
+    source = InitialWeights(source=str(saved / "emotalk.json"))
     checkpoint, folder = run(init_weights=source, epochs=1, learning_rate=1e-12)
     trained = released_names(checkpoint["model"])
     expected = released_names(network_of(2).state_dict())

@@ -14,19 +14,20 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from emotalk.config import checked_config, read_schema
+from emotalk.config.config import load_config
 from emotalk.errors import TrainingError
 from emotalk.logs import INTERRUPTED_EXIT_CODE
 from emotalk.training import train
 from emotalk.training.launch import TrainingJob, launch
+from tests.benchmarks.material import model_of
 from tests.project import TINY_RUN
 from tests.unit.training.conftest import STEADY
 from tests.unit.training.steady import without_chance
 
 MODULE = "tests.unit.training.steady"
 CONFIG = TINY_RUN | {
-    "model": {name: asdict(STEADY) for name in ("content_encoder", "emotion_encoder")},
-    "train": {"epochs": 4, "batch_size": 3, "schedule": "constant"},
+    "model": model_of(STEADY).model_dump(),
+    "train": {"epochs": 4, "batch_size": 3, "lr_schedule": "constant"},
 }
 
 
@@ -36,7 +37,7 @@ def job(clips, manifest, tmp_path):
 
     def make(name: str, nodes: int, **changes) -> TrainingJob:
         given = CONFIG | {"train": CONFIG["train"] | {"nodes": nodes} | changes}
-        config = checked_config(given, read_schema("workflow/schemas/config.schema.yaml"))
+        config = load_config([given], recipes="config/recipes").model_dump()
         folder = tmp_path / name
         return TrainingJob(
             files={

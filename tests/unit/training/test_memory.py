@@ -5,15 +5,16 @@ from collections import namedtuple
 import pytest
 import torch
 
+from emotalk.config.training import EncoderSettings
 from emotalk.corpus.clips import ClipStore
 from emotalk.device import autocast
 from emotalk.errors import TrainingError
 from emotalk.model import encoders
-from emotalk.model.pretrained import EncoderSource
 from emotalk.training import memory
 from emotalk.training.batches import BatchMaker
 from emotalk.training.memory import Memory, Workload, check_memory_and_disk, estimate_memory, largest_workload
 from emotalk.training.train import prepare_network
+from tests.benchmarks.material import model_of
 from tests.conftest import TINY
 from tests.unit.training.conftest import example
 
@@ -59,10 +60,9 @@ def test_the_estimate_of_a_layers_activations_is_what_autograd_keeps(clips, sett
     """By the difference of networks of two depths; what lies around the layers is a hundredth at full size."""
 
     def kept(depth):
-        encoder = EncoderSource("random", sizes=MIDDLE | {"num_hidden_layers": depth})
+        encoder = EncoderSettings(source="random", sizes=MIDDLE | {"num_hidden_layers": depth})
         chosen = settings(
-            content_encoder=encoder,
-            emotion_encoder=encoder,
+            model=model_of(encoder),
             gradient_checkpointing=checkpointing,
             cache_features=True,
         )
@@ -97,7 +97,7 @@ def test_the_full_size_network_needs_what_domain_md_says(settings):
     """DOMAIN.md, section 2: 2.39 GiB of parameters; with Adam's moments a checkpoint is 7.1 GiB."""
     from emotalk.model.pretrained import RELEASED_ENCODER, build_network
 
-    encoder = EncoderSource("random", sizes=RELEASED_ENCODER)
+    encoder = EncoderSettings(source="random", sizes=RELEASED_ENCODER)
     with torch.device("meta"):
         network = build_network(encoder, encoder)
     workload = Workload(content=330, emotion=220, longest=110)

@@ -47,7 +47,7 @@ def test_a_run_that_was_killed_at_every_step_ends_with_the_same_bits(run, interr
 
 
 EVERYTHING = dict(
-    ema_decay=0.9, schedule="cosine", warmup_epochs=0.5, clip_norm=0.1, precision="bf16", accumulate=2, batch_size=1
+    ema_decay=0.9, lr_schedule="cosine", warmup_epochs=0.5, clip_norm=0.1, precision="bf16", accumulate=2, batch_size=1
 )
 
 
@@ -287,7 +287,7 @@ def test_the_best_epoch_is_kept_and_delivered(run, monkeypatch):
     losses = iter([5.0, 3.0, 4.0, 3.5])
     original = Trainer.validation_means
     monkeypatch.setattr(Trainer, "validation_means", lambda self: original(self) | {"loss": next(losses)})
-    checkpoint, folder = run(deliver="best", keep_last=1, keep_best=2, checkpoint_every_minutes=60)
+    checkpoint, folder = run(checkpoint="best", keep_last=1, keep_best=2, checkpoint_every_minutes=60)
     assert checkpoint["epoch"] == 2
     kept = sorted(path.name.split("_")[2] for path in folder.glob("checkpoints/*/*.pth"))
     assert kept == ["epoch2", "epoch4"]
@@ -297,5 +297,5 @@ def test_the_best_epoch_is_kept_and_delivered(run, monkeypatch):
 def test_deciding_by_validation_without_validation_is_refused(run, manifest):
     table = pq.read_table(manifest).to_pandas()
     table[table["split"] != "validation"].to_parquet(manifest)
-    with pytest.raises(TrainingError, match=r"early_stopping, train.deliver: best and train.keep_best decide by valid"):
+    with pytest.raises(TrainingError, match=r"train.checkpoint: best and train.keep_best decide by valid"):
         run(early_stopping=3)

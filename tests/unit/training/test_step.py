@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from emotalk.config.training import FreezeSettings, LossWeights
 from emotalk.corpus.clips import ClipStore
 from emotalk.device import autocast, choose_precision
 from emotalk.errors import TrainingError
@@ -11,13 +12,12 @@ from emotalk.training.batches import BatchMaker
 from emotalk.training.finite import FiniteGuard
 from emotalk.training.losses import batch_losses
 from emotalk.training.optimizer import Optimizer
-from emotalk.training.settings import Freezing, LossWeights
 from emotalk.training.train import prepare_network
 from emotalk.training.trainer import training_step
 from tests.unit.training.conftest import example
 
 CPU = torch.device("cpu")
-WEIGHTS = LossWeights(1.0, 1.0, 0.5, 0.1)
+WEIGHTS = LossWeights()
 ROWS = [example("cross"), example("self"), example("random")]
 
 
@@ -186,7 +186,7 @@ def _tensors(entry) -> list:
     [("conv", []), (1, ["feature_projection", "encoder.pos_conv_embed", "encoder.layers.0."]), ("all", [""])],
 )
 def test_freezing_leaves_out_what_it_says_and_trains_the_rest(settings, part, frozen):
-    network = prepare_network(settings(freeze=Freezing(part, part)), CPU)
+    network = prepare_network(settings(freeze=FreezeSettings(content_encoder=part, emotion_encoder=part)), CPU)
     for name, parameter in network.named_parameters():
         _, encoder, inner = name.partition("audio_encoder_")
         inner = inner.partition(".")[2].removeprefix("wav2vec2.")
@@ -196,12 +196,12 @@ def test_freezing_leaves_out_what_it_says_and_trains_the_rest(settings, part, fr
 
 def test_more_frozen_layers_than_there_are_is_an_error(settings):
     with pytest.raises(Exception, match=r"25 layers are to be frozen under train.freeze, and the encoder has 1"):
-        prepare_network(settings(freeze=Freezing(25, "conv")), CPU)
+        prepare_network(settings(freeze=FreezeSettings(content_encoder=25, emotion_encoder="conv")), CPU)
 
 
 def test_whole_frozen_encoders_keep_nothing_for_backward(settings, batch_of):
     """Only what lies above them does."""
-    network = prepare_network(settings(freeze=Freezing("all", "all")), CPU)
+    network = prepare_network(settings(freeze=FreezeSettings(content_encoder="all", emotion_encoder="all")), CPU)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     torch.nn.init.normal_(network.bs_map_r.weight, std=0.1)
     training_step(network, optimizer_of(network), [batch_of(ROWS)], WEIGHTS, precision="fp32")

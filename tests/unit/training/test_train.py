@@ -3,12 +3,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from emotalk.config.training import FreezeSettings
 from emotalk.corpus.clips import ClipStore
 from emotalk.errors import TrainingError
 from emotalk.training.batches import BatchMaker
 from emotalk.training.history import METRICS, History
 from emotalk.training.schedule import Schedule
-from emotalk.training.settings import Freezing
 from emotalk.training.train import prepare_network
 from emotalk.training.trainer import Trainer
 from tests.unit.training.conftest import CPU, STEADY, same_weights
@@ -33,7 +33,7 @@ def test_training_lowers_the_loss_and_writes_one_row_an_epoch_and_split(run):
 
 
 def test_a_falling_schedule_is_not_prolonged(settings):
-    cosine = [settings(schedule="cosine", epochs=epochs).identity() for epochs in (2, 3)]
+    cosine = [settings(lr_schedule="cosine", epochs=epochs).identity() for epochs in (2, 3)]
     assert cosine[0] != cosine[1]
     assert settings(epochs=2).identity() == settings(epochs=3).identity()
 
@@ -79,7 +79,10 @@ def test_accumulated_batches_make_the_steps_of_one_batch(run):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("changes", [{}, {"gradient_checkpointing": True, "freeze": Freezing(1, "conv")}])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"gradient_checkpointing": True, "freeze": FreezeSettings(content_encoder=1, emotion_encoder="conv")}],
+)
 def test_compiled_layers_train_to_the_same_losses(run, changes):
     """Names in the checkpoint stay the released ones, too."""
     changes |= {"content_encoder": STEADY, "emotion_encoder": STEADY, "epochs": 1}
@@ -95,14 +98,14 @@ def test_a_checkpoint_holds_what_a_run_needs(run):
 
 
 def test_a_cosine_schedule_falls_from_the_learning_rate_towards_zero(settings):
-    rates = [settings(schedule="cosine", epochs=4).learning_rate_at(passed) for passed in (0, 2, 3, 4)]
+    rates = [settings(lr_schedule="cosine", epochs=4).learning_rate_at(passed) for passed in (0, 2, 3, 4)]
     assert rates == pytest.approx([1e-3, 0.5e-3, 1e-3 * (1 - np.sqrt(0.5)) / 2, 0])
     assert settings().learning_rate_at(3) == 1e-3
 
 
 def test_a_warm_up_rises_to_the_schedule(settings):
     """Cosine over the 4 epochs that are left of 5."""
-    warm = settings(schedule="cosine", epochs=5, warmup_epochs=1)
+    warm = settings(lr_schedule="cosine", epochs=5, warmup_epochs=1)
     assert [warm.learning_rate_at(passed) for passed in (0, 0.25, 1, 3, 5)] == pytest.approx(
         [0, 0.25e-3, 1e-3, 5e-4, 0]
     )

@@ -1,0 +1,258 @@
+"""Settings of the corpus stages: index, smooth, slice, pair."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from emotalk.config.section import PathSetting, Section
+
+ExcludeOrKeep = Literal["exclude", "keep"]
+HeldOut = list[str | int] | Annotated[float, Field(ge=0, le=0.5)]
+
+
+def normalize_subject(name: str | int) -> str:
+    """A subject's name without the zeros before a number: actor 7 may be written 7 or, as in file names, 07."""
+    return str(name).lstrip("0") or "0" if str(name).isdigit() else str(name)
+
+
+class SourceSettings(Section):
+    """Where the files of a corpus are, and how they are read."""
+
+    layout: Literal["auto", "ravdess", "hdtf", "generic"] = Field(
+        "auto",
+        description="How files are found and named. `ravdess` and `hdtf`: as in 3D-ETF, in any subfolders. `generic`: "
+        "any wav or flac and the npy or csv of the same name in the same folder; the folder is the subject. `auto`: "
+        "by the name of the corpus.",
+    )
+    audio: PathSetting | None = Field(
+        None, description="Folder of the audio, if it is not `<data>/<corpus>/audio` (`generic`: `<data>/<corpus>`)."
+    )
+    tracks: PathSetting | None = Field(
+        None,
+        description="Folder of the tracks, if it is not `<data>/<corpus>/blendshape` (`generic`: `<data>/<corpus>`).",
+    )
+    table: PathSetting | None = Field(
+        None,
+        description="A csv or parquet file that lists the recordings instead: columns `wav` and `track` (paths, "
+        "absolute or below the two folders), and as far as known `recording_id`, `subject`, `emotion`, `intensity` (1 "
+        "or 2), `statement`, `repetition`.",
+    )
+    channels: Literal["arkit", "mediapipe"] = Field(
+        "arkit",
+        description="Column order of npy tracks: `arkit` (the 52 names in alphabetical order) or `mediapipe` "
+        "(`_neutral` first, no tongueOut). Live Link captures name their columns.",
+    )
+    fps: float = Field(
+        30,
+        ge=10,
+        le=240,
+        description="Frames per second of npy tracks; rates other than 30 are low-passed and resampled. Live Link "
+        "captures contain their times.",
+    )
+
+
+class DemoSettings(Section):
+    """The synthetic demo corpus."""
+
+    actors: int = Field(
+        6,
+        ge=3,
+        le=24,
+        description="Acting speakers; each adds 30 recordings (about a minute). `split.RAVDESS` sets who is held out.",
+    )
+
+
+class IssueSettings(Section):
+    """Policies for issues of recordings where there is a choice."""
+
+    duplicate_content: ExcludeOrKeep = Field(
+        "exclude",
+        description="Audio or motion equal byte for byte to that of an earlier recording. One speaker could be in "
+        "training and test under two names.",
+    )
+    truncated_wav: ExcludeOrKeep = Field(
+        "exclude",
+        description="A wav that is shorter than its header says: an interrupted copy. `keep`: the samples that exist "
+        "are used.",
+    )
+    silent_wav: ExcludeOrKeep = Field(
+        "exclude",
+        description="Audio whose down-mix never exceeds 0.001 of full scale; also two channels that cancel each other.",
+    )
+    clipped_wav: ExcludeOrKeep = Field(
+        "keep",
+        description="More than 0.1 % of the samples at full scale, or samples of a float file above it, which are "
+        "clipped. RAVDESS has some such recordings. A file that reaches 10 times full scale is always excluded.",
+    )
+    unsupported_rate: ExcludeOrKeep = Field(
+        "exclude",
+        description="Fewer than 16,000 samples per second, less than the network needs. `keep`: it is resampled. "
+        "Above 384,000, below 30, or with more than 64 channels, a file is always excluded.",
+    )
+    out_of_range: ExcludeOrKeep = Field(
+        "exclude",
+        description="Coefficients below -0.5 or above 1.5, such as percentages. Small negative values are normal.",
+    )
+    constant_track: ExcludeOrKeep = Field("exclude", description="Motion that never changes.")
+    track_gap: Literal["repair", "exclude"] = Field(
+        "repair",
+        description="Rows of a capture in which no face was detected, or that are missing. `repair`: interpolated "
+        "linearly, if they are at most a quarter of it; else excluded.",
+    )
+    track_rate_mismatch: Literal["exclude", "repair"] = Field(
+        "exclude",
+        description="A track whose length fits its audio at another usual frame rate (24, 25, 48, 50, 60, 90, 100, "
+        "120). `repair`: resampled from that rate.",
+    )
+    frame_mismatch: Literal["repair", "exclude"] = Field(
+        "repair",
+        description="Track and audio of different lengths: the track longer, or shorter by more than a frame. "
+        "`repair`: both are cut to the common length, if the difference is at most `index.max_frame_difference`; else "
+        "excluded.",
+    )
+    av_offset: Literal["keep", "repair", "exclude"] = Field(
+        "keep",
+        description="Motion that is late or early relative to its audio (`index.max_offset`, `index.min_confidence`). "
+        "`repair`: shifted by whole frames.",
+    )
+
+
+FIXED_POLICIES = dict.fromkeys(
+    (
+        "orphan_wav",
+        "orphan_track",
+        "unknown_name",
+        "unreadable_wav",
+        "empty_wav",
+        "unreadable_track",
+        "pickled_track",
+        "wrong_dims",
+        "wrong_width",
+        "non_finite",
+        "too_short",
+        "too_long",
+    ),
+    "exclude",
+) | {"duplicate_stem": "repair", "unknown_label": "keep", "channel_order": "keep"}
+"""Policies of issues that leave no choice; those of the others are settings."""
+
+
+class IndexSettings(Section):
+    """What counts as a usable recording."""
+
+    max_frame_difference: int = Field(
+        2,
+        ge=0,
+        description="Frames (1/30 s) by which track and audio may differ in length. Both are cut to the common "
+        "length; a larger difference excludes the recording.",
+    )
+    min_frames: int = Field(15, ge=2, description="Frames of the shortest usable recording (15 are half a second).")
+    max_minutes: float = Field(
+        60,
+        gt=0,
+        description="Minutes of the longest usable recording. In hours of one file, audio and motion drift apart; "
+        "memory grows with the longest recording, not with their number.",
+    )
+    max_offset: float = Field(
+        3, ge=0, description="Frames (1/30 s) by which motion may be late or early before it is an `av_offset`."
+    )
+    min_confidence: float = Field(
+        0.3,
+        ge=0,
+        description="Confidence of the measured offset below which it is reported, but not an issue. It is the "
+        "difference of the two highest correlations of loudness with mouth opening; two unrelated recordings of a few "
+        "seconds reach 0.15.",
+    )
+    issues: IssueSettings = Field(
+        IssueSettings(),
+        description="What is done about issues of a recording where there is a choice: `exclude` leaves the recording "
+        "out, `repair` repairs it as described, `keep` uses it as it is; each is recorded. docs/own-data.md lists all "
+        "issues; `strict` stops the run at the first exclusion.",
+    )
+
+    def policy(self, code: str) -> str:
+        """Policy of an issue: `exclude`, `repair` or `keep`."""
+        return FIXED_POLICIES[code] if code in FIXED_POLICIES else getattr(self.issues, code)
+
+
+class SmoothSettings(Section):
+    """Savitzky-Golay smoothing of the tracks along time."""
+
+    enabled: bool = Field(False, description="Whether tracks are smoothed. The makers of 3D-ETF already did it.")
+    window: int = Field(5, ge=3, description="Frames of one fit, an odd number.")
+    order: int = Field(2, ge=0, description="Degree of the fitted polynomial, below `window`.")
+    clip_negatives: bool = Field(
+        False,
+        description="Whether negative values become 0. They are normal in 3D-ETF, and the network learns them. Works "
+        "only with `enabled`.",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> "SmoothSettings":
+        if self.window % 2 == 0:
+            raise ValueError(f"window: {self.window} is even; a fit has a frame in its middle, so it must be odd")
+        if self.order >= self.window:
+            raise ValueError(f"order: {self.order} must be below window, which is {self.window}")
+        if self.clip_negatives and not self.enabled:
+            raise ValueError("clip_negatives: works only with enabled: true")
+        return self
+
+
+class SliceSettings(Section):
+    """Cutting of recordings into clips."""
+
+    max_frames: int = Field(
+        300,
+        ge=30,
+        multiple_of=3,
+        description="Frames of the longest clip, a multiple of 3 so that audio and motion are cut at the same "
+        "instant. Memory of a training step grows with it. RAVDESS recordings (at most about 160 frames) should stay "
+        "whole: parts of one cannot be paired.",
+    )
+
+
+class SplitSettings(Section):
+    """Held-out subjects of a corpus."""
+
+    validation: HeldOut = Field(
+        0.1, description="Subjects of the validation split: a list of names, or a fraction of the subjects."
+    )
+    test: HeldOut = Field(
+        0.1, description="Subjects of the test split: a list of names, or a fraction of the subjects."
+    )
+
+
+DEFAULT_SPLITS: dict[str, dict[str, object]] = {
+    "RAVDESS": {"validation": [21, 22], "test": [23, 24]},
+    "HDTF": {"validation": 0.05, "test": 0.05},
+}
+"""Splits of the corpora of 3D-ETF; published comparisons hold out these actors."""
+
+
+class PairSettings(Section):
+    """How clips become training examples."""
+
+    strategy: Literal["pseudo", "random"] = Field(
+        "pseudo",
+        description="`pseudo`: pseudo-pairs of one actor and one intensity (paper, section 3.1), all other clips "
+        "alone. `random`: random pairs of clips, half as many as there are clips, as in the public training report.",
+    )
+    calm: Literal["neutral", "ignored"] = Field(
+        "neutral",
+        description="Class of RAVDESS's calm in the classification loss; the classifier has no such class, and "
+        "neither the paper nor the released code specifies it.",
+    )
+    unlabelled_intensity: int = Field(
+        0,
+        ge=0,
+        le=1,
+        description="Intensity index (0 normal, 1 strong) of recordings without one (HDTF). Neither the paper nor the "
+        "released code specifies it; the training report uses 1 for all clips.",
+    )
+    unlabelled_subject: int = Field(
+        0,
+        ge=0,
+        le=23,
+        description="Subject index of recordings whose speaker is none of the 24 actors (HDTF). Neither the paper nor "
+        "the released code specifies it; the training report uses 0 for all clips.",
+    )

@@ -1,0 +1,71 @@
+"""Settings of evaluation and prediction."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from emotalk.config.section import PathSetting, Section
+
+SubjectIndex = Annotated[int, Field(ge=0, le=23)]
+
+
+class EvaluateSettings(Section):
+    """Evaluation on the test split."""
+
+    subject: Literal["mean", "own"] | SubjectIndex = Field(
+        "mean",
+        description="Subject that a test clip is predicted with: `mean` of the training subjects, the clip's `own` "
+        "slot (untrained for a held-out actor), or an index.",
+    )
+    basis: PathSetting | None = Field(
+        None,
+        description="Blendshape basis for errors in millimetres on its vertices, an npz file or a folder of OBJ files "
+        "as docs/metrics.md describes; null for none.",
+    )
+    mm_per_unit: float = Field(
+        1, gt=0, description="Millimetres per unit of the basis: 10 for centimetres, 1000 for metres."
+    )
+    bootstrap_draws: int = Field(
+        1000, ge=100, description="Draws of the bootstrap over clips that gives the 95 % intervals."
+    )
+    required_improvement: Annotated[float, Field(le=1)] | None = Field(
+        None,
+        description="Fraction by which the model's mouth error must be below the mean face's; otherwise `snakemake "
+        "all` fails. null: no requirement.",
+    )
+
+
+class PredictSettings(Section):
+    """Prediction of new recordings by rule `predict`; the command `emotalk predict` does the same."""
+
+    audio: PathSetting | None = Field(
+        None, description="Folder of wav and flac files to predict, including its subfolders."
+    )
+    weights: PathSetting | None = Field(
+        None,
+        description="Weights file, card or folder, the released `EmoTalk.pth` for example; null for those of this run.",
+    )
+    emotion_from: PathSetting | None = Field(
+        None, description="Recording whose emotion is used throughout; null for each recording's own."
+    )
+    intensity: Literal["normal", "strong"] = Field("normal", description="Intensity of the emotion.")
+    subject: Literal["mean"] | SubjectIndex = Field(
+        "mean", description="Subject, an index or the `mean` of the training subjects."
+    )
+    smooth: bool = Field(
+        False, description="Whether to smooth as the released demo does (Savitzky-Golay, window 5, order 2)."
+    )
+    blink_seed: int | None = Field(
+        None,
+        description="Seed of synthetic blinks that replace the predicted eyelids, as in the released demo; null for "
+        "none.",
+    )
+    formats: Annotated[list[Literal["npy", "livelink", "arkit-csv", "json"]], Field(min_length=1)] = Field(
+        ["npy"], description="Formats to write, see docs/engines.md."
+    )
+    window_s: float = Field(
+        30,
+        ge=10,
+        description="Seconds that the network processes at once; longer recordings are predicted in overlapping "
+        "windows.",
+    )

@@ -1,0 +1,82 @@
+"""Commands in the documents work as they are written: the workflow's are planned, the others are parsed."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from emotalk.cli import parser
+from tests.project import Project
+
+ROOT = Path(__file__).parents[2]
+_PATTERNS = ("README.md", "docs/*.md", "config/*.yaml", "config/recipes/*.yaml")
+DOCUMENTS = [path for pattern in _PATTERNS for path in sorted(ROOT.glob(pattern))]
+    ROOT / "README.md",
+    *sorted(ROOT.glob("docs/*.md")),
+    *sorted(ROOT.glob("config/*.yaml")),
+    *sorted(ROOT.glob("config/recipes/*.yaml")),
+]
+ELSEWHERE = ("--executor", "$BUCKET", "apptainer", "--report")
+"""Options of commands that need a cluster, a bucket, a container or a finished run."""
+
+
+def _commands(program: str) -> list[str]:
+    """Commands of a program in the documents' code, without comments and with continued lines joined."""
+    found = []
+    for path in DOCUMENTS:
+        text = path.read_text(encoding="utf-8")
+        blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL) if path.suffix == ".md" else [text.replace("#", "")]
+        for line in "\n".join(blocks).replace("\\\n", " ").splitlines():
+            command = re.sub(r"\s+#.*", "", line).strip().split("&& ")[-1]
+            if command.startswith(f"{program} ") and not any(option in command for option in ELSEWHERE):
+                found.append(command)
+    return sorted(set(found))
+
+
+def _settings_files() -> list[str]:
+    """Settings in the documents that say that they are a user's file."""
+    texts = [path.read_text(encoding="utf-8") for path in (*DOCUMENTS, ROOT / "resources/README.md")]
+    return [block for text in texts for block in re.findall(r"```yaml\n(# my\.yaml.*?)```", text, re.DOTALL)]
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory) -> Project:
+    """A copy of the project beside recordings, weights and audio where the documents name some."""
+    project = Project.new(tmp_path_factory.mktemp("documents"), {})
+    for corpus, stem in (("RAVDESS", "01-01-03-01-01-01-01"), ("HDTF", "WDA_A0_000")):
+        for part in ("audio", "blendshape"):
+            (project.folder / "data" / corpus / part).mkdir(parents=True)
+        soundfile.write(project.folder / f"data/{corpus}/audio/{stem}.wav", np.zeros(32_000), 16_000)
+        np.save(project.folder / f"data/{corpus}/blendshape/{stem}.npy", np.zeros((60, 52), np.float32))
+    shutil.copytree(project.folder / "data/HDTF/audio", project.folder / "my-recordings")
+    (project.folder / "EmoTalk.pth").touch()
+    return project
+
+
+def _placed(text: str) -> str:
+    return re.sub(r"/path/to/(?!EmoTalk\.pth)[\w-]+", "data", text).replace("/path/to/EmoTalk.pth", "EmoTalk.pth")
+
+
+@pytest.mark.parametrize("command", _commands("snakemake"))
+def test_a_command_of_the_workflow_can_be_planned(checkout, command):
+    (checkout.folder / "my.yaml").write_text(_placed(_settings_files()[0]), encoding="utf-8")
+    arguments = shlex.split(_placed(command))[1:]
+    done = checkout.run_without_settings(*arguments, "--dry-run")
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "train" in done.stdout or "train" not in arguments
+
+
+@pytest.mark.parametrize("settings", _settings_files())
+def test_a_users_file_can_be_planned(checkout, settings):
+    (checkout.folder / "my.yaml").write_text(_placed(settings).replace("resources/3D-ETF", "data"), encoding="utf-8")
+    done = checkout.run_without_settings("index", "--configfile", "my.yaml", "--dry-run")
+    assert done.returncode == 0, done.stderr + done.stdout
+
+
+@pytest.mark.parametrize("command", _commands("emotalk"))
+def test_a_command_of_the_package_can_be_parsed(command):
+    parser().parse_args(shlex.split(command)[1:])
