@@ -15,11 +15,6 @@ from tests.project import Project
 ROOT = Path(__file__).parents[2]
 _PATTERNS = ("README.md", "docs/*.md", "config/*.yaml", "config/recipes/*.yaml")
 DOCUMENTS = [path for pattern in _PATTERNS for path in sorted(ROOT.glob(pattern))]
-    ROOT / "README.md",
-    *sorted(ROOT.glob("docs/*.md")),
-    *sorted(ROOT.glob("config/*.yaml")),
-    *sorted(ROOT.glob("config/recipes/*.yaml")),
-]
 ELSEWHERE = ("--executor", "$BUCKET", "apptainer", "--report")
 """Options of commands that need a cluster, a bucket, a container or a finished run."""
 
