@@ -23,7 +23,7 @@ def _command(name: str) -> Callable[[argparse.Namespace], None]:
 
 def parser() -> argparse.ArgumentParser:
     """Parser of all commands."""
-    root = argparse.ArgumentParser(prog="emotalk", description="Speech to 52 ARKit blendshape coefficients.")
+    root = argparse.ArgumentParser(prog="emotalk", description="AudioFile to 52 ARKit blendshape coefficients.")
     root.add_argument("--version", action="version", version=__version__)
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_predict(commands.add_parser("predict", help="speak recordings with trained weights"))

@@ -52,8 +52,8 @@ def convert(given: argparse.Namespace) -> None:
 
 def preview(given: argparse.Namespace) -> None:
     """Make a page with a face."""
-    from emotalk.evaluation.preview import write_preview
     from emotalk.formats.files import read_motion
+    from emotalk.report.player import write_preview
     from emotalk.timing import FPS
 
     motion = read_motion(given.motion).at(FPS)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from emotalk.corpus.clips import clip_row, write_clips
+from emotalk.data.clips import clip_row, write_clips
 
 
 class ClipWriter:

@@ -170,8 +170,8 @@ def load_config(layers: Iterable[Mapping[str, Any]], recipes: str | Path) -> Con
     try:
         return Config.model_validate(complete)
     except ValidationError as error:
-        faults = dict.fromkeys(_sentences(error.errors(include_url=False)))
-        raise ConfigError("The configuration cannot be used:\n  " + "\n  ".join(faults)) from None
+        issues = dict.fromkeys(_sentences(error.errors(include_url=False)))
+        raise ConfigError("The configuration cannot be used:\n  " + "\n  ".join(issues)) from None
 
 
 def check_results_folder(results: str | Path, checkout: str | Path) -> None:
@@ -197,7 +197,7 @@ _OWN_FOLDERS = frozenset(
 
 
 def _sentences(errors: Iterable[ErrorDetails]) -> Iterator[str]:
-    """One sentence for each fault."""
+    """One sentence for each issue."""
     from emotalk.config.reference import allowed_values
 
     for error in errors:

@@ -1,4 +1,4 @@
-"""Speech of the demo corpus: articulation in time, and the source-filter voice that it shapes."""
+"""AudioFile of the demo corpus: articulation in time, and the source-filter voice that it shapes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -77,7 +77,7 @@ def articulate(
 
 
 def synthesise(utterance: Utterance, voice: Voice, emotion: Emotion, rng: np.random.Generator) -> np.ndarray:
-    """Speech-like audio (N,) float32 at 16 kHz: harmonics weighted by the formants, and two bands of noise."""
+    """AudioFile-like audio (N,) float32 at 16 kHz: harmonics weighted by the formants, and two bands of noise."""
     num_samples = round(utterance.duration_s * SAMPLING_RATE)
     formants, (voicing, hiss, burst) = voice.tract * utterance.sound[:, :3], utterance.sound[:, 3:].T
     pitch = _pitch(len(utterance.sound), voice, emotion, rng)

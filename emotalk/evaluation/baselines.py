@@ -1,15 +1,15 @@
 """What a network must beat: faces that cost nothing to predict."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from emotalk.blendshapes import NUM_CHANNELS
-from emotalk.corpus.clips import ClipStore
-from emotalk.training.schedule import Schedule
+from emotalk.data.clips import ClipStore
+from emotalk.data.manifest import Manifest
 
 
-def mean_face(store: ClipStore, schedule: Schedule) -> np.ndarray:
+def mean_face(store: ClipStore, schedule: Manifest) -> np.ndarray:
     """Mean over all frames of the training clips, (52,)."""
     total, count = np.zeros(NUM_CHANNELS), 0
     for clip_id in schedule.training_clips():
@@ -34,7 +34,7 @@ class NearestClip:
     someone else, as training never heard the speakers of the test.
     """
 
-    def __init__(self, store: ClipStore, schedule: Schedule) -> None:
+    def __init__(self, store: ClipStore, schedule: Manifest) -> None:
         columns = ["clip_id", "corpus", "statement", "is_whole", "emotion", "intensity", "start_frame", "stop_frame"]
         labels = store.labels().select(columns).to_pandas().set_index("clip_id")
         labels["num_frames"] = labels["stop_frame"] - labels["start_frame"]
@@ -53,7 +53,7 @@ class NearestClip:
         return stretched(self._store[nearest].track, num_frames)
 
 
-def baseline_tracks(store: ClipStore, schedule: Schedule) -> dict[str, Callable[[str, int], np.ndarray]]:
+def baseline_tracks(store: ClipStore, schedule: Manifest) -> dict[str, Callable[[str, int], np.ndarray]]:
     """Each baseline by its name: a function of a clip's id and a number of frames, which gives (T, 52)."""
     mean = mean_face(store, schedule)
     still = np.zeros(NUM_CHANNELS, np.float32)
@@ -62,3 +62,16 @@ def baseline_tracks(store: ClipStore, schedule: Schedule) -> dict[str, Callable[
         "still_face": lambda clip_id, num_frames: np.broadcast_to(still, (num_frames, NUM_CHANNELS)),
         "nearest_clip": NearestClip(store, schedule),
     }
+
+
+def bootstrap_interval(
+    values: Sequence[float], *, draws: int, seed: int, weights: Sequence[float] | None = None
+) -> tuple[float, float]:
+    """95 % interval of the weighted mean over clips, by drawing clips with replacement (percentile, Efron 1979)."""
+    rng = np.random.default_rng(seed)
+    numbers = np.asarray(values)
+    shares = np.ones(len(numbers)) if weights is None else np.asarray(weights)
+    drawn = rng.integers(len(numbers), size=(draws, len(numbers)))
+    means = (numbers * shares)[drawn].sum(axis=1) / np.maximum(shares[drawn].sum(axis=1), 1e-12)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from emotalk.blendshapes import REGIONS, channel_indices
-from emotalk.corpus.clips import ClipStore
+from emotalk.data.clips import ClipStore
+from emotalk.data.manifest import Manifest
 from emotalk.evaluation.baselines import baseline_tracks, stretched
-from emotalk.evaluation.basis import VERTEX_METRICS, Basis
 from emotalk.evaluation.metrics import METRICS, correlation, mean_absolute_error
 from emotalk.evaluation.prediction import has_swap, read_prediction, test_examples
-from emotalk.training.schedule import Schedule
+from emotalk.evaluation.vertices import VERTEX_METRICS, Basis
 
 _COLUMNS = {region: channel_indices(names) for region, names in REGIONS.items()}
 _UNIT = "blendshape units"
@@ -35,7 +35,7 @@ def errors_by_clip(
     predictions: Path,
     swapped: Path,
     store: ClipStore,
-    schedule: Schedule,
+    schedule: Manifest,
     *,
     heard: pd.DataFrame,
     basis: Basis | None,

@@ -10,14 +10,15 @@ import torch
 
 from emotalk.blendshapes import CHANNELS
 from emotalk.config.use import EvaluateSettings
-from emotalk.corpus.clips import ClipStore
-from emotalk.evaluation.basis import read_basis
+from emotalk.data.clips import ClipStore
+from emotalk.data.manifest import Manifest
+from emotalk.errors import EvaluationError
+from emotalk.evaluation.baselines import bootstrap_interval
 from emotalk.evaluation.errors_by_clip import errors_by_clip
-from emotalk.evaluation.intervals import bootstrap_interval
 from emotalk.evaluation.metrics import channel_correlations
 from emotalk.evaluation.prediction import predict_test_split, read_prediction, test_examples
+from emotalk.evaluation.vertices import read_basis
 from emotalk.model.weights import load_weights
-from emotalk.training.schedule import Schedule
 
 _LOG = logging.getLogger(__name__)
 _COLUMNS = ["metric", "region", "predictor", "value", "low", "high", "unit"]
@@ -45,7 +46,7 @@ def evaluate(
     """
     basis = settings.basis
     vertices = None if basis is None else read_basis(basis, mm_per_unit=settings.mm_per_unit)
-    schedule, store = Schedule(manifest), ClipStore(clips)
+    schedule, store = Manifest(manifest), ClipStore(clips)
     folder = Path(predictions)
     heard = predict_test_split(
         load_weights(weights, device), store, schedule, folder, swapped=Path(swapped), subject=settings.subject
@@ -70,7 +71,7 @@ def _means(table: pd.DataFrame, *, draws: int, seed: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
-def _channel_table(predictions: Path, store: ClipStore, schedule: Schedule) -> pd.DataFrame:
+def _channel_table(predictions: Path, store: ClipStore, schedule: Manifest) -> pd.DataFrame:
     """For each channel the error and the correlation, means over test clips; no correlation where truth never moves."""
     errors, correlations = [], []
     for example in test_examples(schedule):
@@ -80,3 +81,28 @@ def _channel_table(predictions: Path, store: ClipStore, schedule: Schedule) -> p
         correlations.append(channel_correlations(predicted, true))
     known = pd.DataFrame(correlations, columns=CHANNELS).mean(skipna=True)
     return pd.DataFrame({"channel": CHANNELS, "mae": np.mean(errors, axis=0), "correlation": known.to_numpy()})
+
+
+def mouth_improvement(metrics: pd.DataFrame) -> float:
+    """By which fraction the model's mouth error lies below that of the training clips' mean face."""
+    mouth = metrics[(metrics["metric"] == "mae") & (metrics["region"] == "mouth")].set_index("predictor")["value"]
+    return float(1 - mouth["model"] / mouth["mean_face"])
+
+
+def check_improvement(metrics: str | Path, out: str | Path, *, required: float | None) -> None:
+    """Refuse a model whose mouth is not clearly better than the mean face; `None` refuses nothing.
+
+    Raises
+    ------
+    EvaluationError
+        If the improvement falls short of `required`.
+    """
+    found = mouth_improvement(pd.read_csv(metrics))
+    said = f"The model's mouth error lies {found:.1%} below that of the mean face"
+    if required is not None and found < required:
+        raise EvaluationError(
+            f"{said}; evaluate.required_improvement asks for {required:.1%}. Train longer, or look at the losses in "
+            "the report: a network that has not learned shows a still face."
+        )
+    Path(out).write_text(f"{said}.\n", encoding="utf-8")
+    _LOG.info("%s.", said)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from emotalk.blendshapes import REGIONS
-from emotalk.corpus.synchrony import mouth_opening
+from emotalk.data.av_sync import mouth_opening
 
 _STILL = 1e-4
 _CLOSED_PART = 0.15

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from emotalk.corpus.clips import Clip, ClipStore
-from emotalk.corpus.samples import from_int16
+from emotalk.data.audio import from_int16
+from emotalk.data.clips import Clip, ClipStore
+from emotalk.data.manifest import Example, Manifest
 from emotalk.emotions import EMOTIONS
 from emotalk.errors import EvaluationError
 from emotalk.model.inputs import mean_person
@@ -17,13 +18,12 @@ from emotalk.model.network import EmoTalk
 from emotalk.model.sequences import normalise
 from emotalk.progress import progress
 from emotalk.timing import frames_to_predict
-from emotalk.training.schedule import Example, Schedule
 
 _LOG = logging.getLogger(__name__)
 
 
 def predict_test_split(
-    network: EmoTalk, store: ClipStore, schedule: Schedule, folder: Path, *, swapped: Path, subject: str | int
+    network: EmoTalk, store: ClipStore, schedule: Manifest, folder: Path, *, swapped: Path, subject: str | int
 ) -> pd.DataFrame:
     """Write `<clip_id>.npy`, (T, 52) float32, for each test clip spoken with its own emotion.
 
@@ -82,7 +82,7 @@ def emotion_name(index: int) -> str:
     return EMOTIONS[index] if index >= 0 else "unknown"
 
 
-def test_examples(schedule: Schedule) -> list[Example]:
+def test_examples(schedule: Manifest) -> list[Example]:
     """Rows of the test split, one a clip.
 
     Raises

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from emotalk.errors import FormatError
-from emotalk.formats import arkit, glb, livelink
+from emotalk.formats import arkit, gltf, livelink
 from emotalk.formats.motion import Motion
 from emotalk.timing import FPS
 
@@ -67,14 +67,16 @@ def _read(path: Path, kind: str, channels: str, rate: int) -> Motion:
 
 
 def _read_track(path: Path, channels: str) -> np.ndarray:
-    from emotalk.corpus.faults import Fault
-    from emotalk.corpus.sources import TrackFormat
-    from emotalk.corpus.tracks import read_track  # Imports scipy and pandas, which take seconds.
+    from emotalk.errors import Issue
+    from emotalk.formats.tracks import (
+        TrackFormat,
+        read_track,  # Imports scipy and pandas, which take seconds.
+    )
 
     try:
         return read_track(path, TrackFormat(channels, FPS))[0]
-    except Fault as fault:
-        raise FormatError(str(fault)) from None
+    except Issue as issue:
+        raise FormatError(str(issue)) from None
 
 
 def write_motion(path: str | Path, motion: Motion, kind: str, *, head: str | Path | None = None) -> None:
@@ -86,7 +88,7 @@ def write_motion(path: str | Path, motion: Motion, kind: str, *, head: str | Pat
     Parameters
     ----------
     head
-        A GLB file to animate, which a GLB needs; see `emotalk.formats.glb.write_glb`.
+        A GLB file to animate, which a GLB needs; see `emotalk.formats.gltf.write_glb`.
 
     Raises
     ------
@@ -98,7 +100,7 @@ def write_motion(path: str | Path, motion: Motion, kind: str, *, head: str | Pat
     elif kind == "livelink":
         livelink.write_capture(path, motion.clamped())
     elif kind == "glb":
-        glb.write_glb(path, motion.bridged().clamped(), head)
+        gltf.write_glb(path, motion.bridged().clamped(), head)
     else:
         write = arkit.write_json if kind == "json" else arkit.write_table
         write(path, motion.bridged().clamped())

@@ -6,8 +6,7 @@ import numpy as np
 
 from emotalk.blendshapes import NUM_CHANNELS
 from emotalk.errors import FormatError
-from emotalk.resampling import resample
-from emotalk.timing import FPS
+from emotalk.timing import FPS, resample
 
 ROTATIONS = tuple(f"{part}{axis}" for part in ("head", "leftEye", "rightEye") for axis in ("Yaw", "Pitch", "Roll"))
 """Rotations that captures have beside the 52 coefficients."""

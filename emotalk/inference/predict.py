@@ -11,13 +11,13 @@ import numpy as np
 import torch
 
 from emotalk.config.use import PredictSettings
-from emotalk.corpus.sources import AUDIO_SUFFIXES
+from emotalk.data.discovery import AUDIO_SUFFIXES
 from emotalk.errors import EmoTalkError, EvaluationError
 from emotalk.files import files_below
 from emotalk.formats.files import SUFFIXES, write_motion
 from emotalk.formats.motion import Motion
-from emotalk.inference.finishing import smoothed, with_blinks
-from emotalk.inference.windows import Speech, predict_speech
+from emotalk.inference.postprocessing import smoothed, with_blinks
+from emotalk.inference.windows import AudioFile, predict_speech
 from emotalk.model.card import read_card
 from emotalk.model.inputs import NUM_PERSONS, mean_person
 from emotalk.model.weights import load_weights, weights_in
@@ -84,7 +84,7 @@ def predict_files(
         raise EvaluationError(f"Two recordings are called {twice[0]}; their motion would have one name.")
     chosen = weights_in(Path(weights))
     network, subject = load_weights(chosen, device), subject_of(settings.subject, chosen)
-    donor = Speech.of(settings.emotion_from) if settings.emotion_from else None
+    donor = AudioFile.of(settings.emotion_from) if settings.emotion_from else None
     predict = partial(
         predict_speech,
         network,
@@ -106,9 +106,9 @@ def predict_files(
     return failed
 
 
-def _predict_file(predict: Callable[[Speech], np.ndarray], path: Path, out: Path, settings: PredictSettings) -> None:
+def _predict_file(predict: Callable[[AudioFile], np.ndarray], path: Path, out: Path, settings: PredictSettings) -> None:
     start = time.perf_counter()
-    speech = Speech.of(path)
+    speech = AudioFile.of(path)
     track = predict(speech)
     if settings.smooth:
         track = smoothed(track)

@@ -10,7 +10,7 @@ import soundfile
 import torch
 
 from emotalk.blendshapes import NUM_CHANNELS
-from emotalk.corpus.audio import waveform_blocks
+from emotalk.data.audio import waveform_blocks
 from emotalk.errors import EvaluationError
 from emotalk.model.inputs import MIN_SAMPLES
 from emotalk.model.network import EmoTalk
@@ -23,7 +23,7 @@ OVERLAP = 3 * FPS
 
 
 @dataclass(frozen=True)
-class Speech:
+class AudioFile:
     """A recording on disk, read block by block.
 
     Attributes
@@ -40,7 +40,7 @@ class Speech:
     scale: float
 
     @classmethod
-    def of(cls, path: str | Path) -> "Speech":
+    def of(cls, path: str | Path) -> "AudioFile":
         """Look through a file.
 
         Raises
@@ -102,11 +102,11 @@ def window_bounds(num_frames: int, longest: int) -> list[tuple[int, int]]:
 
 def predict_speech(
     network: EmoTalk,
-    speech: Speech,
+    speech: AudioFile,
     *,
     intensity: int,
     subject: int | Sequence[float],
-    emotion_from: Speech | None = None,
+    emotion_from: AudioFile | None = None,
     window_s: float = 30.0,
 ) -> np.ndarray:
     """Motion for a recording of any length, (T, 52) float32 at 30 fps, not clamped.
@@ -149,7 +149,7 @@ def _rising(count: int) -> np.ndarray:
     return (np.arange(count, dtype=np.float32) + 0.5) / count
 
 
-def _beginning(speech: Speech, longest: int) -> torch.Tensor:
+def _beginning(speech: AudioFile, longest: int) -> torch.Tensor:
     """The part of a recording whose emotion is worn."""
     frames = min(speech.num_frames, longest)
     if frames < speech.num_frames:

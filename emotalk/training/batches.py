@@ -12,15 +12,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from emotalk.corpus.clips import ClipStore
-from emotalk.corpus.samples import from_int16
+from emotalk.data.audio import from_int16
+from emotalk.data.clips import ClipStore
+from emotalk.data.manifest import Example
 from emotalk.emotions import UNLABELLED
 from emotalk.errors import TrainingError
 from emotalk.model.inputs import Request
 from emotalk.model.layout import ConvFrames, Layout
 from emotalk.model.sequences import map_tensors, pad_batch, speech_batch
 from emotalk.training.features import FeatureStore
-from emotalk.training.schedule import Example
 from emotalk.training.settings import RunSettings
 
 _POOL = 256

@@ -16,13 +16,12 @@ from filelock import FileLock, Timeout
 from emotalk.errors import TrainingError
 from emotalk.files import PARTIAL, atomic_path
 from emotalk.provenance import fingerprint
-from emotalk.training.checkpoint_file import CHECKSUM, checksum_of, read_verified, write_checkpoint
+from emotalk.training.checkpoint_file import CHECKSUM, BackgroundWriter, checksum_of, read_verified, write_checkpoint
 from emotalk.training.distributed import SINGLE_PROCESS, ProcessGroup
 from emotalk.training.history import best_epochs
 from emotalk.training.settings import RunSettings
 from emotalk.training.signals import StopRequest
 from emotalk.training.trainer import Trainer
-from emotalk.training.writer import BackgroundWriter
 
 _LOG = logging.getLogger(__name__)
 _NAME = re.compile(r"emotalk_model_epoch(\d+)(?:_step(\d+))?_(\d{8}T\d{6})\.pth")
@@ -186,9 +185,9 @@ class Checkpoints:
             except TrainingError as error:
                 damaged[path] = error
                 continue
-            for other, fault in damaged.items():
+            for other, issue in damaged.items():
                 other.replace(other.with_name(other.name + ".broken"))
-                _LOG.warning("%s It is put aside as %s.broken, and the one before it is taken.", fault, other.name)
+                _LOG.warning("%s It is put aside as %s.broken, and the one before it is taken.", issue, other.name)
             unlike = differences(content["identity"], self._identity)
             if unlike:
                 raise TrainingError(
@@ -202,8 +201,8 @@ class Checkpoints:
                 )
             return path, content
         if damaged:
-            faults = " ".join(map(str, damaged.values()))
-            raise TrainingError(f"{faults} No other checkpoint is left. Remove these, and training starts over.")
+            issues = " ".join(map(str, damaged.values()))
+            raise TrainingError(f"{issues} No other checkpoint is left. Remove these, and training starts over.")
         return None
 
     def save_if_due(self, trainer: Trainer, stop: StopRequest) -> None:

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from emotalk.data.manifest import Example
 from emotalk.errors import TrainingError
 from emotalk.training.distributed import SINGLE_PROCESS, ProcessGroup
-from emotalk.training.schedule import Example
 
 
 class NonFiniteError(TrainingError):
@@ -54,7 +54,7 @@ class FiniteGuard:
         Parameters
         ----------
         may_overflow
-            Whether one that is not finite is no fault yet, as in fp16, where the scale of the loss is lowered first.
+            Whether one that is not finite is no issue yet, as in fp16, where the scale of the loss is lowered first.
         """
         if not may_overflow:
             self._watch(norm)
@@ -85,9 +85,9 @@ class FiniteGuard:
         seen, self._seen = self._seen, []
         if overflows or self.broken.item():
             # A loss that is not finite makes the gradients of all processes so.
-            mine = sorted(filter(None, map(_fault, seen)), key=lambda fault: fault[0] != "loss")[:1]
-            faults = [fault for each in self._group.all_gather(mine) for fault in each]
-            what, found, examples = min(faults, key=lambda fault: fault[0] != "loss")
+            mine = sorted(filter(None, map(_fault, seen)), key=lambda issue: issue[0] != "loss")[:1]
+            issues = [issue for each in self._group.all_gather(mine) for issue in each]
+            what, found, examples = min(issues, key=lambda issue: issue[0] != "loss")
             raise NonFiniteError(_message(what, found, examples))
 
 

@@ -12,11 +12,11 @@ from typing import NamedTuple
 from torch.nn import ModuleList, Parameter
 from transformers import Wav2Vec2Config
 
+from emotalk.data.manifest import Example
 from emotalk.device import free_memory
 from emotalk.errors import TrainingError
 from emotalk.model.network import EmoTalk
 from emotalk.timing import FPS, SAMPLING_RATE
-from emotalk.training.schedule import Example
 from emotalk.training.settings import RunSettings
 
 _LOG = logging.getLogger(__name__)

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from emotalk.corpus.clips import ClipStore
+from emotalk.data.clips import ClipStore
+from emotalk.data.manifest import Manifest
 from emotalk.device import choose_kernels, choose_precision
 from emotalk.errors import TrainingError
 from emotalk.logs import also_logged
@@ -27,7 +28,6 @@ from emotalk.training.distributed import SINGLE_PROCESS, ProcessGroup
 from emotalk.training.features import cached_features
 from emotalk.training.history import History
 from emotalk.training.memory import check_memory_and_disk
-from emotalk.training.schedule import Schedule
 from emotalk.training.settings import RunSettings
 from emotalk.training.signals import StopRequest
 from emotalk.training.trainer import Trainer, is_complete
@@ -56,7 +56,7 @@ class TrainingData(NamedTuple):
     """The files, opened."""
 
     store: ClipStore
-    schedule: Schedule
+    schedule: Manifest
     features: Path
     """Folder of cached features."""
 
@@ -64,7 +64,7 @@ class TrainingData(NamedTuple):
     def from_files(cls, files: TrainingFiles) -> "TrainingData":
         """Open the files; none is loaded whole."""
         features = Path(files.clips[0]).parent / "features"
-        return cls(ClipStore(files.clips), Schedule(files.manifest), features)
+        return cls(ClipStore(files.clips), Manifest(files.manifest), features)
 
 
 def train(
@@ -200,7 +200,7 @@ def prepare_network(settings: RunSettings, device: torch.device) -> EmoTalk:
     return network
 
 
-def _check_schedule(schedule: Schedule, settings: RunSettings, manifest: str | Path) -> None:
+def _check_schedule(schedule: Manifest, settings: RunSettings, manifest: str | Path) -> None:
     if schedule.num_epochs() < settings.epochs:
         raise TrainingError(
             f"{manifest} holds {schedule.num_epochs()} epochs, but train.epochs is {settings.epochs}. Make it again "

@@ -12,18 +12,16 @@ import torch
 from torch import Tensor
 
 from emotalk.config.training import LossWeights
+from emotalk.data.manifest import Manifest
 from emotalk.errors import TrainingError
 from emotalk.model.inputs import NUM_PERSONS, mean_person
 from emotalk.model.network import EmoTalk
-from emotalk.training.averaging import WeightAverage
 from emotalk.training.batches import Batch, BatchMaker, load_batches, plan_steps, share_of
 from emotalk.training.distributed import SINGLE_PROCESS, ProcessGroup
 from emotalk.training.finite import FiniteGuard
 from emotalk.training.history import History, best_epochs
-from emotalk.training.losses import batch_losses
-from emotalk.training.means import Means
-from emotalk.training.optimizer import Optimizer
-from emotalk.training.schedule import Schedule
+from emotalk.training.losses import Means, batch_losses
+from emotalk.training.optimizer import Optimizer, WeightAverage
 from emotalk.training.settings import RunSettings
 
 _LOG = logging.getLogger(__name__)
@@ -62,7 +60,7 @@ class Trainer:
     def __init__(
         self,
         network: EmoTalk,
-        schedule: Schedule,
+        schedule: Manifest,
         make: BatchMaker,
         settings: RunSettings,
         precision: str,

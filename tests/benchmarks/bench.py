@@ -6,7 +6,8 @@ from pathlib import Path
 
 import torch
 
-from emotalk.corpus.samples import from_int16
+from emotalk.data.audio import from_int16
+from emotalk.data.manifest import Example
 from emotalk.device import choose_precision
 from emotalk.model.pretrained import build_network
 from emotalk.model.sequences import normalise
@@ -15,7 +16,6 @@ from emotalk.training.features import cached_features
 from emotalk.training.finite import FiniteGuard
 from emotalk.training.losses import batch_losses
 from emotalk.training.optimizer import Optimizer
-from emotalk.training.schedule import Example
 from emotalk.training.trainer import training_step
 from tests.benchmarks.lengths import ravdess_lengths
 from tests.benchmarks.material import ENCODERS, WEIGHTS, pairs, write_clips

@@ -12,14 +12,13 @@ from pathlib import Path
 
 import torch
 
+from emotalk.data.manifest import Example
 from emotalk.device import choose_kernels, choose_precision
 from emotalk.training.batches import BatchMaker
-from emotalk.training.checkpoint_file import write_checkpoint
+from emotalk.training.checkpoint_file import BackgroundWriter, write_checkpoint
 from emotalk.training.history import History
-from emotalk.training.schedule import Example
 from emotalk.training.train import prepare_network
 from emotalk.training.trainer import Trainer
-from emotalk.training.writer import BackgroundWriter
 from tests.benchmarks.lengths import ravdess_lengths
 from tests.benchmarks.material import ENCODERS, PLAIN, model_of, pairs, write_clips
 

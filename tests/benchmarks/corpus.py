@@ -24,11 +24,11 @@ import soxr
 
 from emotalk.config.config import load_config
 from emotalk.config.corpus import SmoothSettings
-from emotalk.corpus.index import index_corpora
-from emotalk.corpus.manifest import write_manifest
-from emotalk.corpus.slicing import slice_corpus
-from emotalk.corpus.smoothing import smooth_corpus
-from emotalk.corpus.sources import Source
+from emotalk.data.discovery import Source
+from emotalk.data.index import index_corpora
+from emotalk.data.manifest import write_manifest
+from emotalk.data.slicing import slice_corpus
+from emotalk.data.smoothing import smooth_corpus
 from tests.benchmarks.recordings import corpora, write_recordings
 from tests.benchmarks.tables import show
 

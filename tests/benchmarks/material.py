@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from emotalk.config.training import EncoderSettings, LossWeights, ModelSettings
-from emotalk.corpus.clips import ClipStore
+from emotalk.data.clips import ClipStore
+from emotalk.data.manifest import Example
 from emotalk.model.pretrained import RELEASED_ENCODER
-from emotalk.training.schedule import Example
 from emotalk.training.settings import RunSettings
 from tests.clips import ClipWriter
 

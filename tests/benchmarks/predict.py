@@ -16,7 +16,7 @@ import numpy as np
 import soundfile
 import torch
 
-from emotalk.inference.windows import Speech, predict_speech
+from emotalk.inference.windows import AudioFile, predict_speech
 from emotalk.model.pretrained import build_network
 from tests.benchmarks.material import ENCODERS
 from tests.benchmarks.tables import Row, show
@@ -41,7 +41,7 @@ def _speak(size: str, path: Path, device: str) -> tuple[float, float]:
     torch.manual_seed(0)
     network = build_network(ENCODERS[size], ENCODERS[size]).to(device)
     start = time.perf_counter()
-    predict_speech(network, Speech.of(path), intensity=0, subject=0)
+    predict_speech(network, AudioFile.of(path), intensity=0, subject=0)
     taken = time.perf_counter() - start
     if device == "cuda":
         return taken, torch.cuda.max_memory_allocated() / 1e6

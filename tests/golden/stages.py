@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from emotalk.corpus.clips import ClipStore
+from emotalk.data.clips import ClipStore
 from emotalk.stages import STAGE_VERSIONS
 
 STORED = Path(__file__).parent / "stages.json"

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from emotalk.corpus.pairing import PseudoPairs
+from emotalk.data.pairing import PseudoPairs
 from emotalk.errors import CorpusError
 from tests.benchmarks import corpus, material
 from tests.benchmarks.bench import Bench, Variant, variants

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from emotalk.evaluation.basis import VERTEX_METRICS
 from emotalk.evaluation.metrics import METRICS
+from emotalk.evaluation.vertices import VERTEX_METRICS
 from tests.benchmarks.memory import computed, table
 
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,7 @@ from snakemake.exceptions import WorkflowError
 
 from emotalk.config.config import DEMO, Config, check_results_folder, load_config
 from emotalk.config.reading import read_arguments, read_file
-from emotalk.corpus.sources import AUDIO_SUFFIXES, TRACK_SUFFIXES, Source
+from emotalk.data.discovery import AUDIO_SUFFIXES, TRACK_SUFFIXES, Source
 from emotalk.errors import ConfigError, CorpusError
 from emotalk.parallel import prepend_pythonpath
 from emotalk.provenance import canonical, file_listing
@@ -51,7 +51,7 @@ def delivered_files() -> str:
     sources = [Source.from_settings(corpus, DATA, SETTINGS.sources[corpus]) for corpus in CORPORA]
     paths = [path for source in sources for path in (source.audio, source.tracks, source.table) if path]
     if tables := [source for source in sources if source.table]:
-        from emotalk.corpus.tables import files_elsewhere  # Takes a second to import.
+        from emotalk.data.tables import files_elsewhere  # Takes a second to import.
 
         paths += [path for source in tables for path in files_elsewhere(source)]
     return listing(*paths, suffixes=AUDIO_SUFFIXES + TRACK_SUFFIXES)
@@ -172,7 +172,7 @@ DATA = f"{RESULTS}/demo_corpus" if IS_DEMO else config["data"]
 START_OVER = "EMOTALK_START_OVER"
 os.environ.setdefault(START_OVER, "no")
 # What is read by its path lies here, also where everything else goes to a bucket (docs/cluster.md).
-TEMPLATES = [local(entry.path) for entry in sorted(os.scandir("emotalk/evaluation/templates"), key=lambda e: e.name)]
+TEMPLATES = [local(entry.path) for entry in sorted(os.scandir("emotalk/report/templates"), key=lambda e: e.name)]
 TRACKS = [f"{RESULTS}/tracks/{corpus}.parquet" for corpus in CORPORA]
 CLIPS = [f"{RESULTS}/clips/{corpus}.arrow" for corpus in CORPORA]
 

@@ -1,6 +1,6 @@
 """Adapter of rule check."""
 
-from emotalk.evaluation.check import check_improvement
+from emotalk.evaluation.evaluate import check_improvement
 from emotalk.logs import job_log
 
 with job_log(snakemake.log[0]):

@@ -1,7 +1,7 @@
 """Adapter of rule data_page."""
 
-from emotalk.evaluation.data_page import write_data_page
 from emotalk.logs import job_log
+from emotalk.report.data_page import write_data_page
 
 with job_log(snakemake.log[0]):
     write_data_page(

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from emotalk.logs import job_log
-from emotalk.training.extraction import extract_weights
+from emotalk.training.export import extract_weights
 
 with job_log(snakemake.log[0]):
     extract_weights(

@@ -3,8 +3,8 @@
 import json
 
 from emotalk.config.corpus import IndexSettings, SourceSettings
-from emotalk.corpus.index import collect_recordings, index_corpora
-from emotalk.corpus.sources import Source
+from emotalk.data.discovery import Source
+from emotalk.data.index import collect_recordings, index_corpora
 from emotalk.logs import job_log
 
 with job_log(snakemake.log[0]):

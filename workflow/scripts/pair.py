@@ -3,7 +3,7 @@
 import json
 
 from emotalk.config.corpus import PairSettings, SplitSettings
-from emotalk.corpus.manifest import write_manifest
+from emotalk.data.manifest import write_manifest
 from emotalk.logs import job_log
 
 with job_log(snakemake.log[0]):

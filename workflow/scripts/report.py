@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from emotalk.evaluation.report import write_report
 from emotalk.logs import job_log
+from emotalk.report.page import write_report
 
 with job_log(snakemake.log[0]):
     output = snakemake.output

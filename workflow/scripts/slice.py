@@ -1,7 +1,7 @@
 """Adapter of rule slice."""
 
-from emotalk.corpus.parts import by_corpus, join_arrow
-from emotalk.corpus.slicing import slice_corpus
+from emotalk.data.recordings import by_corpus, join_arrow
+from emotalk.data.slicing import slice_corpus
 from emotalk.logs import job_log
 
 with job_log(snakemake.log[0]):

@@ -1,6 +1,6 @@
 """Adapter of rule slice_part."""
 
-from emotalk.corpus.slicing import slice_corpus
+from emotalk.data.slicing import slice_corpus
 from emotalk.logs import job_log
 
 with job_log(snakemake.log[0]):

@@ -3,8 +3,8 @@
 import json
 
 from emotalk.config.corpus import SmoothSettings
-from emotalk.corpus.parts import by_corpus, join_parquet
-from emotalk.corpus.smoothing import smooth_corpus
+from emotalk.data.recordings import by_corpus, join_parquet
+from emotalk.data.smoothing import smooth_corpus
 from emotalk.logs import job_log
 
 with job_log(snakemake.log[0]):

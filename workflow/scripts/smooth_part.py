@@ -3,7 +3,7 @@
 import json
 
 from emotalk.config.corpus import SmoothSettings
-from emotalk.corpus.smoothing import smooth_corpus
+from emotalk.data.smoothing import smooth_corpus
 from emotalk.logs import job_log
 
 with job_log(snakemake.log[0]):

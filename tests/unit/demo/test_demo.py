@@ -5,7 +5,7 @@ import pytest
 import soundfile
 
 from emotalk.blendshapes import CHANNELS
-from emotalk.corpus.names import parse_hdtf, parse_ravdess
+from emotalk.data.names import parse_hdtf, parse_ravdess
 from emotalk.demo.corpus import write_demo_corpus
 from emotalk.timing import frames_in
 

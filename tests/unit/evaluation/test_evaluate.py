@@ -8,18 +8,16 @@ from transformers import Wav2Vec2Config
 
 from emotalk.blendshapes import channel_indices
 from emotalk.config.use import EvaluateSettings
-from emotalk.corpus.clips import ClipStore
-from emotalk.corpus.manifest import MANIFEST
+from emotalk.data.clips import ClipStore
+from emotalk.data.manifest import MANIFEST, Manifest
 from emotalk.errors import EvaluationError
 from emotalk.evaluation.baselines import NearestClip, mean_face, stretched
-from emotalk.evaluation.check import check_improvement, mouth_improvement
-from emotalk.evaluation.chosen_clips import speaking_clips
 from emotalk.evaluation.errors_by_clip import Swap, _moved
-from emotalk.evaluation.evaluate import evaluate
+from emotalk.evaluation.evaluate import check_improvement, evaluate, mouth_improvement
 from emotalk.model import EmoTalk
 from emotalk.model.card import write_card
 from emotalk.model.weights import save_weights
-from emotalk.training.schedule import Schedule
+from emotalk.report.page import speaking_clips
 from tests.clips import ClipWriter
 from tests.conftest import TINY
 
@@ -70,7 +68,7 @@ def scored(clips, manifest, tmp_path):
 
 
 def test_the_mean_face_weighs_every_training_frame_alike(clips, manifest):
-    np.testing.assert_allclose(mean_face(ClipStore(clips), Schedule(manifest)), (20 * 0.2 + 10 * 0.5) / 30, atol=1e-6)
+    np.testing.assert_allclose(mean_face(ClipStore(clips), Manifest(manifest)), (20 * 0.2 + 10 * 0.5) / 30, atol=1e-6)
 
 
 def test_the_table_has_the_errors_of_the_model_beside_both_baselines(scored):
@@ -167,7 +165,7 @@ def acted(tmp_path):
 
 
 def test_the_nearest_clip_says_the_same_then_feels_the_same(acted):
-    nearest = NearestClip(ClipStore(acted[0]), Schedule(acted[1]))
+    nearest = NearestClip(ClipStore(acted[0]), Manifest(acted[1]))
     assert nearest("dogs_sad", 7).shape == (7, 52)
     for clip_id, face in (("dogs_sad", 0.1), ("dogs_happy", 0.2), ("kids_happy", 0.5)):
         np.testing.assert_allclose(nearest(clip_id, 5), face, atol=1e-6)
@@ -190,7 +188,7 @@ def test_the_page_lets_clips_speak_with_their_own_and_the_other_emotion(acted, s
     scored(clips=acted[0], manifest=acted[1])
     by_clip = pd.read_parquet(tmp_path / "clips.parquet")
     folders = dict(predictions=tmp_path / "predictions", swapped=tmp_path / "swapped")
-    (clip,) = speaking_clips(by_clip, ClipStore(acted[0]), Schedule(acted[1]), **folders)
+    (clip,) = speaking_clips(by_clip, ClipStore(acted[0]), Manifest(acted[1]), **folders)
     assert clip.label == "dogs_sad · sad · best"
     assert "wears the emotion of kids_happy" in clip.note
     frames = {name: len(track) for name, track in clip.tracks.items()}

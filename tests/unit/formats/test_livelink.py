@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from emotalk.blendshapes import CHANNELS
-from emotalk.corpus.faults import Fault
-from emotalk.corpus.sources import TrackFormat
-from emotalk.corpus.tracks import read_track
+from emotalk.errors import Issue
 from emotalk.formats.livelink import read_capture
+from emotalk.formats.tracks import TrackFormat, read_track
 from tests.conftest import SHARED
 
 HEAD = ["HeadYaw", "HeadPitch", "HeadRoll", "LeftEyeYaw", "LeftEyePitch", "LeftEyeRoll", "RightEyeYaw"]
@@ -46,8 +45,8 @@ def test_columns_are_mapped_by_name_and_timecodes_become_seconds(tmp_path):
 
 @pytest.mark.parametrize("rate", [24, 30, 60])
 def test_the_frame_rate_is_read_from_the_timecodes_and_becomes_30(tmp_path, rate):
-    track, faults = read_track(capture(tmp_path / "a.csv", waves(5 * rate, rate), rate=rate), TrackFormat())
-    assert faults == []
+    track, issues = read_track(capture(tmp_path / "a.csv", waves(5 * rate, rate), rate=rate), TrackFormat())
+    assert issues == []
     np.testing.assert_allclose(track[10:140], waves(150, 30)[10:140], atol=0.02)
 
 
@@ -58,17 +57,17 @@ def test_a_capture_over_midnight_goes_on(tmp_path):
 
 def test_rows_without_a_face_are_bridged_and_told(tmp_path):
     values = waves(600)
-    track, (fault,) = read_track(capture(tmp_path / "a.csv", values, lost=range(100, 130)), TrackFormat())
+    track, (issue,) = read_track(capture(tmp_path / "a.csv", values, lost=range(100, 130)), TrackFormat())
     assert np.isfinite(track).all()
-    assert fault.code == "track_gap"
-    assert "shows no face for 0.5 s (5%), the longest time from 1.6 s" in fault.found
+    assert issue.code == "track_gap"
+    assert "shows no face for 0.5 s (5%), the longest time from 1.6 s" in issue.found
 
 
 @pytest.mark.parametrize("lost", [range(100, 300), range(600)])
 def test_a_capture_that_is_mostly_empty_cannot_be_used(tmp_path, lost):
-    with pytest.raises(Fault, match="track_gap") as raised:
+    with pytest.raises(Issue, match="track_gap") as raised:
         read_track(capture(tmp_path / "a.csv", waves(600), lost=lost), TrackFormat())
-    assert raised.value.is_final
+    assert raised.value.always_excludes
 
 
 @pytest.mark.parametrize(
@@ -85,7 +84,7 @@ def test_a_capture_that_is_mostly_empty_cannot_be_used(tmp_path, lost):
 def test_what_is_wrong_with_a_capture_is_said(tmp_path, change, said):
     path = capture(tmp_path / "a.csv", waves(150))
     path.write_text(change(path.read_text()))
-    with pytest.raises(Fault, match=said):
+    with pytest.raises(Issue, match=said):
         read_track(path, TrackFormat())
 
 

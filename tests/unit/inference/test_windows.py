@@ -1,4 +1,4 @@
-"""Speech of any length: windows that fade into each other."""
+"""AudioFile of any length: windows that fade into each other."""
 
 from itertools import pairwise
 
@@ -8,9 +8,9 @@ import soundfile
 import torch
 from transformers import Wav2Vec2Config
 
-from emotalk.corpus.audio import read_waveform
+from emotalk.data.audio import read_waveform
 from emotalk.errors import EvaluationError
-from emotalk.inference.windows import OVERLAP, Speech, predict_speech, window_bounds
+from emotalk.inference.windows import OVERLAP, AudioFile, predict_speech, window_bounds
 from emotalk.model import EmoTalk
 from emotalk.timing import frames_to_predict
 from tests.conftest import TINY
@@ -45,13 +45,13 @@ def test_windows_cover_every_frame_begin_on_whole_samples_and_overlap(num_frames
 def test_what_fits_into_a_window_equals_the_whole(network, say, seconds, rate):
     path = say(seconds, rate=rate)
     whole = network.predict(read_waveform(path), intensity=1, subject=3)
-    np.testing.assert_allclose(predict_speech(network, Speech.of(path), intensity=1, subject=3), whole, atol=1e-4)
+    np.testing.assert_allclose(predict_speech(network, AudioFile.of(path), intensity=1, subject=3), whole, atol=1e-4)
 
 
 def test_a_worn_emotion_equals_that_of_the_whole(network, say):
     path, donor = say(4), say(6, name="b.wav", seed=1)
     whole = network.predict(read_waveform(path), intensity=0, subject=3, emotion_from=read_waveform(donor))
-    worn = predict_speech(network, Speech.of(path), intensity=0, subject=3, emotion_from=Speech.of(donor))
+    worn = predict_speech(network, AudioFile.of(path), intensity=0, subject=3, emotion_from=AudioFile.of(donor))
     np.testing.assert_allclose(worn, whole, atol=1e-4)
     own = network.predict(read_waveform(path), intensity=0, subject=3)
     assert np.abs(worn - own).max() > 1e-3
@@ -59,7 +59,7 @@ def test_a_worn_emotion_equals_that_of_the_whole(network, say):
 
 def test_windows_pass_into_each_other_without_a_jump(network, say):
     path = say(65)
-    track = predict_speech(network, Speech.of(path), intensity=0, subject=0, window_s=20)
+    track = predict_speech(network, AudioFile.of(path), intensity=0, subject=0, window_s=20)
     assert track.shape == (frames_to_predict(65 * 16_000), 52)
     whole = network.predict(read_waveform(path), intensity=0, subject=0)
     steps = np.abs(np.diff(track, axis=0)).max(axis=1)
@@ -69,13 +69,13 @@ def test_windows_pass_into_each_other_without_a_jump(network, say):
 def test_a_network_that_shows_one_face_shows_it_throughout(say):
     network = EmoTalk.from_configs(Wav2Vec2Config(**TINY), Wav2Vec2Config(**TINY))
     torch.nn.init.constant_(network.bs_map_r.bias, 0.4)
-    track = predict_speech(network, Speech.of(say(41.77)), intensity=0, subject=0, window_s=15)
+    track = predict_speech(network, AudioFile.of(say(41.77)), intensity=0, subject=0, window_s=15)
     np.testing.assert_allclose(track, 0.4, atol=1e-6)
 
 
 def test_each_window_gets_the_samples_of_its_frames(say):
     path = say(50, rate=22_050)
-    speech, samples = Speech.of(path), read_waveform(path)
+    speech, samples = AudioFile.of(path), read_waveform(path)
     samples = (samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)
     bounds = window_bounds(speech.num_frames, 450)
     for (first, last), piece in zip(bounds, speech.pieces(bounds), strict=True):
@@ -90,4 +90,4 @@ def test_audio_that_cannot_be_spoken_is_one_clear_error(tmp_path, say):
     say(0.01, name="short.wav")
     for name, said in [*cases, ("short.wav", "160 samples at 16 kHz; at least 720")]:
         with pytest.raises(EvaluationError, match=said):
-            Speech.of(tmp_path / name)
+            AudioFile.of(tmp_path / name)

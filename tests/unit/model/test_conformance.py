@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 from transformers import Wav2Vec2Config
 
 from emotalk.config.training import LossWeights
-from emotalk.corpus.clips import Clip
+from emotalk.data.clips import Clip
 from emotalk.model import EmoTalk
 from emotalk.model.pretrained import RELEASED_ENCODER
 from emotalk.model.weights import released_names

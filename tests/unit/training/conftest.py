@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from emotalk.config.training import EncoderSettings
-from emotalk.corpus.manifest import MANIFEST
+from emotalk.data.manifest import MANIFEST
 from emotalk.training.checkpoint_file import read_checkpoint
 from emotalk.training.train import TrainingFiles, train
 from emotalk.training.trainer import Trainer

@@ -3,7 +3,7 @@
 import torch
 from torch.nn import Parameter
 
-from emotalk.training.averaging import WeightAverage
+from emotalk.training.optimizer import WeightAverage
 
 
 def test_the_average_follows_its_formula():
@@ -37,7 +37,7 @@ def test_a_restored_average_goes_on_alike():
 def test_validation_and_the_weights_are_those_of_the_average(run, clips, tmp_path):
     from safetensors.torch import load_file
 
-    from emotalk.training.extraction import extract_weights
+    from emotalk.training.export import extract_weights
 
     checkpoint, folder = run(epochs=2, ema_decay=0.5)
     extract_weights(folder / "checkpoint.pth", clips, tmp_path, recipe={})

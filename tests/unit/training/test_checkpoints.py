@@ -16,10 +16,15 @@ import torch
 from filelock import FileLock
 
 from emotalk.errors import Interrupted, TrainingError
-from emotalk.training.checkpoint_file import checksum_of, read_checkpoint, read_verified, write_checkpoint
+from emotalk.training.checkpoint_file import (
+    BackgroundWriter,
+    checksum_of,
+    read_checkpoint,
+    read_verified,
+    write_checkpoint,
+)
 from emotalk.training.checkpoints import Checkpoints, Position, position_of
 from emotalk.training.signals import StopRequest
-from emotalk.training.writer import BackgroundWriter
 from tests.benchmarks.material import PLAIN
 
 IDENTITY = {"seed": 1}
@@ -304,7 +309,7 @@ def test_training_computes_on_while_a_copy_is_written():
 
 
 def test_without_memory_for_a_copy_training_waits(monkeypatch, caplog):
-    monkeypatch.setattr("emotalk.training.writer.free_memory", lambda: 11)
+    monkeypatch.setattr("emotalk.training.checkpoint_file.free_memory", lambda: 11)
     written = []
     with BackgroundWriter(written.append) as writer:
         writer.submit({"weight": torch.zeros(3)})

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from emotalk.corpus.clips import ClipStore
+from emotalk.data.clips import ClipStore
 from emotalk.training.batches import BatchMaker
 from emotalk.training.finite import FiniteGuard, NonFiniteError
 from emotalk.training.history import History, best_epochs, is_still

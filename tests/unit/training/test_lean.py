@@ -11,7 +11,7 @@ def test_training_runs_on_a_machine_with_torch_transformers_numpy_pandas_pyarrow
 import sys
 for name in {BLOCKED.split()}:
     sys.modules[name] = None
-import emotalk.training.train, emotalk.training.launch, emotalk.training.extraction, emotalk.device
+import emotalk.training.train, emotalk.training.launch, emotalk.training.export, emotalk.device
 import emotalk.training.trainer
 import tests.benchmarks.step, tests.benchmarks.memory, tests.benchmarks.epochs
 """

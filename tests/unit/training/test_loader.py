@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 import torch
 
-from emotalk.corpus.clips import ClipStore
+from emotalk.data.clips import ClipStore
 from emotalk.errors import TrainingError
 from emotalk.training.batches import BatchMaker, load_batches, read_ahead
 from emotalk.training.features import FeatureStore, _digest, cached_features

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from emotalk.config.training import EncoderSettings
-from emotalk.corpus.clips import ClipStore
+from emotalk.data.clips import ClipStore
 from emotalk.device import autocast
 from emotalk.errors import TrainingError
 from emotalk.model import encoders

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from emotalk.config.training import FreezeSettings, LossWeights
-from emotalk.corpus.clips import ClipStore
+from emotalk.data.clips import ClipStore
 from emotalk.device import autocast, choose_precision
 from emotalk.errors import TrainingError
 from emotalk.model import encoders

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from emotalk.config.training import FreezeSettings
-from emotalk.corpus.clips import ClipStore
+from emotalk.data.clips import ClipStore
+from emotalk.data.manifest import Manifest
 from emotalk.errors import TrainingError
 from emotalk.training.batches import BatchMaker
 from emotalk.training.history import METRICS, History
-from emotalk.training.schedule import Schedule
 from emotalk.training.train import prepare_network
 from emotalk.training.trainer import Trainer
 from tests.unit.training.conftest import CPU, STEADY, same_weights
@@ -44,7 +44,7 @@ def trainer_of(clips, manifest, settings):
         chosen = settings(**changes)
         network = prepare_network(chosen, CPU)
         make_batch = BatchMaker(ClipStore(clips), network.conv_frames, "every")
-        schedule = Schedule(manifest)
+        schedule = Manifest(manifest)
         schedule.training_subjects = lambda: subjects
         return Trainer(network, schedule, make_batch, chosen, "fp32", history=History([], None)), network
 

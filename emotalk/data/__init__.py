@@ -1,0 +1,1 @@
+"""Data: from files of recordings to a manifest of training examples."""

@@ -1,0 +1,112 @@
+"""Index: every recording found in the folders, with its facts and its issues, as one table."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from emotalk.config.corpus import IndexSettings
+from emotalk.data.discovery import Listing, Source
+from emotalk.data.inspection import inspect_recording
+from emotalk.data.issues import IssueSummary, apply_policy
+from emotalk.data.recordings import part_range, read_rows, write_rows
+from emotalk.data.tables import TableListing
+from emotalk.errors import Issue
+from emotalk.parallel import parallel_map
+from emotalk.progress import progress
+
+
+def index_corpora(
+    sources: Sequence[Source], out: str | Path, *, settings: IndexSettings, strict: bool, threads: int = 1
+) -> None:
+    """Write the table of all recordings: :func:`inspect_corpora`, then :func:`collect_recordings`."""
+    inspected = Path(f"{out}.inspected")
+    try:
+        inspect_corpora(sources, inspected, settings=settings, threads=threads)
+        collect_recordings(
+            [inspected], out, corpora=[source.corpus for source in sources], settings=settings, strict=strict
+        )
+    finally:
+        inspected.unlink(missing_ok=True)
+
+
+def inspect_corpora(
+    sources: Sequence[Source], out: str | Path, *, settings: IndexSettings, threads: int = 1, part: str | None = None
+) -> None:
+    """Write what each recording is by itself, apart from all others.
+
+    Parameters
+    ----------
+    part
+        Which part of the recordings, `2-of-5` for example; by default all.
+
+    Raises
+    ------
+    CorpusError
+        If a folder is missing.
+    """
+    listings = [
+        (TableListing if source.table else Listing)(source) for source in sorted(sources, key=lambda each: each.corpus)
+    ]
+    chosen = part_range(part, sum(map(len, listings)))
+    items = islice(chain.from_iterable(listings), chosen.start, chosen.stop)
+    rows = parallel_map(partial(inspect_recording, settings=settings), items, processes=threads)
+    write_rows(out, progress(rows, total=len(chosen), what="Indexing", unit="recordings"))
+
+
+def collect_recordings(
+    parts: Sequence[str | Path], out: str | Path, *, corpora: Sequence[str], settings: IndexSettings, strict: bool
+) -> None:
+    """Write the table of all recordings from the parts that :func:`inspect_corpora` wrote, and log what was found.
+
+    Raises
+    ------
+    CorpusError
+        If a corpus has nothing usable, or, with `strict`, if anything is excluded.
+    """
+    copies = copied_contents(parts)
+    summary = IssueSummary(settings)
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for row in chain.from_iterable(map(read_rows, parts)):
+            apply_policy(row, copies.get((row["corpus"], row["recording_id"]), []), settings)
+            summary.add(row)
+            yield row
+
+    write_rows(out, rows())
+    summary.log(corpora)
+    summary.refuse(corpora, strict)
+
+
+_CONTENTS = {"wav_sha256": "audio", "track_sha256": "motion"}
+
+
+def copied_contents(parts: Sequence[str | Path]) -> dict[tuple[str, str], list[Issue]]:
+    """`duplicate_content` for each recording whose audio or motion an earlier one has, by corpus and id.
+
+    Earlier in the order of corpus and id, among those that nothing else excludes. Only digests are in memory.
+    """
+    columns = ["corpus", "recording_id", "status", *_CONTENTS]
+    table = pa.concat_tables([pq.read_table(part, columns=columns) for part in parts])
+    usable = table.filter(pc.not_equal(table["status"], "excluded"))
+    issues: dict[tuple[str, str], list[Issue]] = {}
+    for column, kind in _CONTENTS.items():
+        for corpus, recording_id, first in _copies(usable, column).itertuples(index=False):
+            issue = Issue("duplicate_content", f"its {kind} is that of {first}, byte for byte")
+            issues.setdefault((corpus, recording_id), []).append(issue)
+    return issues
+
+
+def _copies(table: pa.Table, column: str) -> pd.DataFrame:
+    """Recordings whose digest an earlier one has, each with the earlier one's id."""
+    counts = pc.value_counts(table[column])
+    repeated = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
+    rows = table.filter(pc.is_in(table[column], value_set=repeated)).to_pandas().sort_values(["corpus", "recording_id"])
+    first = rows.groupby(column)["recording_id"].transform("first")
+    return rows.assign(first=first)[rows.duplicated(column)][["corpus", "recording_id", "first"]]

@@ -1,0 +1,125 @@
+"""Slicing: recordings become clips of bounded length, audio and motion cut at the same instant."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from functools import partial
+from itertools import chain, pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from emotalk.data.audio import read_samples
+from emotalk.data.clips import clip_row, write_clips
+from emotalk.data.recordings import FRAMES_PER_CHUNK, UsableRecordings
+from emotalk.data.track_files import read_tracks
+from emotalk.errors import CorpusError
+from emotalk.parallel import parallel_map
+from emotalk.progress import progress
+from emotalk.timing import EXACT_FRAMES, frame_to_sample
+
+_LOG = logging.getLogger(__name__)
+_COPIED = ("corpus", "recording_id", "subject", "emotion", "intensity", "statement", "repetition")
+
+
+def cut_points(num_frames: int, max_frames: int) -> list[int]:
+    """Frames at which a recording is cut, its first and last frame included.
+
+    Clips have at most `max_frames` frames and differ by at most three in length, so that no short remainder is left.
+    Cuts fall on multiples of three frames, which are whole samples.
+
+    Raises
+    ------
+    ValueError
+        If `max_frames` is no positive multiple of three.
+    """
+    if max_frames <= 0 or max_frames % EXACT_FRAMES:
+        raise ValueError(f"max_frames is {max_frames}; it must be a positive multiple of {EXACT_FRAMES}")
+    units = -(-num_frames // EXACT_FRAMES)
+    num_clips = -(-num_frames // max_frames)
+    return [EXACT_FRAMES * (i * units // num_clips) for i in range(num_clips)] + [num_frames]
+
+
+def slice_recording(item: tuple[Mapping[str, Any], np.ndarray], max_frames: int) -> list[dict[str, Any]]:
+    """Cut one recording into clips: their rows in the clip store.
+
+    Parameters
+    ----------
+    item
+        The recording's row, and its (T, 52) track from stage `smooth`.
+
+    Raises
+    ------
+    CorpusError
+        If the audio is not what it was when it was indexed.
+    """
+    row, track = item
+    shift = row["shift_frames"] or 0
+    num_frames = row["num_frames"]
+    waveform = _read_waveform(row["wav_path"], frame_to_sample(max(0, -shift)), frame_to_sample(num_frames))
+    track = track[max(0, shift) :][:num_frames]
+    cuts = cut_points(num_frames, max_frames)
+    labels = {name: row[name] for name in _COPIED} | {"is_whole": len(cuts) == 2}
+    return [
+        clip_row(
+            f"{row['corpus']}_{row['recording_id']}_{start:06d}",
+            waveform[frame_to_sample(start) : frame_to_sample(stop)],
+            track[start:stop],
+            labels | {"start_frame": start, "stop_frame": stop},
+        )
+        for start, stop in pairwise(cuts)
+    ]
+
+
+def _read_waveform(path: str, skipped: int, count: int) -> np.ndarray:
+    """`count` int16 samples of 16 kHz mono, after the first `skipped` ones."""
+    try:
+        samples = read_samples(path, skipped + count)[skipped:]
+    except (soundfile.SoundFileError, OSError, ValueError) as error:
+        raise CorpusError(f"{path} has changed since it was indexed ({error}).") from None
+    if len(samples) < count:
+        found = f"{len(samples)} samples instead of {count}"
+        raise CorpusError(f"{path} has changed since it was indexed: {found}. Run --forcerun index.")
+    return samples
+
+
+def slice_corpus(
+    recordings: str | Path,
+    tracks: str | Path,
+    out: str | Path,
+    *,
+    corpus: str,
+    max_frames: int,
+    threads: int = 1,
+    part: str | None = None,
+) -> None:
+    """Cut the usable recordings of one corpus into clips of at most `max_frames` frames and write the clip store.
+
+    Parameters
+    ----------
+    part
+        Which part of the recordings, `2-of-5` for example; by default all. `tracks` holds the same part.
+
+    Raises
+    ------
+    CorpusError
+        If audio is not what it was when it was indexed, or the tracks are of another table of recordings.
+    """
+    rows = UsableRecordings(recordings, corpus, part)
+
+    def items() -> Iterator[tuple[Mapping[str, Any], np.ndarray]]:
+        for row, (recording_id, track) in zip(rows, read_tracks(tracks), strict=True):
+            if recording_id != row["recording_id"]:
+                raise CorpusError(f"{tracks} is not of {recordings}. Make it again with --forcerun smooth.")
+            yield row, track
+
+    clips = parallel_map(
+        partial(slice_recording, max_frames=max_frames),
+        items(),
+        processes=threads,
+        cost=lambda item: item[0]["num_frames"] / FRAMES_PER_CHUNK,
+    )
+    shown = progress(clips, total=len(rows), what=f"Slicing {corpus}", unit="recordings")
+    count = write_clips(out, chain.from_iterable(shown))
+    _LOG.info("%s: %d recordings in %d clips", corpus, len(rows), count)

@@ -1,0 +1,62 @@
+"""Files of tracks: one parquet file a corpus, written and read a group of rows at a time."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from emotalk.blendshapes import NUM_CHANNELS
+from emotalk.files import atomic_path
+
+_CHANNEL = pa.list_(pa.field("element", pa.float32(), nullable=False))
+TRACKS = pa.schema(
+    [
+        pa.field("recording_id", pa.string(), nullable=False),
+        pa.field("jitter_before", _CHANNEL, nullable=False),
+        pa.field("jitter_after", _CHANNEL, nullable=False),
+        pa.field("mean", _CHANNEL, nullable=False),
+        pa.field("std", _CHANNEL, nullable=False),
+        pa.field("lowest", _CHANNEL, nullable=False),
+        pa.field("highest", _CHANNEL, nullable=False),
+        pa.field("track", _CHANNEL, nullable=False),
+    ]
+)
+"""One row a recording, in the order of ids. `track` is its (T, 52) array, row after row; the other lists have a value
+for each channel: jitter (see `emotalk.data.smoothing`) before and after smoothing, and statistics after it."""
+
+_FRAMES_PER_GROUP = 30_000
+
+
+def write_tracks(out: str | Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write rows of `TRACKS` as they come, each `track` a (T, 52) float32 array."""
+    # Numbers of motion hardly repeat: neither a dictionary nor compression gains anything.
+    options = {"use_dictionary": False, "compression": "NONE", "write_statistics": False}
+    with atomic_path(out) as path, pq.ParquetWriter(path, TRACKS, **options) as writer:
+        group: list[dict[str, Any]] = []
+        num_frames = 0
+        for row in rows:
+            group.append(row)
+            num_frames += len(row["track"])
+            if num_frames >= _FRAMES_PER_GROUP:
+                writer.write_batch(_as_batch(group))
+                group, num_frames = [], 0
+        if group:
+            writer.write_batch(_as_batch(group))
+
+
+def _as_batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:
+    columns = {name: [row[name] for row in rows] for name in TRACKS.names}
+    columns["track"] = [track.ravel() for track in columns["track"]]
+    return pa.RecordBatch.from_pydict(columns, schema=TRACKS)
+
+
+def read_tracks(path: str | Path) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield each recording's id and its (T, 52) track; a group of rows is in memory at a time."""
+    file = pq.ParquetFile(path)
+    for group in range(file.num_row_groups):
+        for batch in file.read_row_group(group, columns=["recording_id", "track"]).to_batches():
+            for recording_id, values in zip(batch["recording_id"].to_pylist(), batch["track"], strict=True):
+                yield recording_id, values.values.to_numpy().reshape(-1, NUM_CHANNELS)

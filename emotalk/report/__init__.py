@@ -1,0 +1,1 @@
+"""Report: pages, figures and tables about data and results."""

@@ -1,0 +1,73 @@
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from emotalk.errors import TrainingError, WeightsError
+from emotalk.model import load_weights
+from emotalk.model.weights import save_weights
+from emotalk.training import extraction
+from emotalk.training.export import extract_weights
+from emotalk.training.train import TrainingFiles, train
+
+
+@pytest.fixture
+def finished(clips, manifest, settings, tmp_path):
+    files = TrainingFiles(clips, manifest, tmp_path)
+    train(files, settings(epochs=2), device=torch.device("cpu"))
+    (tmp_path / "weights").mkdir()
+    return tmp_path
+
+
+def test_extracted_weights_load_from_all_three_files_without_being_told_the_sizes(finished, clips):
+    extract_weights(finished / "checkpoint.pth", clips, finished / "weights", recipe={"recipe": "paper"})
+    trained = torch.load(finished / "checkpoint.pth", weights_only=True)["model"]
+    for suffix in ("pth", "safetensors", "json"):
+        state = load_weights(finished / f"weights/emotalk.{suffix}").state_dict()
+        assert all(torch.equal(state[name], value) for name, value in trained.items())
+
+
+def test_the_card_tells_recipe_data_losses_and_versions(finished, clips):
+    extract_weights(finished / "checkpoint.pth", clips, finished / "weights", recipe={"recipe": "paper"})
+    card = json.loads((finished / "weights/emotalk.json").read_text())
+    assert card["recipe"] == {"recipe": "paper"}
+    assert card["epochs"] == 2
+    assert set(card["losses"]) == {"train", "validation"}
+    assert card["resolved_encoders"] == {"content": "random", "emotion": "random"}
+    assert card["run"]["clips"]
+    assert card["versions"]["torch"] == torch.__version__.partition("+")[0] or card["versions"]["torch"]
+    assert "non-commercial" in card["licence"]
+
+
+def test_files_that_hold_something_else_afterwards_are_refused_by_the_tensor(finished, clips, monkeypatch):
+    def spoiled(network, folder, name):
+        save_weights(network, folder, name)
+        state = load_file(folder / f"{name}.safetensors")
+        state["bs_map_r.bias"][0] += 1e-6
+        save_file(state, folder / f"{name}.safetensors")
+
+    monkeypatch.setattr(extraction, "save_weights", spoiled)
+    with pytest.raises(WeightsError, match=r"emotalk\.safetensors does not hold .* 1 tensors, bs_map_r\.bias first"):
+        extract_weights(finished / "checkpoint.pth", clips, finished / "weights", recipe={})
+
+
+def test_a_checkpoint_whose_tensor_is_no_weight_is_refused_by_name(finished, clips):
+    content = torch.load(finished / "checkpoint.pth", weights_only=True)
+    bias = content["model"]["bs_map_r.bias"]
+    for value, said in (
+        (bias.int(), r"Tensor bs_map_r\.bias in .*changed\.pth is of type int32"),
+        (bias + float("nan"), r"Tensor bs_map_r\.bias in .*changed\.pth holds values that are NaN"),
+        (bias[:51], r"changed\.pth does not fit .* 1 parameters are of another shape \(bs_map_r\.bias\)"),
+    ):
+        changed = {"bs_map_r.bias": value}
+        for change in ({"model": content["model"] | changed}, {"average": {"weights": changed, "count": 1}}):
+            torch.save(content | change, finished / "changed.pth")
+            with pytest.raises((TrainingError, WeightsError), match=said):
+                extract_weights(finished / "changed.pth", clips, finished / "weights", recipe={})
+            assert not list((finished / "weights").iterdir())
+
+
+def test_a_missing_checkpoint_is_named(clips, tmp_path):
+    with pytest.raises(TrainingError, match="no readable checkpoint"):
+        extract_weights(tmp_path / "none.pth", clips, tmp_path, recipe={})
