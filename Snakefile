@@ -1,4 +1,16 @@
-configfile: "config/config.yaml"
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+if Path("config/config.yaml").exists():  # Optional: other working folders have none.
+
+    configfile: "config/config.yaml"
+
+
+report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
@@ -18,3 +30,7 @@ rule all:
     input:
         rules.report.output,
         rules.check.output,
+
+
+onsuccess:
+    log_summary()

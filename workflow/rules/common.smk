@@ -1,8 +1,16 @@
 import os
 import signal
+import sys
+import time
 from functools import cache
+from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
+
+# The package beside the Snakefile is used, also in a module and where another copy is installed.
+ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1]
+sys.path.insert(0, str(ROOT))
 
 from emotalk.config.config import DEMO, Config, check_results_folder, load_config
 from emotalk.config.reading import read_arguments, read_file
@@ -16,8 +24,8 @@ from emotalk.stages import STAGE_VERSIONS
 def checked_config() -> Config:
     """The configuration; a wrong setting ends the run with a sentence, not with a traceback."""
     try:
-        settings = load_config(user_settings(), recipes="config/recipes")
-        check_results_folder(settings.results, checkout=workflow.basedir)
+        settings = load_config(user_settings(), recipes=ROOT / "config/recipes")
+        check_results_folder(settings.results, checkout=ROOT)
         return settings
     except ConfigError as error:
         raise WorkflowError(str(error)) from None
@@ -91,6 +99,18 @@ def basis_listing(wildcards) -> str:
     """Digest of the files of a blendshape basis, if one is given."""
     basis = config["evaluate"]["basis"]
     return listing(basis) if basis else ""
+
+
+def shipped(path: Path) -> str:
+    """Path of a file of this project, relative, so that it is the same in a copy of the folder."""
+    return os.path.relpath(path)
+
+
+def log_summary() -> None:
+    """Show what the run made and what to do next, if it made the report."""
+    summary = Path(RESULTS, "report/summary.txt")
+    if summary.is_file() and summary.stat().st_mtime >= STARTED:
+        logger.info(summary.read_text(encoding="utf-8"))
 
 
 def parts_of(stage: str, suffix: str) -> list[str]:
@@ -169,10 +189,11 @@ LOGS = f"{RESULTS}/logs"
 CORPORA = config["corpora"]
 IS_DEMO = config["data"] == DEMO
 DATA = f"{RESULTS}/demo_corpus" if IS_DEMO else config["data"]
+STARTED = time.time()
 START_OVER = "EMOTALK_START_OVER"
 os.environ.setdefault(START_OVER, "no")
 # What is read by its path lies here, also where everything else goes to a bucket (docs/cluster.md).
-TEMPLATES = [local(entry.path) for entry in sorted(os.scandir("emotalk/report/templates"), key=lambda e: e.name)]
+TEMPLATES = [local(shipped(path)) for path in sorted(ROOT.glob("emotalk/report/templates/*"))]
 TRACKS = [f"{RESULTS}/tracks/{corpus}.parquet" for corpus in CORPORA]
 CLIPS = [f"{RESULTS}/clips/{corpus}.arrow" for corpus in CORPORA]
 

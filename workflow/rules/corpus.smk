@@ -1,7 +1,7 @@
 rule demo_corpus:
     """Synthesize the demo corpus."""
     input:
-        recipe=local("resources/demo.yaml"),
+        recipe=local(shipped(ROOT / "resources/demo.yaml")),
     output:
         corpus=local(directory(f"{RESULTS}/demo_corpus")),
     log:

@@ -12,6 +12,7 @@ rule evaluate:
             f"{RESULTS}/evaluation/metrics.csv",
             caption="../report/metrics.rst",
             category="Evaluation",
+            labels={"content": "Metrics"},
         ),
         by_clip=f"{RESULTS}/evaluation/clips.parquet",
         channels=f"{RESULTS}/evaluation/channels.csv",
@@ -66,6 +67,7 @@ rule data_page:
             f"{RESULTS}/report/data.html",
             caption="../report/data.rst",
             category="Data",
+            labels={"content": "Data"},
         ),
     log:
         f"{LOGS}/data_page.log",
@@ -100,21 +102,26 @@ rule report:
             f"{RESULTS}/report/index.html",
             caption="../report/page.rst",
             category="Faces",
+            labels={"content": "Report with faces"},
         ),
         losses=report(
             f"{RESULTS}/report/losses.svg",
             caption="../report/losses.rst",
             category="Training",
+            labels={"content": "Losses"},
         ),
         errors=report(
             f"{RESULTS}/report/errors.svg",
             caption="../report/errors.rst",
             category="Evaluation",
+            labels={"content": "Errors by region"},
         ),
+        summary=f"{RESULTS}/report/summary.txt",
         channels=report(
             f"{RESULTS}/report/channels.svg",
             caption="../report/channels.rst",
             category="Evaluation",
+            labels={"content": "Errors by channel"},
         ),
     log:
         f"{LOGS}/report.log",

@@ -43,7 +43,9 @@ rule extract:
         runtime=60,
     params:
         version=STAGE_VERSIONS["extract"],
-        recipe=canonical({name: config[name] for name in ("recipe", "corpora", "smooth", "slice", "split", "pair", "train")}),
+        recipe=canonical(
+            {name: config[name] for name in ("recipe", "corpora", "smooth", "slice", "split", "pair", "train")}
+        ),
     message:
         "Extracting weights that the released code loads"
     script:
