@@ -2,6 +2,7 @@
 
 import argparse
 import io
+import sys
 from pathlib import Path
 
 from PIL import Image
@@ -32,7 +33,7 @@ def record(page: Path, out: Path, *, clip: int, width: int) -> None:
             frames.append(Image.open(io.BytesIO(faces.screenshot())).convert("RGB"))
     options = {"save_all": True, "append_images": frames[1:], "duration": 1000 // _FPS, "loop": 0}
     frames[0].save(out, format="WEBP", quality=70, method=6, **options)
-    print(f"{out}: {len(frames)} frames, {out.stat().st_size / 1e6:.2f} MB")
+    sys.stdout.write(f"{out}: {len(frames)} frames, {out.stat().st_size / 1e6:.2f} MB\n")
 
 
 def main() -> None:

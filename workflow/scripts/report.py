@@ -4,6 +4,7 @@ from pathlib import Path
 
 from emotalk.logs import job_log
 from emotalk.report.page import write_report
+from emotalk.report.summary import write_summary
 
 with job_log(snakemake.log[0]):
     output = snakemake.output
@@ -17,4 +18,10 @@ with job_log(snakemake.log[0]):
         manifest=snakemake.input.manifest,
         card=snakemake.input.card,
         figures={"losses": output.losses, "errors": output.errors, "channels": output.channels},
+    )
+    write_summary(
+        output.summary,
+        page=output.page,
+        card=snakemake.input.card,
+        metrics=snakemake.input.metrics,
     )
