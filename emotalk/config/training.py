@@ -177,9 +177,9 @@ class TrainSettings(Section):
     )
     compile: bool = Field(
         False,
-        description="Whether the encoders' layers are compiled (torch.compile; needs a C++ compiler, and triton on a "
-        "GPU), instead of using our own mixed-precision layers on a GPU. Takes a minute or two at the start, and is "
-        "faster only where the benchmark shows it. Dropout draws other numbers. A stopped run may continue with "
+        description="Whether the encoders' plain layers are compiled (torch.compile; needs a C++ compiler, and triton "
+        "on a GPU), instead of using our own mixed-precision layers on a GPU. Takes a minute or two at the start, and "
+        "is faster only where the benchmark shows it. Dropout draws other numbers. A stopped run may continue with "
         "another value.",
     )
     cache_features: bool = Field(

@@ -10,6 +10,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from emotalk.data.samples import from_int16, to_int16
 from emotalk.errors import Issue
 from emotalk.timing import FPS, SAMPLING_RATE
 
@@ -193,18 +194,3 @@ def missing_bytes(path: Path) -> int:
                 return 0 if length in _UNKNOWN else max(0, file.tell() + length - size)
             file.seek(length + length % 2, os.SEEK_CUR)
     return 0
-
-
-FULL_SCALE = 32768
-"""int16 value that stands for an amplitude of 1."""
-
-
-def to_int16(waveform: np.ndarray) -> np.ndarray:
-    """Amplitudes in [-1, 1) as int16, rounded; louder ones are held at the limits."""
-    limits = np.iinfo(np.int16)
-    return np.clip(np.rint(waveform * FULL_SCALE), limits.min, limits.max).astype(np.int16)
-
-
-def from_int16(samples: np.ndarray) -> np.ndarray:
-    """Stored samples as float32 amplitudes in [-1, 1)."""
-    return samples.astype(np.float32) / FULL_SCALE

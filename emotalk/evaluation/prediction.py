@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from emotalk.data.audio import from_int16
 from emotalk.data.clips import Clip, ClipStore
 from emotalk.data.manifest import Example, Manifest
+from emotalk.data.samples import from_int16
 from emotalk.emotions import EMOTIONS
 from emotalk.errors import EvaluationError
 from emotalk.model.inputs import mean_person

@@ -10,7 +10,7 @@ __all__ = ["EmoTalk", "load_weights"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import torch and transformers only when the network is asked for: they take seconds."""
+    """Import torch only when the network is asked for: it takes seconds."""
     if name == "EmoTalk":
         from emotalk.model.network import EmoTalk
 

@@ -28,7 +28,7 @@ def read_card(weights: Path) -> dict[str, Any] | None:
         card = json.loads(path.read_text(encoding="utf-8"))
         if not {"content", "emotion"} <= card["encoders"].keys():
             raise KeyError("content, emotion")
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise WeightsError(
             f"{path} is no card of EmoTalk weights ({error}). Make it again by rule 'extract'."
         ) from None

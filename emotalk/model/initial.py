@@ -8,7 +8,7 @@ import torch
 from emotalk.config.training import InitialWeights
 from emotalk.errors import WeightsError
 from emotalk.model.network import EmoTalk
-from emotalk.model.weights import compare, encoder_configs, read_state, take_what_fits, weights_file
+from emotalk.model.weights import compare, configs_for, read_state, take_what_fits, weights_file
 from emotalk.provenance import file_digest
 
 _LOG = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ def load_initial(initial: InitialWeights) -> EmoTalk:
     source = str(initial.source)
     path, prefix = weights_file(Path(source)), _ENCODERS if initial.parts == "encoders" else ""
     state = {name: value for name, value in read_state(path).items() if name.startswith(prefix)}
-    network = EmoTalk.from_configs(*encoder_configs(Path(source)))
+    network = EmoTalk.from_configs(*configs_for(Path(source)))
     mismatch = compare(network, state, prefix)
     if initial.strict and mismatch:
         raise WeightsError(

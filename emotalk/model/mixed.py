@@ -1,9 +1,8 @@
 """The encoders' layers in mixed precision, by few and large kernels.
 
-A GPU waits for its host where kernels are many and small: the library's layer under autocast asks for about 95 a step,
-of which 43 only convert numbers, one weight or gradient at a time. Here a layer's weights are rounded together, and so
-are their gradients widened, and query, key and value are one product: about 45. The modules, their parameters and what
-they compute are the library's.
+A GPU waits for its host where kernels are many and small: a plain layer under autocast asks for about 95 per step, of
+which 43 only convert numbers, one weight or gradient at a time. Here a layer's weights are rounded together, and so are
+their gradients widened, and query, key and value are one product: about 45. Parameters and results are the layer's own.
 """
 
 from collections.abc import Sequence
@@ -12,7 +11,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear, pad, scaled_dot_product_attention
+from torch.nn.functional import linear, pad
+
+from emotalk.model.wav2vec2 import EncoderLayer
 
 _ALIGNMENT = 8
 """Rows of a bias must lie a multiple of as many numbers apart, or attention copies it in every layer."""
@@ -64,21 +65,17 @@ def attention_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
     return bias[:, None, None, :num_frames]
 
 
-def mixed_layer(layer: Any, hidden: Tensor, bias: Tensor | None, dtype: torch.dtype, *, norm_first: bool) -> Tensor:
-    """Run one transformer layer of wav2vec2.
+def mixed_layer(layer: EncoderLayer, hidden: Tensor, bias: Tensor | None, dtype: torch.dtype) -> Tensor:
+    """Run one transformer layer.
 
     Parameters
     ----------
-    layer : Wav2Vec2EncoderLayer or Wav2Vec2EncoderLayerStableLayerNorm
-        The library's, with or without `do_stable_layer_norm`.
     hidden : (V, T, C) float32
         Stays fp32 from layer to layer: what the layers add to it would drown in rounding.
     bias : (V, 1, 1, T), optional
         From `attention_bias`, in `dtype`.
     dtype
         What products are computed in.
-    norm_first
-        Whether each half of the layer normalises what it takes (stable), or the sum with what it gives.
 
     Returns
     -------
@@ -93,18 +90,12 @@ def mixed_layer(layer: Any, hidden: Tensor, bias: Tensor | None, dtype: torch.dt
     of_heads, of_output, of_intermediate, of_feed_output = zip(rounded[::2], rounded[1::2], strict=True)
 
     def attend(x: Tensor) -> Tensor:
-        parts = linear(x.to(dtype), *of_heads).unflatten(-1, (3, attention.num_heads, attention.head_dim))
+        parts = linear(x.to(dtype), *of_heads).unflatten(-1, (3, attention.num_heads, -1))
         query, key, value = parts.permute(2, 0, 3, 1, 4)
-        rate = attention.dropout if layer.training else 0.0
-        found = scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=rate)
-        return layer.dropout(linear(found.transpose(1, 2).flatten(2), *of_output))
+        return linear(attention.attend(query, key, value, bias), *of_output)
 
     def transform(x: Tensor) -> Tensor:
-        inner = feed.intermediate_act_fn(linear(x.to(dtype), *of_intermediate))
-        return feed.output_dropout(linear(feed.intermediate_dropout(inner), *of_feed_output))
+        inner = feed.intermediate_dropout(feed.activation(linear(x.to(dtype), *of_intermediate)))
+        return feed.output_dropout(linear(inner, *of_feed_output))
 
-    if norm_first:
-        hidden = hidden + attend(layer.layer_norm(hidden))
-        return hidden + transform(layer.final_layer_norm(hidden))
-    hidden = layer.layer_norm(hidden + attend(hidden))
-    return layer.final_layer_norm(hidden + transform(hidden))
+    return layer.combine(hidden, attend, transform)

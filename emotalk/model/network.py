@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import Wav2Vec2Config
 
 from emotalk.blendshapes import NUM_CHANNELS
 from emotalk.model.decoder import Decoder
+from emotalk.model.encoder_config import EncoderConfig
 from emotalk.model.encoders import EmotionEncoder, SpeechEncoder
 from emotalk.model.inputs import NUM_LEVELS, NUM_PERSONS, Request, check_index, check_waveform
 from emotalk.model.layout import ConvFrames, Layout
@@ -34,11 +34,10 @@ class EmoTalk(nn.Module):
 
     def __init__(self, content_encoder: SpeechEncoder, emotion_encoder: EmotionEncoder) -> None:
         super().__init__()
-        # Here and not in the encoders: loading pretrained weights makes every parameter trainable again.
-        content_encoder.freeze_feature_encoder()
-        emotion_encoder.wav2vec2.freeze_feature_encoder()
         self.audio_encoder_cont = content_encoder
         self.audio_encoder_emo = emotion_encoder
+        for encoder in self.speech_encoders:
+            encoder.feature_extractor.requires_grad_(False)
         self.audio_feature_map_cont = nn.Linear(content_encoder.config.hidden_size, _CONTENT_DIM)
         self.audio_feature_map_emo = nn.Linear(emotion_encoder.config.hidden_size, _MODEL_DIM)
         self.audio_feature_map_emo2 = nn.Linear(_MODEL_DIM, _EMOTION_DIM)
@@ -50,12 +49,12 @@ class EmoTalk(nn.Module):
         nn.init.zeros_(self.bs_map_r.bias)
 
     @classmethod
-    def from_configs(cls, content: Wav2Vec2Config, emotion: Wav2Vec2Config) -> "EmoTalk":
+    def from_configs(cls, content: EncoderConfig, emotion: EncoderConfig) -> "EmoTalk":
         """A network with random weights."""
         return cls(SpeechEncoder(content), EmotionEncoder(emotion))
 
     @classmethod
-    def unfilled(cls, content: Wav2Vec2Config, emotion: Wav2Vec2Config) -> "EmoTalk":
+    def empty(cls, content: EncoderConfig, emotion: EncoderConfig) -> "EmoTalk":
         """A network whose parameters have shapes but no memory yet, for `emotalk.model.weights.fit_state`.
 
         Drawing random ones takes ten seconds at full size.
@@ -64,7 +63,7 @@ class EmoTalk(nn.Module):
             return cls.from_configs(content, emotion)
 
     @property
-    def encoder_configs(self) -> dict[str, Wav2Vec2Config]:
+    def encoder_configs(self) -> dict[str, EncoderConfig]:
         """Configurations of the `content` and the `emotion` encoder."""
         return {"content": self.audio_encoder_cont.config, "emotion": self.audio_encoder_emo.config}
 
@@ -90,10 +89,10 @@ class EmoTalk(nn.Module):
             for layer in encoder.encoder.layers:
                 layer.compile(dynamic=True)
 
-    def recompute_layers(self, enabled: bool) -> None:
+    def set_gradient_checkpointing(self, enabled: bool) -> None:
         """Turn gradient checkpointing of both encoders on or off."""
         for encoder in self.speech_encoders:
-            encoder.recomputes = enabled
+            encoder.gradient_checkpointing = enabled
 
     @property
     def conv_frames(self) -> tuple[ConvFrames, ConvFrames]:
@@ -126,8 +125,8 @@ class EmoTalk(nn.Module):
 
     def reconstruct(self, content: Tensor, emotion: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
         """Do what `forward` does, from the features (B, L, C) of the convolutional stacks on."""
-        views = self.audio_encoder_cont.contextualise(layout.content(content), layout.content.attention_mask)
-        states = self.audio_encoder_emo.wav2vec2.contextualise(layout.emotion(emotion), layout.emotion.attention_mask)
+        views = self.audio_encoder_cont.encode(layout.content(content), layout.content.attention_mask)
+        states = self.audio_encoder_emo.wav2vec2.encode(layout.emotion(emotion), layout.emotion.attention_mask)
         worn = layout.emotion_to_motion(states)
         valid = layout.emotion_to_motion.mask[..., None]
         pooled = (worn * valid).sum(dim=1) / valid.sum(dim=1)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from emotalk.model.wav2vec2 import PositionalConvolution
+
 _GROUPS_AT_ONCE = 4
 """Of all 16 the windows would be the largest tensors of a step: 256 KiB a frame."""
 
@@ -49,19 +51,15 @@ def _products(windows: Tensor, kernel: Tensor, shape: torch.Size) -> Tensor:
     return torch.bmm(windows, kernel.flatten(1, 2)).view(*shape[:3], kernel.shape[3])
 
 
-def positional_embedding(embedding: Any, hidden: Tensor, dtype: torch.dtype) -> Tensor:
-    """What the library's module makes of frames (V, T, C), computed in `dtype`.
+def positional_embedding(embedding: PositionalConvolution, hidden: Tensor, dtype: torch.dtype) -> Tensor:
+    """What the module makes of frames (V, T, C), computed in `dtype`.
 
-    Parameters
-    ----------
-    embedding : Wav2Vec2PositionalConvEmbedding
-        Its convolution has weights of norm `original0` (1, 1, K) along `original1` (C, C / G, K), a frame of the kernel
-        each. With an even K, as many frames behind as before are read, less one.
+    With an even kernel, as many frames behind as before are read, less one.
     """
     convolution = embedding.conv
-    parts, groups = convolution.parametrizations.weight, convolution.groups
-    norm = torch.linalg.vector_norm(parts.original1, dim=(0, 1), keepdim=True)
-    weight = (parts.original1 * (parts.original0 / norm)).to(dtype)
+    groups = convolution.groups
+    parts: Any = convolution.parametrizations["weight"]
+    weight = (parts.original1 * (parts.original0 / parts.lengths)).to(dtype)
     kernel = weight.unflatten(0, (groups, -1)).permute(0, 3, 2, 1)
     x = hidden.to(dtype).unflatten(-1, (groups, -1)).permute(2, 0, 1, 3)
     some = zip(x.split(_GROUPS_AT_ONCE), kernel.split(_GROUPS_AT_ONCE), strict=True)

@@ -1,4 +1,8 @@
-"""Where the two encoders come from: a model hub, a local folder, or small random ones."""
+"""Where the two encoders come from: a model hub, a local folder, or small random ones.
+
+transformers knows how files on the hub are named, split and fetched; its models are only a pattern for reading them. It
+takes seconds to import, and is imported for a folder or the hub alone.
+"""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -6,16 +10,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from transformers import PreTrainedModel, Wav2Vec2Config
-from transformers.utils import logging as library_logging
+from torch import Tensor, nn
 
 from emotalk.config.training import RANDOM, EncoderSettings
 from emotalk.errors import WeightsError
-from emotalk.model.encoders import EmotionEncoder, SpeechEncoder
+from emotalk.model.encoder_config import EncoderConfig
+from emotalk.model.encoders import VOCABULARY, EmotionClassifier, EmotionEncoder, SpeechEncoder
 from emotalk.model.network import EmoTalk
 from emotalk.provenance import file_digest
 
-Encoder = TypeVar("Encoder", bound=PreTrainedModel)
+Encoder = TypeVar("Encoder", SpeechEncoder, EmotionEncoder)
 
 RELEASED_ENCODER: dict[str, Any] = {
     "hidden_size": 1024,
@@ -61,6 +65,8 @@ def encoder_digest(wanted: EncoderSettings) -> str:
     if folder.is_dir():
         files = sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin"))
         return f"SHA-256 {' '.join(map(file_digest, files))}"
+    from transformers import Wav2Vec2Config
+
     try:
         config = Wav2Vec2Config.from_pretrained(wanted.source, revision=wanted.revision or "main")
     except Exception as error:  # What the hub's client raises is no closed set.
@@ -74,59 +80,97 @@ def load_encoder(kind: type[Encoder], wanted: EncoderSettings) -> Encoder:
     Raises
     ------
     WeightsError
-        If it cannot be found or read, or lacks a parameter.
+        If it cannot be found or read, has a configuration that is not supported, or lacks a parameter.
     """
     if wanted.source == RANDOM:
         return _random(kind, wanted.sizes)
     is_local = Path(wanted.source).is_dir()
     try:
         with _silent_library():
-            loaded: Any = kind.from_pretrained(
-                wanted.source,
-                revision=wanted.revision or "main",
-                local_files_only=is_local,
-                dtype=torch.float32,
-                attn_implementation="sdpa",
-                ignore_mismatched_sizes=True,
-                output_loading_info=True,
-            )
+            config, state, absent = _read(kind, wanted, is_local)
+    except WeightsError:
+        raise
     except Exception as error:  # What the loaders raise for damaged files is no closed set.
         raise WeightsError(_cannot_load(wanted, is_local, error)) from None
-    encoder, info = loaded
-    absent = [*info["missing_keys"], *(mismatch[0] for mismatch in info["mismatched_keys"])]
     absent = sorted(name for name in absent if not any(part in name for part in _UNUSED))
     if absent:
         raise WeightsError(
             f"{wanted.source} lacks {len(absent)} parameters of the {kind.__name__}, or has them in another shape, "
             f"{absent[0]} first. It would start them at random, so it is refused; give a matching encoder."
         )
+    with torch.device("meta"):
+        encoder = kind(config)
+    encoder.load_state_dict(state, assign=True)
     return encoder
+
+
+def _read(
+    kind: type[nn.Module], wanted: EncoderSettings, is_local: bool
+) -> tuple[EncoderConfig, dict[str, Tensor], list[str]]:
+    """Configuration, parameters, and names of those that were not there and are random."""
+    from transformers import Wav2Vec2Config
+
+    where = {"revision": wanted.revision or "main", "local_files_only": is_local}
+    values, _ = Wav2Vec2Config.get_config_dict(wanted.source, **where)
+    if not values:
+        raise FileNotFoundError("it has no config.json.")
+    config = EncoderConfig.from_values(values, f"The encoder {wanted.source}")
+    model, info = _pattern(kind).from_pretrained(
+        wanted.source,
+        **where,
+        config=Wav2Vec2Config(**config.model_dump()),  # What was checked, and nothing else of the file.
+        dtype=torch.float32,
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+    )
+    absent = [*info["missing_keys"], *(mismatch[0] for mismatch in info["mismatched_keys"])]
+    return config, model.state_dict(), absent
+
+
+def _pattern(kind: type[nn.Module]) -> Any:
+    """A model of the library whose parameters have the names of ours."""
+    from transformers import Wav2Vec2Config, Wav2Vec2Model, Wav2Vec2PreTrainedModel
+
+    class Speech(Wav2Vec2Model):
+        def __init__(self, config: Wav2Vec2Config) -> None:
+            super().__init__(config)
+            self.lm_head = nn.Linear(config.hidden_size, VOCABULARY)
+            self.post_init()
+
+    class Emotion(Wav2Vec2PreTrainedModel):
+        def __init__(self, config: Wav2Vec2Config) -> None:
+            super().__init__(config)
+            self.wav2vec2 = Speech(config)
+            self.classifier = EmotionClassifier(config)
+            self.post_init()
+
+    return Speech if kind is SpeechEncoder else Emotion
 
 
 @contextmanager
 def _silent_library() -> Iterator[None]:
     """Without the library's progress bar and its table of parameters that differ: `load_encoder` says what matters."""
-    verbosity, has_bar = library_logging.get_verbosity(), library_logging.is_progress_bar_enabled()
-    library_logging.set_verbosity_error()
-    library_logging.disable_progress_bar()
+    from transformers.utils import logging
+
+    verbosity, has_bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     try:
         yield
     finally:
-        library_logging.set_verbosity(verbosity)
+        logging.set_verbosity(verbosity)
         if has_bar:
-            library_logging.enable_progress_bar()
+            logging.enable_progress_bar()
 
 
 def _random(kind: type[Encoder], sizes: Mapping[str, Any]) -> Encoder:
-    unknown = sorted(sizes.keys() - Wav2Vec2Config().to_dict().keys())
-    if unknown:
-        raise WeightsError(f"{', '.join(unknown)} under 'sizes' is no wav2vec2 configuration value. See config.yaml.")
-    try:
-        return kind(Wav2Vec2Config(**sizes))
-    except WeightsError:
-        raise
-    except Exception as error:  # Each layer checks its sizes in its own way.
-        raise WeightsError(f"The 'sizes' of the random {kind.__name__} do not fit together: {error}") from None
+    known = [name for name, field in EncoderConfig.model_fields.items() if not field.exclude]
+    if unknown := sorted(sizes.keys() - set(known)):
+        raise WeightsError(
+            f"{', '.join(unknown)} under 'sizes' is no configuration value of an encoder. These are: "
+            f"{', '.join(known)}."
+        )
+    return kind(EncoderConfig.from_values(sizes, f"'sizes' of the random {kind.__name__}"))
 
 
 def _cannot_load(wanted: EncoderSettings, is_local: bool, error: Exception) -> str:

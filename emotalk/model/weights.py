@@ -11,11 +11,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import Wav2Vec2Config
 
 from emotalk.errors import WeightsError
 from emotalk.files import atomic_path
 from emotalk.model.card import read_card
+from emotalk.model.encoder_config import EncoderConfig, encoder_configs
 from emotalk.model.network import EmoTalk
 from emotalk.model.pretrained import RELEASED_ENCODER
 
@@ -63,30 +63,29 @@ def load_weights(
         If the file is missing or damaged, lacks a parameter, or holds one of another shape, of another type than
         floating-point numbers, or with values that are NaN or infinite.
     """
-    configs = encoder_configs(Path(path), encoder)
+    configs = configs_for(Path(path), encoder)
     path = weights_file(Path(path))
     state = read_state(path)
-    network = EmoTalk.unfilled(*configs)
+    network = EmoTalk.empty(*configs)
     ignored = fit_state(network, state, str(path))
     if ignored:
         _LOG.warning("%s holds %d entries that the network does not have: %s", path, len(ignored), ", ".join(ignored))
     return network.to(device).eval()
 
 
-def encoder_configs(path: Path, encoder: Mapping[str, Any] | None = None) -> tuple[Wav2Vec2Config, Wav2Vec2Config]:
+def configs_for(path: Path, encoder: Mapping[str, Any] | None = None) -> tuple[EncoderConfig, EncoderConfig]:
     """Configurations of the content and the emotion encoder that weights need; see `load_weights`.
 
     Raises
     ------
     WeightsError
-        If there is a card beside the file that is no card.
+        If there is a card beside the file that is no card, or a value in it is out of its range.
     """
     card = read_card(path)
     if encoder is not None:
-        configs = {"content": encoder, "emotion": encoder}
-    else:
-        configs = card["encoders"] if card else {"content": RELEASED_ENCODER, "emotion": RELEASED_ENCODER}
-    return Wav2Vec2Config(**configs["content"]), Wav2Vec2Config(**configs["emotion"])
+        return encoder_configs({"content": encoder, "emotion": encoder}, "these weights")
+    released = {"content": RELEASED_ENCODER, "emotion": RELEASED_ENCODER}
+    return encoder_configs(card["encoders"] if card else released, str(path.with_suffix(".json")))
 
 
 def weights_in(path: Path) -> Path:

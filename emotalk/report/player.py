@@ -11,7 +11,8 @@ import numpy as np
 import soundfile
 
 from emotalk.blendshapes import CHANNELS
-from emotalk.data.audio import read_waveform, to_int16
+from emotalk.data.audio import read_waveform
+from emotalk.data.samples import to_int16
 from emotalk.errors import EvaluationError
 from emotalk.report.html import write_page
 from emotalk.timing import FPS, SAMPLING_RATE

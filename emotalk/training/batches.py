@@ -12,9 +12,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from emotalk.data.audio import from_int16
 from emotalk.data.clips import ClipStore
 from emotalk.data.manifest import Example
+from emotalk.data.samples import from_int16
 from emotalk.emotions import UNLABELLED
 from emotalk.errors import TrainingError
 from emotalk.model.inputs import Request

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor
-from transformers import Wav2Vec2Config
 
-from emotalk.data.audio import from_int16
 from emotalk.data.clips import ClipStore
+from emotalk.data.samples import from_int16
 from emotalk.errors import WeightsError
 from emotalk.model.card import write_card
+from emotalk.model.encoder_config import encoder_configs
 from emotalk.model.network import EmoTalk
 from emotalk.model.weights import fit_state, load_weights, read_state, released_names, save_weights
 from emotalk.provenance import library_versions
@@ -68,8 +68,7 @@ def extract_weights(
 def _write(checkpoint: str | Path, folder: Path, recipe: dict[str, Any]) -> dict[str, bytes]:
     """Write the weights and their card; returns digests of the tensors."""
     content = read_checkpoint(checkpoint)
-    encoders = content["encoders"]
-    network = EmoTalk.unfilled(Wav2Vec2Config(**encoders["content"]), Wav2Vec2Config(**encoders["emotion"]))
+    network = EmoTalk.empty(*encoder_configs(content["encoders"], str(checkpoint)))
     average = content["average"] or {"weights": {}}
     fit_state(network, content["model"] | average["weights"], checkpoint)
     save_weights(network, folder, _NAME)

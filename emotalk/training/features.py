@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from emotalk.data.audio import from_int16
 from emotalk.data.clips import ClipStore
+from emotalk.data.samples import from_int16
 from emotalk.errors import TrainingError
 from emotalk.files import PARTIAL
 from emotalk.model.encoders import SpeechEncoder

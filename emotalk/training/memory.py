@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from torch.nn import ModuleList, Parameter
-from transformers import Wav2Vec2Config
 
 from emotalk.data.manifest import Example
 from emotalk.device import free_memory
 from emotalk.errors import TrainingError
+from emotalk.model.encoder_config import EncoderConfig
 from emotalk.model.network import EmoTalk
 from emotalk.timing import FPS, SAMPLING_RATE
 from emotalk.training.settings import RunSettings
@@ -102,13 +102,13 @@ def _count(parameters: Sequence[Parameter]) -> int:
     return sum(parameter.numel() for parameter in parameters)
 
 
-def _convolutional(config: Wav2Vec2Config) -> int:
+def _convolutional(config: EncoderConfig) -> int:
     """Bytes per frame that the first convolution holds for a moment: its output, normalised and activated."""
     return round(3 * _FP32 * config.conv_dim[0] * SAMPLING_RATE / FPS / config.conv_stride[0])
 
 
 def _activations(
-    config: Wav2Vec2Config, layers: ModuleList, settings: RunSettings, precision: str, num_keys: int
+    config: EncoderConfig, layers: ModuleList, settings: RunSettings, precision: str, num_keys: int
 ) -> int:
     """Bytes per frame that an encoder's layers keep for backward.
 

@@ -194,7 +194,7 @@ def prepare_network(settings: RunSettings, device: torch.device) -> EmoTalk:
     network.to(device)
     freeze(network.audio_encoder_cont, settings.freeze.content_encoder)
     freeze(network.audio_encoder_emo, settings.freeze.emotion_encoder)
-    network.recompute_layers(settings.gradient_checkpointing)
+    network.set_gradient_checkpointing(settings.gradient_checkpointing)
     if settings.compile:
         network.compile_layers()
     return network

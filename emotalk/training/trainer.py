@@ -188,7 +188,7 @@ class Trainer:
             **self._optimizer.state(),
             "average": None if self._average is None else self._average.state(),
             "random_states": self._group.all_gather(_random_state(self.device)),
-            "encoders": {name: config.to_diff_dict() for name, config in self._network.encoder_configs.items()},
+            "encoders": {name: config.model_dump() for name, config in self._network.encoder_configs.items()},
             "subjects": self.subjects,
             "precision": self._precision,
         }

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from emotalk.data.audio import from_int16
 from emotalk.data.manifest import Example
+from emotalk.data.samples import from_int16
 from emotalk.device import choose_precision
 from emotalk.model.pretrained import build_network
 from emotalk.model.sequences import normalise
@@ -92,7 +92,7 @@ class Bench:
 
     def run_layers_as(self, variant: Variant | None) -> None:
         """Let the encoders run their layers as a variant does, or as the report's step."""
-        self.network.recompute_layers(variant is not None and variant.checkpointing)
+        self.network.set_gradient_checkpointing(variant is not None and variant.checkpointing)
         for encoder in self.network.speech_encoders:
             encoder.is_compiled = variant is not None and variant.compiled
 

@@ -1,7 +1,7 @@
 """A whole run over noise of RAVDESS's size, timed: `python -m tests.benchmarks.epochs --device cuda --epochs 80`.
 
 Everything that training does is in it: reading, batching, steps, checkpoints. Needs no data, and no library beyond
-torch, transformers, numpy, pandas, pyarrow and safetensors.
+torch, numpy, pandas, pydantic, pyarrow and safetensors.
 """
 
 import argparse

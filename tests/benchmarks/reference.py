@@ -5,13 +5,16 @@ from a table and from a loop over frames; batch 1, fp32. It computes on the para
 fit into memory and must agree.
 """
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, mse_loss, one_hot
+from torch.nn.functional import dropout, interpolate, mse_loss, one_hot
 
 from emotalk.model.encoders import SpeechEncoder
 from emotalk.model.layout import num_emotion_frames
 from emotalk.model.network import EmoTalk
+from emotalk.model.wav2vec2 import Attention
 
 _TABLE_FRAMES = 2000
 _SLOPES = (1 / 4, 1 / 16, 1 / 64, 1 / 256)
@@ -91,17 +94,22 @@ def _stretch(features: Tensor, num_frames: int) -> Tensor:
 
 
 def _transform(encoder: SpeechEncoder, features: Tensor) -> Tensor:
-    """The library's transformer with eager attention, all maps of which are kept until the graph is freed."""
+    """The transformer with plain attention, all maps of which are kept until the graph is freed."""
     maps: list[Tensor] = []
-    layers = encoder.encoder.layers
-    hooks = [layer.attention.register_forward_hook(lambda _m, _i, found: maps.append(found[1])) for layer in layers]
-    implementation = encoder.config._attn_implementation
-    encoder.config._attn_implementation = "eager"
-    try:
-        hidden = encoder.encoder(encoder.feature_projection(features)[0]).last_hidden_state
-    finally:
-        encoder.config._attn_implementation = implementation
-        for hook in hooks:
-            hook.remove()
+    transformer = encoder.encoder
+    hidden = encoder.feature_projection(features)
+    hidden = transformer.dropout(hidden + transformer.pos_conv_embed(hidden))
+    for layer in transformer.layers:
+        if not encoder.training or torch.rand(()) >= encoder.config.layerdrop:
+            hidden = layer.combine(hidden, partial(_attend, layer.attention, maps), layer.feed_forward)
+    hidden = transformer.layer_norm(hidden)
     hidden.attention_maps = maps
     return hidden
+
+
+def _attend(attention: Attention, maps: list[Tensor], hidden: Tensor) -> Tensor:
+    projected = (projection(hidden) for projection in (attention.q_proj, attention.k_proj, attention.v_proj))
+    query, key, value = (x.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2) for x in projected)
+    weights = torch.softmax(query @ key.transpose(2, 3) * key.shape[-1] ** -0.5, dim=-1)
+    maps.append(dropout(weights, attention.dropout, attention.training))
+    return attention.out_proj((maps[-1] @ value).transpose(1, 2).flatten(2))

@@ -97,7 +97,7 @@ def test_a_stage_that_fails_leaves_no_watcher_behind():
     assert threading.enumerate() == before
 
 
-def test_a_variant_that_is_not_compiled_runs_our_layers_beside_one_that_is(bench):
+def test_a_variant_that_is_not_compiled_runs_mixed_layers_beside_one_that_is(bench):
     ours = bench("report")
     for compiled in (True, False):
         ours.run_layers_as(Variant(8, "bf16", compiled=compiled))

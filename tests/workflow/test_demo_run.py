@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emotalk.data.audio import from_int16
 from emotalk.data.clips import ClipStore
+from emotalk.data.samples import from_int16
 from emotalk.model import load_weights
 from emotalk.stages import STAGE_VERSIONS
 from tests.browser import needs_browser, use

@@ -4,7 +4,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from transformers import Wav2Vec2Config
 
 from emotalk.blendshapes import channel_indices
 from emotalk.config.use import EvaluateSettings
@@ -16,6 +15,7 @@ from emotalk.evaluation.errors_by_clip import Swap, _moved
 from emotalk.evaluation.evaluate import check_improvement, evaluate, mouth_improvement
 from emotalk.model import EmoTalk
 from emotalk.model.card import write_card
+from emotalk.model.encoder_config import EncoderConfig
 from emotalk.model.weights import save_weights
 from emotalk.report.page import speaking_clips
 from tests.clips import ClipWriter
@@ -52,7 +52,7 @@ def scored(clips, manifest, tmp_path):
     """Score a network that always shows a face of 0.5."""
 
     def run(clips=clips, manifest=manifest, **changes):
-        network = EmoTalk.from_configs(Wav2Vec2Config(**TINY), Wav2Vec2Config(**TINY))
+        network = EmoTalk.from_configs(EncoderConfig(**TINY), EncoderConfig(**TINY))
         torch.nn.init.constant_(network.bs_map_r.bias, 0.5)
         save_weights(network, tmp_path, "emotalk")
         write_card(tmp_path / "emotalk.json", {"encoders": {"content": TINY, "emotion": TINY}})

@@ -1,5 +1,8 @@
 """From files of speech to files of motion."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import soundfile
@@ -93,6 +96,18 @@ def test_a_folder_is_spoken_with_the_weights_of_a_folder(network, speech, tmp_pa
     waveform, _ = soundfile.read(speech / "a.wav", dtype="float32")
     expected = network.predict(waveform, intensity=1, subject=mean_person([1, 3]))
     np.testing.assert_allclose(np.load(tmp_path / "out/a.npy"), expected, atol=1e-4)
+
+
+def test_predicting_imports_neither_transformers_nor_torchs_compiler(network, speech, tmp_path, monkeypatch):
+    """Each of them takes as long as all the rest."""
+    weights = saved(network, tmp_path / "weights")
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
+    command = ["predict", speech / "a.wav", "--weights", weights, "--out", tmp_path / "out"]
+    done = subprocess.run([sys.executable, "-m", "emotalk", *command], capture_output=True, text=True, check=False)
+    assert (tmp_path / "out/a.npy").exists(), done.stderr
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert {"torch", "emotalk.model.weights"} <= imported
+    assert not imported & {"transformers", "torch._dynamo", "sympy", "pandas", "scipy", "matplotlib", "librosa"}
 
 
 def test_the_mean_subject_is_of_those_on_the_card_or_of_all(network, tmp_path):

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from transformers import Wav2Vec2Config
 
 from emotalk.data.audio import read_waveform
 from emotalk.errors import EvaluationError
 from emotalk.inference.windows import OVERLAP, AudioFile, predict_speech, window_bounds
 from emotalk.model import EmoTalk
+from emotalk.model.encoder_config import EncoderConfig
 from emotalk.timing import frames_to_predict
 from tests.conftest import TINY
 
@@ -67,7 +67,7 @@ def test_windows_pass_into_each_other_without_a_jump(network, say):
 
 
 def test_a_network_that_shows_one_face_shows_it_throughout(say):
-    network = EmoTalk.from_configs(Wav2Vec2Config(**TINY), Wav2Vec2Config(**TINY))
+    network = EmoTalk.from_configs(EncoderConfig(**TINY), EncoderConfig(**TINY))
     torch.nn.init.constant_(network.bs_map_r.bias, 0.4)
     track = predict_speech(network, AudioFile.of(say(41.77)), intensity=0, subject=0, window_s=15)
     np.testing.assert_allclose(track, 0.4, atol=1e-6)

@@ -1,28 +1,24 @@
-"""Our layers in mixed precision compute what the library's do, and so do their gradients."""
+"""Layers in mixed precision compute what the plain ones do, and so do their gradients."""
 
 import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import Wav2Vec2Config
-from transformers.models.wav2vec2.modeling_wav2vec2 import (
-    Wav2Vec2EncoderLayer,
-    Wav2Vec2EncoderLayerStableLayerNorm,
-    Wav2Vec2PositionalConvEmbedding,
-)
 
 from emotalk.model import encoders
+from emotalk.model.encoder_config import EncoderConfig
 from emotalk.model.encoders import SpeechEncoder
 from emotalk.model.mixed import attention_bias, mixed_layer
 from emotalk.model.positions import positional_embedding
 from emotalk.model.sequences import frame_mask
+from emotalk.model.wav2vec2 import EncoderLayer, PositionalConvolution, draw_parameters
 
 FP32 = torch.float32
 MASK = frame_mask([11, 7, 4])
 
 
-def config(**changes) -> Wav2Vec2Config:
-    sizes = {"hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 48, "layer_norm_eps": 1e-5}
-    return Wav2Vec2Config(**sizes, attn_implementation="sdpa", **changes)
+def config(**changes) -> EncoderConfig:
+    sizes = {"hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 48, "feat_extract_norm": "layer"}
+    return EncoderConfig(**sizes, **changes)
 
 
 def states(seed=0) -> torch.Tensor:
@@ -38,55 +34,52 @@ def outcome(module, x, compute) -> dict[str, torch.Tensor]:
     return {"": found, "x": x.grad, **{name: each.grad for name, each in module.named_parameters()}}
 
 
-def assert_same(ours, theirs, **tolerance):
-    assert ours.keys() == theirs.keys()
-    for name, expected in theirs.items():
-        torch.testing.assert_close(ours[name].float(), expected.float(), **tolerance, msg=lambda text, n=name: n + text)
+def assert_same(found, expected, **tolerance):
+    assert found.keys() == expected.keys()
+    for name, each in expected.items():
+        torch.testing.assert_close(found[name].float(), each.float(), **tolerance, msg=lambda text, n=name: n + text)
 
 
-LAYERS = {True: Wav2Vec2EncoderLayerStableLayerNorm, False: Wav2Vec2EncoderLayer}
-
-
-@pytest.fixture(params=LAYERS)
+@pytest.fixture(params=[True, False])
 def layer(request):
     torch.manual_seed(0)
-    return LAYERS[request.param](config(do_stable_layer_norm=request.param)).eval()
+    return EncoderLayer(config(do_stable_layer_norm=request.param)).eval()
 
 
-def norm_first(layer) -> bool:
-    return isinstance(layer, Wav2Vec2EncoderLayerStableLayerNorm)
+def plain(layer):
+    return lambda x: layer(x, MASK[:, None, None, :])
 
 
-def ours(layer, dtype):
+def mixed(layer, dtype):
     bias = attention_bias(MASK, dtype)
-    return lambda x: mixed_layer(layer, x, bias, dtype, norm_first=norm_first(layer))
+    return lambda x: mixed_layer(layer, x, bias, dtype)
 
 
-def test_a_layer_and_its_gradients_equal_the_librarys_where_nothing_is_rounded(layer):
-    expected = outcome(layer, states(), lambda x: layer(x, attention_mask=MASK[:, None, None, :]))
-    assert_same(outcome(layer, states(), ours(layer, FP32)), expected, atol=1e-5, rtol=1e-4)
+def test_a_layer_and_its_gradients_equal_the_plain_ones_where_nothing_is_rounded(layer):
+    expected = outcome(layer, states(), plain(layer))
+    assert_same(outcome(layer, states(), mixed(layer, FP32)), expected, atol=1e-5, rtol=1e-4)
 
 
-def test_in_bf16_it_is_as_near_to_fp32_as_the_librarys_under_autocast(layer):
-    exact = outcome(layer, states(), lambda x: layer(x, attention_mask=MASK[:, None, None, :]))
+def test_in_bf16_it_is_as_near_to_fp32_as_the_plain_layer_under_autocast(layer):
+    exact = outcome(layer, states(), plain(layer))
     with torch.autocast("cpu", torch.bfloat16):
-        library = outcome(layer, states(), lambda x: layer(x, attention_mask=MASK[:, None, None, :]))
-        mixed = outcome(layer, states(), ours(layer, torch.bfloat16))
+        cast = outcome(layer, states(), plain(layer))
+        found = outcome(layer, states(), mixed(layer, torch.bfloat16))
 
-    def distance(found):
-        return sum((found[name].float() - exact[name]).square().sum() for name in exact).sqrt().item()
+    def distance(rounded):
+        return sum((rounded[name].float() - exact[name]).square().sum() for name in exact).sqrt().item()
 
-    assert distance(mixed) < 1.2 * distance(library)
-    assert all(gradient.dtype == FP32 for name, gradient in mixed.items() if name not in ("", "x"))
+    assert distance(found) < 1.2 * distance(cast)
+    assert all(gradient.dtype == FP32 for name, gradient in found.items() if name not in ("", "x"))
 
 
 def test_gradients_of_several_batches_add_up(layer):
     layer.zero_grad()
     for _ in range(2):
-        ours(layer, FP32)(states())[MASK].sum().backward()
+        mixed(layer, FP32)(states())[MASK].sum().backward()
     twice = {name: parameter.grad.clone() for name, parameter in layer.named_parameters()}
     layer.zero_grad()
-    ours(layer, FP32)(states())[MASK].sum().backward()
+    mixed(layer, FP32)(states())[MASK].sum().backward()
     for name, parameter in layer.named_parameters():
         torch.testing.assert_close(twice[name], 2 * parameter.grad, msg=name)
 
@@ -94,21 +87,21 @@ def test_gradients_of_several_batches_add_up(layer):
 def test_a_frozen_layer_passes_gradients_on_and_has_none(layer):
     layer.requires_grad_(False)
     hidden = states()
-    ours(layer, torch.bfloat16)(hidden).sum().backward()
+    mixed(layer, torch.bfloat16)(hidden).sum().backward()
     assert hidden.grad.isfinite().all()
     assert all(parameter.grad is None for parameter in layer.parameters())
 
 
 @pytest.fixture(params=[True, False])
 def encoder_of(request, monkeypatch):
-    """Encoders in training whose layers and positions are ours, as they are on a GPU in mixed precision."""
+    """Encoders in training that compute as they do on a GPU in mixed precision."""
     monkeypatch.setattr(encoders, "mixed_type", lambda device: torch.bfloat16)
 
     def build(**changes) -> SpeechEncoder:
         torch.manual_seed(0)
         sizes = {"num_hidden_layers": 6, "conv_dim": (32,) * 7, "num_conv_pos_embeddings": 8}
-        stable = {"do_stable_layer_norm": request.param, "feat_extract_norm": "layer"}
-        return SpeechEncoder(config(**sizes, **stable, num_conv_pos_embedding_groups=4, **changes)).train()
+        sizes |= {"do_stable_layer_norm": request.param, "num_conv_pos_embedding_groups": 4}
+        return SpeechEncoder(config(**sizes, **changes)).train()
 
     return build
 
@@ -116,7 +109,7 @@ def encoder_of(request, monkeypatch):
 def gradients(encoder) -> dict[str, torch.Tensor]:
     encoder.zero_grad()
     torch.manual_seed(1)
-    encoder.contextualise(states(), MASK)[MASK].square().sum().backward()
+    encoder.encode(states(), MASK)[MASK].square().sum().backward()
     return {name: each.grad.clone() for name, each in encoder.named_parameters() if each.grad is not None}
 
 
@@ -127,12 +120,12 @@ def test_layers_that_were_left_out_have_no_gradients(encoder_of):
     assert not any(name.startswith("encoder.layers.") for name in found)
 
 
-def test_gradient_checkpointing_changes_none_of_our_layers_gradients(encoder_of):
+def test_gradient_checkpointing_changes_no_gradient(encoder_of):
     """With dropout, layers that are left out, and frozen ones, each of which must be the same ones again."""
     encoder = encoder_of(layerdrop=0.3)
     encoder.encoder.layers[0].requires_grad_(False)
     kept = gradients(encoder)
-    encoder.recomputes = True
+    encoder.gradient_checkpointing = True
     again = gradients(encoder)
     trained = {name.split(".")[2] for name in kept if name.startswith("encoder.layers.")}
     assert 1 < len(trained) < 5
@@ -153,10 +146,11 @@ def test_rows_of_the_bias_lie_a_multiple_of_eight_apart():
 
 
 @pytest.mark.parametrize(("size", "groups"), [(8, 4), (7, 2), (16, 1), (2, 8), (1, 4)])
-def test_positions_and_their_gradients_equal_the_librarys(size, groups):
+def test_positions_and_their_gradients_equal_those_of_the_plain_convolution(size, groups):
     torch.manual_seed(0)
     sizes = {"num_conv_pos_embeddings": size, "num_conv_pos_embedding_groups": groups}
-    embedding = Wav2Vec2PositionalConvEmbedding(config(**sizes))
+    embedding = PositionalConvolution(config(**sizes))
+    draw_parameters(embedding, std=1.0)
     expected = outcome(embedding, states(), embedding)
     found = outcome(embedding, states(), lambda x: positional_embedding(embedding, x, FP32))
     assert_same(found, expected, atol=1e-5, rtol=1e-4)

@@ -5,12 +5,12 @@ import zipfile
 import pytest
 import torch
 from safetensors.torch import save_file
-from transformers import Wav2Vec2Config
 
 from emotalk.config.training import InitialWeights
 from emotalk.errors import WeightsError
 from emotalk.model import EmoTalk, load_weights
 from emotalk.model.card import write_card
+from emotalk.model.encoder_config import EncoderConfig
 from emotalk.model.initial import load_initial
 from emotalk.model.weights import fit_state, released_names, save_weights
 from tests.conftest import TINY
@@ -19,7 +19,7 @@ from tests.conftest import TINY
 @pytest.fixture
 def network() -> EmoTalk:
     torch.manual_seed(0)
-    return EmoTalk.from_configs(Wav2Vec2Config(**TINY), Wav2Vec2Config(**TINY))
+    return EmoTalk.from_configs(EncoderConfig(**TINY), EncoderConfig(**TINY))
 
 
 @pytest.fixture
@@ -169,7 +169,7 @@ def test_files_that_cannot_be_mapped_are_loaded_too(network, saved):
 
 def test_loaded_weights_stay_what_they_were_when_the_file_is_replaced(network, saved):
     loaded = load_weights(saved / "emotalk.pth", encoder=TINY)
-    other = EmoTalk.from_configs(Wav2Vec2Config(**TINY), Wav2Vec2Config(**TINY))
+    other = EmoTalk.from_configs(EncoderConfig(**TINY), EncoderConfig(**TINY))
     save_weights(other, saved, "emotalk")
     assert equal(loaded, network)
     assert equal(load_weights(saved / "emotalk.pth", encoder=TINY), other)
@@ -199,6 +199,6 @@ def test_a_write_that_fails_leaves_the_files_before_it(network, saved, monkeypat
 
     monkeypatch.setattr(writer, broken)
     with pytest.raises(OSError, match="disk full"):
-        save_weights(EmoTalk.from_configs(Wav2Vec2Config(**TINY), Wav2Vec2Config(**TINY)), saved, "emotalk")
+        save_weights(EmoTalk.from_configs(EncoderConfig(**TINY), EncoderConfig(**TINY)), saved, "emotalk")
     assert sorted(path.name for path in saved.iterdir()) == ["emotalk.pth", "emotalk.safetensors"]
     assert equal(load_weights(saved / "emotalk.safetensors", encoder=TINY), network)

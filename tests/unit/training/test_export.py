@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 from emotalk.errors import TrainingError, WeightsError
 from emotalk.model import load_weights
 from emotalk.model.weights import save_weights
-from emotalk.training import extraction
+from emotalk.training import export
 from emotalk.training.export import extract_weights
 from emotalk.training.train import TrainingFiles, train
 
@@ -47,7 +47,7 @@ def test_files_that_hold_something_else_afterwards_are_refused_by_the_tensor(fin
         state["bs_map_r.bias"][0] += 1e-6
         save_file(state, folder / f"{name}.safetensors")
 
-    monkeypatch.setattr(extraction, "save_weights", spoiled)
+    monkeypatch.setattr(export, "save_weights", spoiled)
     with pytest.raises(WeightsError, match=r"emotalk\.safetensors does not hold .* 1 tensors, bs_map_r\.bias first"):
         extract_weights(finished / "checkpoint.pth", clips, finished / "weights", recipe={})
 

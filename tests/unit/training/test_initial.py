@@ -3,11 +3,11 @@
 import pytest
 import torch
 from safetensors.torch import save_file
-from transformers import Wav2Vec2Config
 
 from emotalk.config.training import InitialWeights
 from emotalk.errors import WeightsError
 from emotalk.model.card import write_card
+from emotalk.model.encoder_config import EncoderConfig
 from emotalk.model.initial import load_initial, weights_digest
 from emotalk.model.network import EmoTalk
 from emotalk.model.weights import released_names, save_weights
@@ -17,7 +17,7 @@ from tests.conftest import TINY
 
 def network_of(seed: int, **sizes) -> EmoTalk:
     torch.manual_seed(seed)
-    config = Wav2Vec2Config(**{**TINY, **sizes})
+    config = EncoderConfig(**{**TINY, **sizes})
     network = EmoTalk.from_configs(config, config)
     torch.nn.init.normal_(network.bs_map_r.weight)
     return network

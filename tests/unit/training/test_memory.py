@@ -39,7 +39,7 @@ def kept_for_backward(network, batch, precision) -> int:
         return tensor
 
     alive = []
-    # Query, key and value are rounded together where the layers are ours.
+    # `mixed_layer` rounds query, key and value together.
     shapes = {parameter.numel() * 2 * together for parameter in network.parameters() for together in (1, 3)}
     own = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
     with autocast(CPU, precision), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
@@ -47,10 +47,10 @@ def kept_for_backward(network, batch, precision) -> int:
     return sum(n for where, n in storages.items() if where not in own and not (precision != "fp32" and n in shapes))
 
 
-@pytest.fixture(params=["fp32", "bf16", "bf16, our layers"])
+@pytest.fixture(params=["fp32", "bf16", "bf16, as on a GPU"])
 def precision(request, monkeypatch):
-    """In mixed precision a GPU runs layers of ours, which keep a little less than the library's."""
-    if "our" in request.param:
+    """In mixed precision a GPU runs `mixed_layer`, which keeps a little less than the plain layer under autocast."""
+    if "GPU" in request.param:
         monkeypatch.setattr(encoders, "mixed_type", lambda device: torch.bfloat16)
     return request.param[:4]
 

@@ -117,7 +117,7 @@ def test_finite_losses_pass_the_guard(network, batch_of):
 def test_mixed_precision_computes_nearly_the_same_losses_in_fp32(network, batch_of, precision, tolerance, device):
     exact = batch_losses(network, batch_of(ROWS), WEIGHTS, precision="fp32")
     with pytest.MonkeyPatch.context() as patch:
-        if device == "cuda":  # There layers are ours.
+        if device == "cuda":  # There `mixed_layer` runs.
             patch.setattr(encoders, "mixed_type", lambda device: torch.get_autocast_dtype(device.type))
         found = batch_losses(network, batch_of(ROWS), WEIGHTS, precision=precision)
     for name, value in exact.items():
