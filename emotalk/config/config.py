@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from emotalk.config.corpus import (
     DEFAULT_SPLITS,
+    CaptureSettings,
     DemoSettings,
     IndexSettings,
     PairSettings,
@@ -85,6 +86,9 @@ class Config(Section):
     strict: bool = Field(
         False, description="Whether a recording that cannot be used stops the run, instead of being excluded."
     )
+    capture: CaptureSettings = Field(
+        CaptureSettings(), description="Capture of coefficients from videos, by rule `capture` (docs/capture.md)."
+    )
     demo: DemoSettings = Field(DemoSettings(), description="The demo corpus, made only with `data: demo`.")
     index: IndexSettings = Field(IndexSettings(), description="What counts as a usable recording.")
     parts: int = Field(
@@ -98,9 +102,8 @@ class Config(Section):
     slice: SliceSettings = Field(SliceSettings(), description="Cutting of recordings into clips.")
     split: dict[str, SplitSettings] = Field(
         {},
-        description="Which subjects are held out, by corpus: a list of subjects (RAVDESS: actor numbers, HDTF: "
-        "speaker names) or a fraction of the subjects. Defaults: RAVDESS validation [21, 22] and test [23, 24], HDTF "
-        "0.05 each, other corpora 0.1 each.",
+        description="Held-out data, by corpus. Defaults: RAVDESS actors 21 and 22 for validation, 23 and 24 for test; "
+        "HDTF 0.05 of the speakers each; other corpora 0.1 each.",
     )
     pair: PairSettings = Field(PairSettings(), description="How clips become training examples.")
     model: ModelSettings = Field(

@@ -1,18 +1,38 @@
 """Settings of the corpus stages: index, smooth, slice, pair."""
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from emotalk.config.section import PathSetting, Section
 
 ExcludeOrKeep = Literal["exclude", "keep"]
-HeldOut = list[str | int] | Annotated[float, Field(ge=0, le=0.5)]
+HeldOut = list[str | int] | Annotated[float, Field(ge=0, le=0.5)] | Literal["none"]
 
 
 def normalize_subject(name: str | int) -> str:
     """A subject's name without the zeros before a number: actor 7 may be written 7 or, as in file names, 07."""
     return str(name).lstrip("0") or "0" if str(name).isdigit() else str(name)
+
+
+_GROUPS = ("subject", "emotion", "intensity", "statement", "repetition")
+
+
+def _check_subject(pattern: str) -> str:
+    """Refuse a pattern of names that cannot be compiled or has no group for the subject."""
+    if pattern in ("one", "folder"):
+        return pattern
+    try:
+        groups = re.compile(pattern).groupindex
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is neither `one` nor `folder` nor a regular expression ({error})") from None
+    if "subject" not in groups or groups.keys() - set(_GROUPS):
+        raise ValueError(
+            f"{pattern!r} is neither `one` nor `folder`, and as a regular expression it needs a group (?P<subject>…); "
+            f"other groups may be {', '.join(_GROUPS[1:])}"
+        )
+    return pattern
 
 
 class SourceSettings(Section):
@@ -37,10 +57,23 @@ class SourceSettings(Section):
         "absolute or below the two folders), and as far as known `recording_id`, `subject`, `emotion`, `intensity` (1 "
         "or 2), `statement`, `repetition`.",
     )
-    channels: Literal["arkit", "mediapipe"] = Field(
+    video: PathSetting | None = Field(
+        None,
+        description="Folder of videos that rule `capture` makes audio and tracks from (docs/capture.md).",
+    )
+    subject: Annotated[str, AfterValidator(_check_subject)] = Field(
+        "folder",
+        description="Who speaks in a `generic` corpus. `one`: everything is one person. `folder`: the first folder "
+        "level is the person, and files without a folder are one person. Otherwise a regular expression of the file "
+        "name without its ending, such as `(?P<subject>[^_]+)_(?P<emotion>[^_]+)_.*`, with the groups subject, "
+        "emotion, intensity, statement, repetition.",
+    )
+    scale: float = Field(1, gt=0, description="Value in the tracks that means a coefficient of 1: 100 for percentages.")
+    channels: Literal["arkit", "mediapipe", "livelink"] | list[str] = Field(
         "arkit",
-        description="Column order of npy tracks: `arkit` (the 52 names in alphabetical order) or `mediapipe` "
-        "(`_neutral` first, no tongueOut). Live Link captures name their columns.",
+        description="Column order of npy tracks: `arkit` (the 52 names in alphabetical order), `mediapipe` "
+        "(`_neutral` first, no tongueOut), `livelink` (Live Link Face, with or without its 9 rotations), or a list of "
+        "names. Captures with a header name their columns.",
     )
     fps: float = Field(
         30,
@@ -48,6 +81,19 @@ class SourceSettings(Section):
         le=240,
         description="Frames per second of npy tracks; rates other than 30 are low-passed and resampled. Live Link "
         "captures contain their times.",
+    )
+
+
+class CaptureSettings(Section):
+    """Capture of coefficients from videos."""
+
+    model: PathSetting = Field(
+        "resources/face_landmarker.task", description="MediaPipe's face landmark model (resources/README.md)."
+    )
+    on_cut: Literal["divide", "exclude"] = Field(
+        "divide",
+        description="What is done with a video that has a cut to another scene: `divide` makes a recording of each "
+        "scene, `exclude` excludes the video.",
     )
 
 
@@ -212,14 +258,25 @@ class SliceSettings(Section):
 
 
 class SplitSettings(Section):
-    """Held-out subjects of a corpus."""
+    """Held-out subjects, recordings or times of a corpus."""
 
-    validation: HeldOut = Field(
-        0.1, description="Subjects of the validation split: a list of names, or a fraction of the subjects."
+    by: Literal["auto", "subject", "recording", "time"] = Field(
+        "auto",
+        description="What is held out: whole subjects, whole recordings, or the end of each recording (`time`), with "
+        "a gap of one clip between splits. `auto`: subjects if there are three or more, else recordings if there are "
+        "three or more, else time. Lists name subjects, or recordings with `by: recording`.",
     )
+    validation: HeldOut = Field(0.1, description="Validation split: a list of names, a fraction, or `none`.")
     test: HeldOut = Field(
-        0.1, description="Subjects of the test split: a list of names, or a fraction of the subjects."
+        0.1,
+        description="Test split: a list of names, a fraction, or `none`. Without a test split nothing is evaluated.",
     )
+
+    @model_validator(mode="after")
+    def _check(self) -> "SplitSettings":
+        if self.by == "time" and (isinstance(self.validation, list) or isinstance(self.test, list)):
+            raise ValueError("by: with time, validation and test must be fractions or none, not lists of names")
+        return self
 
 
 DEFAULT_SPLITS: dict[str, dict[str, object]] = {

@@ -158,8 +158,17 @@ def test_merging_changes_no_layer():
         ({"split": {"RAVDESS": {"validation": ["07"], "test": [7]}}}, "split.RAVDESS: 7 cannot be in both"),
         (
             {"split": {"A": {"test": 0.9}}},
-            "split.A.test: must be list of text or integer or number ≥ 0, ≤ 0.5, not 0.9",
+            "split.A.test: must be list of text or integer or number ≥ 0, ≤ 0.5 or `none`, not 0.9",
         ),
+        (
+            {"split": {"A": {"by": "time", "test": ["x"]}}},
+            "split.A.by: with time, validation and test must be fractions",
+        ),
+        (
+            {"sources": {"HDTF": {"subject": "(?P<emotion>.*)"}}},
+            "sources.HDTF.subject: '(?P<emotion>.*)' is neither `one`",
+        ),
+        ({"sources": {"HDTF": {"subject": "(?P<subject>"}}}, "sources.HDTF.subject: '(?P<subject>' is neither"),
         ({"corpora": []}, "corpora: must be list of text, not []"),
         ({"corpora": ["../up"]}, "corpora: must be list of text, not '../up'"),
         ({"corpora": ["Mine\n"]}, "corpora: must be list of text"),
