@@ -59,7 +59,7 @@ class Source:
             audio=Path(settings.audio or (home if is_generic else home / "audio")),
             tracks=Path(settings.tracks or (home if is_generic else home / "blendshape")),
             table=Path(settings.table) if settings.table else None,
-            form=TrackFormat(settings.channels, settings.fps),
+            form=TrackFormat(str(settings.channels), settings.fps),
         )
 
 

@@ -1,8 +1,9 @@
 """The manifest: the whole training schedule, one row an example, decided before training starts."""
 
 import hashlib
+import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from emotalk.config.corpus import PairSettings, SplitSettings, normalize_subject
+from emotalk.config.corpus import PairSettings, SplitSettings
 from emotalk.data.clips import ClipStore
 from emotalk.data.names import NUM_ACTORS
 from emotalk.data.pairing import NO_CLIP, Examples, PseudoPairs, RandomPairs
-from emotalk.data.splits import SPLITS, named_subjects, split_subjects
+from emotalk.data.splits import SPLITS, split_clips, split_unit
 from emotalk.emotions import UNLABELLED, emotion_class
 from emotalk.errors import CorpusError, TrainingError
 from emotalk.progress import progress
@@ -51,6 +52,8 @@ _WRITTEN = pa.schema(
 )
 """The same columns, as they are written: each clip's id once in an epoch, and numbers that stand for it."""
 _LARGEST_DICTIONARY = 1 << 28
+_NOTES = "emotalk"
+"""Key of the file's metadata: who is held out, and warnings, as JSON."""
 
 REPORT_INTENSITY, REPORT_SUBJECT = 1, 0
 """The training report gives every example these indices of intensity and subject."""
@@ -65,7 +68,7 @@ def write_manifest(
     epochs: int,
     seed: int,
 ) -> None:
-    """Write the schedule of all epochs.
+    """Write the examples of all epochs, and with them who is held out and warnings that matter.
 
     Validation and test rows come first, then the training epochs in turn, each drawn from its own seed: raising
     `epochs` leaves all earlier rows as they are. Into how many files the clips are divided changes nothing.
@@ -78,11 +81,11 @@ def write_manifest(
     Raises
     ------
     CorpusError
-        If no training example can be made, or the test split is empty.
+        If no training example can be made, or a name that is held out does not exist.
     """
     labels = ClipStore(clips).labels().to_pandas().sort_values("clip_id", ignore_index=True)
     table = _with_indices(labels, settings)
-    table["split"] = _assign(table, split, seed)
+    table["split"], held_out = _assign(table, split, seed)
     if settings.strategy == "random":
         table = table.assign(intensity_index=REPORT_INTENSITY, subject_index=REPORT_SUBJECT)
     pairs = {
@@ -90,17 +93,14 @@ def write_manifest(
         for name in SPLITS
         if len(members := np.flatnonzero(table["split"] == name))
     }
-    _tell(table, pairs)
+    warnings = list(_warnings(table, pairs, held_out))
+    _log_splits(table, pairs, held_out, warnings)
     if "train" not in pairs:
         raise CorpusError("No clip is left for training: every subject is held out for validation or test by 'split'.")
-    if "test" not in pairs:
-        raise CorpusError(
-            "The test split holds no clip, so nothing could be evaluated. Name subjects that the data has under "
-            "'split: <corpus>: test:' in the configuration; the log lists them."
-        )
     ids = pa.array(table["clip_id"].to_numpy(object), pa.string())
     schedule = [(name, 0) for name in SPLITS[1:] if name in pairs] + [("train", 1 + i) for i in range(epochs)]
     with pq.ParquetWriter(out, _WRITTEN, store_schema=False, dictionary_pagesize_limit=_LARGEST_DICTIONARY) as writer:
+        writer.add_key_value_metadata({_NOTES: json.dumps({"held_out": held_out, "warnings": warnings})})
         for name, epoch in progress(schedule, total=len(schedule), what="Pairing", unit="epochs"):
             examples = pairs[name].draw(np.random.default_rng([seed, SPLITS.index(name), epoch]))
             if len(examples.kind):
@@ -122,19 +122,46 @@ def _with_indices(table: pd.DataFrame, settings: PairSettings) -> pd.DataFrame:
     )
 
 
-def _assign(table: pd.DataFrame, split: Mapping[str, SplitSettings], seed: int) -> pd.Series:
-    """Split of each clip, by its subject."""
-    assigned = pd.Series("train", index=table.index)
+def _assign(
+    table: pd.DataFrame, split: Mapping[str, SplitSettings], seed: int
+) -> tuple[pd.Series, dict[str, dict[str, Any]]]:
+    """Split of each clip, and for each corpus what it is split by and the names in each held-out split."""
+    assigned = pd.Series(None, index=table.index, dtype=object)
+    held_out = {}
     for corpus, rows in table.groupby("corpus"):
-        wanted = split[str(corpus)]
-        held_out = (wanted.validation, wanted.test)
-        of_subject = split_subjects(rows["subject"], validation=wanted.validation, test=wanted.test, seed=seed)
-        named = {name for part in held_out if isinstance(part, list) for name in named_subjects(part)}
-        if absent := sorted(named - {normalize_subject(subject) for subject in of_subject}):
-            there = ", ".join(sorted(of_subject))
-            _LOG.warning("split.%s names %s, who has no usable clip; there are %s.", corpus, ", ".join(absent), there)
-        assigned[rows.index] = rows["subject"].map(of_subject)
-    return assigned
+        settings = split[str(corpus)]
+        unit = split_unit(rows, settings)
+        assigned[rows.index] = split_clips(rows, settings, corpus=str(corpus), seed=seed)
+        names = rows["recording_id" if unit == "recording" else "subject"].fillna("unknown")
+        held_out[str(corpus)] = {"by": unit} | {
+            name: sorted(names[assigned[rows.index] == name].unique()) for name in SPLITS[1:]
+        }
+    return assigned, held_out
+
+
+def _warnings(
+    table: pd.DataFrame, pairs: Mapping[str, PseudoPairs | RandomPairs], held_out: Mapping[str, Mapping[str, Any]]
+) -> Iterator[str]:
+    """What a user should know before training, each with what to do."""
+    for name in SPLITS[1:]:
+        if name not in pairs:
+            use = "the model cannot be evaluated" if name == "test" else "no best epoch can be chosen"
+            yield f"There is no {name} split: {use}. Hold data out by 'split' if you need it."
+    for corpus, split in held_out.items():
+        if split["by"] != "subject" and (split["validation"] or split["test"]):
+            yield (
+                f"{corpus} is split by {split['by']}, so the same speakers are in training and in the held-out splits: "
+                "scores do not say how well new speakers are predicted. More speakers allow a split by subject."
+            )
+    counts = table["split"].value_counts()
+    if counts.get("train", 0) < counts.get("test", 0):
+        yield f"There are fewer training clips ({counts.get('train', 0)}) than test clips ({counts['test']})."
+    train = pairs.get("train")
+    if isinstance(train, PseudoPairs) and not train.num_combinations:
+        yield (
+            "There are no pseudo-pairs, so emotion is not separated from content: that needs one speaker who says the "
+            "same sentences with several emotions, with labels of emotion and sentence."
+        )
 
 
 def _pairs(strategy: str, table: pd.DataFrame, split: str, members: np.ndarray) -> PseudoPairs | RandomPairs:
@@ -174,16 +201,22 @@ def _rows(table: pd.DataFrame, ids: pa.Array, examples: Examples, part: tuple[st
     return pa.table(columns).cast(_WRITTEN)
 
 
-def _tell(table: pd.DataFrame, pairs: Mapping[str, PseudoPairs | RandomPairs]) -> None:
-    """Log how many clips each split holds, and name what a split lacks."""
-    for name in SPLITS:
-        if name not in pairs:
-            _LOG.warning("The %s split holds no clip: none of its subjects is here. See 'split' in the config.", name)
-            continue
+def _log_splits(
+    table: pd.DataFrame,
+    pairs: Mapping[str, PseudoPairs | RandomPairs],
+    held_out: Mapping[str, Mapping[str, Any]],
+    warnings: Sequence[str],
+) -> None:
+    """Log the clips of each split, the held-out names and the warnings."""
+    for name, drawn in pairs.items():
         counts = table.loc[table["split"] == name, "corpus"].value_counts().sort_index()
-        drawn = pairs[name]
         extra = f"; {drawn.num_combinations} pseudo-pair combinations" if isinstance(drawn, PseudoPairs) else ""
         _LOG.info("%s: %s%s", name, ", ".join(f"{count} clips of {corpus}" for corpus, count in counts.items()), extra)
+    for corpus, split in held_out.items():
+        names = "; ".join(f"{name} {', '.join(split[name][:10]) or 'none'}" for name in SPLITS[1:])
+        _LOG.info("%s, split by %s: %s", corpus, split["by"], names)
+    for warning in warnings:
+        _LOG.warning("%s", warning)
 
 
 Example = dict[str, Any]
@@ -224,6 +257,12 @@ class Manifest:
         if not len(epochs):
             raise TrainingError(f"{self._path} holds no training example. Make it again with --forcerun pair.")
         return max(epochs.to_pylist())
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """`held_out`: for each corpus what it is split `by` and the names in `validation` and `test`; `warnings`."""
+        metadata = pq.read_metadata(self._path).metadata or {}
+        return json.loads(metadata.get(_NOTES.encode(), b'{"held_out": {}, "warnings": []}'))
 
     def digest(self) -> str:
         """Digest of the first training epoch and of validation, which more epochs leave as they are."""

@@ -48,6 +48,10 @@ def evaluate(
     vertices = None if basis is None else read_basis(basis, mm_per_unit=settings.mm_per_unit)
     schedule, store = Manifest(manifest), ClipStore(clips)
     folder = Path(predictions)
+    if not schedule.examples("test"):
+        _LOG.warning("The test split has no clip, so nothing is evaluated. Hold data out by 'split' to evaluate.")
+        _write_nothing(folder, Path(swapped), metrics, by_clip, channels)
+        return
     heard = predict_test_split(
         load_weights(weights, device), store, schedule, folder, swapped=Path(swapped), subject=settings.subject
     )
@@ -58,6 +62,17 @@ def evaluate(
     result.to_csv(metrics, index=False)
     shown = result.to_string(index=False, float_format="%.4f")
     _LOG.info("Test split, subject %s (mean over clips, 95 %% interval):\n%s", settings.subject, shown)
+
+
+def _write_nothing(
+    predictions: Path, swapped: Path, metrics: str | Path, by_clip: str | Path, channels: str | Path
+) -> None:
+    """Write what `evaluate` writes, empty."""
+    for folder in (predictions, swapped):
+        folder.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(columns=_COLUMNS).to_csv(metrics, index=False)
+    pd.DataFrame({"clip_id": [], "predicted_subject": []}, dtype=str).to_parquet(by_clip, index=False)
+    pd.DataFrame(columns=["channel", "mae", "correlation"]).to_csv(channels, index=False)
 
 
 def _means(table: pd.DataFrame, *, draws: int, seed: int) -> pd.DataFrame:
@@ -97,7 +112,16 @@ def check_improvement(metrics: str | Path, out: str | Path, *, required: float |
     EvaluationError
         If the improvement falls short of `required`.
     """
-    found = mouth_improvement(pd.read_csv(metrics))
+    table = pd.read_csv(metrics)
+    if table.empty:
+        if required is not None:
+            raise EvaluationError(
+                "The test split has no clip, so evaluate.required_improvement cannot be checked. Set it to null, or "
+                "hold data out by 'split'."
+            )
+        Path(out).write_text("Nothing to check: there is no test split.\n", encoding="utf-8")
+        return
+    found = mouth_improvement(table)
     said = f"The model's mouth error lies {found:.1%} below that of the mean face"
     if required is not None and found < required:
         raise EvaluationError(

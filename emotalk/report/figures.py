@@ -42,6 +42,14 @@ def as_svg(figure: Figure) -> str:
 _COLOURS = {"model": COLOURS[0], "mean_face": COLOURS[1], "still_face": COLOURS[4], "nearest_clip": COLOURS[2]}
 
 
+def empty_figure(text: str) -> str:
+    """A text in place of a figure that has no data."""
+    figure, axis = plt.subplots(figsize=(6, 1), layout="constrained")
+    axis.axis("off")
+    axis.text(0.5, 0.5, text, ha="center", va="center")
+    return as_svg(figure)
+
+
 def losses_figure(losses: pd.DataFrame) -> str:
     """Loss and its terms by epoch; training as a line, validation dashed."""
     terms = [name for name in losses.columns if name not in ("epoch", "split") and losses[name].any()]

@@ -13,7 +13,7 @@ from emotalk.data.manifest import Example, Manifest
 from emotalk.evaluation.evaluate import mouth_improvement
 from emotalk.evaluation.prediction import emotion_name, has_swap, read_prediction, test_examples
 from emotalk.report.data_page import data_section
-from emotalk.report.figures import channels_figure, errors_figure, losses_figure
+from emotalk.report.figures import channels_figure, empty_figure, errors_figure, losses_figure
 from emotalk.report.html import write_page
 from emotalk.report.player import PlayerClip, player_data
 from emotalk.report.tables import metric_tables
@@ -21,6 +21,7 @@ from emotalk.timing import FPS
 from emotalk.training.history import is_still
 
 _MOST_LISTED = 5
+_NOT_EVALUATED = "There is no test split."
 
 
 def write_report(
@@ -47,27 +48,33 @@ def write_report(
     folder = Path(evaluation)
     losses_table, metrics = pd.read_parquet(losses), pd.read_csv(folder / "metrics.csv")
     by_clip, channels = pd.read_parquet(folder / "clips.parquet"), pd.read_csv(folder / "channels.csv")
+    is_evaluated = not metrics.empty
     drawn = {
         "losses": losses_figure(losses_table),
-        "errors": errors_figure(metrics),
-        "channels": channels_figure(channels),
+        "errors": errors_figure(metrics) if is_evaluated else empty_figure(_NOT_EVALUATED),
+        "channels": channels_figure(channels) if is_evaluated else empty_figure(_NOT_EVALUATED),
     }
     for name, path in figures.items():
         Path(path).write_text(drawn[name], encoding="utf-8")
-    speaking = speaking_clips(
-        by_clip, ClipStore(clips), Manifest(manifest), predictions=predictions, swapped=folder / "swapped"
-    )
     content = {
-        "player": player_data(speaking),
+        "is_evaluated": is_evaluated,
+        "notes": Manifest(manifest).notes,
         "data_section": data_section(data_page),
         "is_still": is_still(losses_table.to_dict("records")),
         "figures": drawn,
-        "improvement": mouth_improvement(metrics),
-        "tables": metric_tables(metrics),
-        "subject": by_clip["predicted_subject"].iloc[0],
-        "ranked": _ranked(by_clip),
         "card": json.loads(Path(card).read_text(encoding="utf-8")),
     }
+    if is_evaluated:
+        speaking = speaking_clips(
+            by_clip, ClipStore(clips), Manifest(manifest), predictions=predictions, swapped=folder / "swapped"
+        )
+        content |= {
+            "player": player_data(speaking),
+            "improvement": mouth_improvement(metrics),
+            "tables": metric_tables(metrics),
+            "subject": by_clip["predicted_subject"].iloc[0],
+            "ranked": _ranked(by_clip),
+        }
     write_page("report.html.j2", page, content)
 
 

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from emotalk.data.manifest import Manifest
 from emotalk.evaluation.evaluate import mouth_improvement
 
 
-def write_summary(out: str | Path, *, page: str | Path, card: str | Path, metrics: str | Path) -> None:
-    """Write paths of the report and the weights, the main result, and a command that uses the weights.
+def write_summary(
+    out: str | Path, *, page: str | Path, card: str | Path, metrics: str | Path, manifest: str | Path
+) -> None:
+    """Write paths of the report and the weights, the main result, a command that uses the weights, and warnings.
 
     Parameters
     ----------
@@ -21,13 +24,21 @@ def write_summary(out: str | Path, *, page: str | Path, card: str | Path, metric
     """
     weights = Path(card).parent
     epochs = json.loads(Path(card).read_text(encoding="utf-8"))["epochs"]
-    improvement = mouth_improvement(pd.read_csv(metrics))
-    side = "below" if improvement >= 0 else "above"
     lines = {
         "Report": f"{page} (open it in a browser)",
         "Weights": f"{weights / 'emotalk.pth'} and .safetensors, {epochs} epochs",
-        "Result": f"mouth error {abs(improvement):.0%} {side} that of the mean face, on the test split",
+        "Result": _result(pd.read_csv(metrics)),
         "Next": f"emotalk predict SPEECH.wav --weights {shlex.quote(str(weights))}",
     }
     text = "\n".join(f"{name + ':':<9}{line}" for name, line in lines.items())
+    notes = Manifest(manifest).notes
+    text = "".join([text, *(f"\nWarning: {warning}" for warning in notes["warnings"])])
     Path(out).write_text(text + "\n", encoding="utf-8")
+
+
+def _result(metrics: pd.DataFrame) -> str:
+    if metrics.empty:
+        return "not evaluated, as there is no test split"
+    improvement = mouth_improvement(metrics)
+    side = "below" if improvement >= 0 else "above"
+    return f"mouth error {abs(improvement):.0%} {side} that of the mean face, on the test split"

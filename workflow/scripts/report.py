@@ -24,4 +24,5 @@ with job_log(snakemake.log[0]):
         page=output.page,
         card=snakemake.input.card,
         metrics=snakemake.input.metrics,
+        manifest=snakemake.input.manifest,
     )

@@ -3,7 +3,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from emotalk.config.corpus import PairSettings, SplitSettings
-from emotalk.data.manifest import MANIFEST, write_manifest
+from emotalk.data.manifest import MANIFEST, Manifest, write_manifest
 from emotalk.data.names import RAVDESS_EMOTIONS
 from emotalk.emotions import EMOTIONS
 from emotalk.errors import CorpusError
@@ -139,11 +139,29 @@ def test_no_training_clip_is_an_error(manifest):
         manifest(split=everything)
 
 
-def test_an_empty_test_split_is_an_error_before_training(manifest):
-    with pytest.raises(CorpusError, match="The test split holds no clip"):
-        manifest(split={"RAVDESS": {"validation": [2], "test": [23]}, "HDTF": {"validation": 0, "test": 0}})
+def test_without_a_test_split_there_is_a_manifest_and_a_warning(manifest, tmp_path):
+    split = {"RAVDESS": {"validation": [2], "test": "none"}, "HDTF": {"validation": "none", "test": "none"}}
+    table = manifest(split=split)
+    assert set(table["split"]) == {"train", "validation"}
+    notes = Manifest(tmp_path / "m").notes
+    assert notes["held_out"]["RAVDESS"] == {"by": "subject", "validation": ["2"], "test": []}
+    assert "There is no test split: the model cannot be evaluated." in notes["warnings"][0]
 
 
-def test_a_held_out_subject_who_is_not_there_is_named_beside_those_who_are(manifest, caplog):
-    manifest(split={**SPLIT, "HDTF": {"validation": ["A0"], "test": 0}})
-    assert "split.HDTF names A0, who has no usable clip; there are 7, A." in caplog.text
+@pytest.mark.parametrize("name", ["A0", "a"])
+def test_a_held_out_subject_that_does_not_exist_ends_the_run_and_those_that_exist_are_listed(manifest, name):
+    with pytest.raises(CorpusError, match=rf"split\.HDTF\.validation names {name}, .* There are: 7, A\."):
+        manifest(split={**SPLIT, "HDTF": {"validation": [name], "test": 0}})
+
+
+def test_a_split_by_recording_warns_that_speakers_are_shared(manifest, tmp_path):
+    manifest(split={**SPLIT, "HDTF": {"by": "recording", "validation": "none", "test": ["head1"]}})
+    notes = Manifest(tmp_path / "m").notes
+    assert notes["held_out"]["HDTF"] == {"by": "recording", "validation": [], "test": ["head1"]}
+    assert any("HDTF is split by recording, so the same speakers" in warning for warning in notes["warnings"])
+
+
+def test_without_pseudo_pairs_there_is_a_warning(manifest, tmp_path):
+    manifest(split={"RAVDESS": {"validation": "none", "test": [1, 2, 3]}, "HDTF": {"test": 0, "validation": 0}})
+    assert any("There are no pseudo-pairs" in warning for warning in Manifest(tmp_path / "m").notes["warnings"])
+    assert any("fewer training clips (2)" in warning for warning in Manifest(tmp_path / "m").notes["warnings"])
