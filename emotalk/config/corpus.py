@@ -224,7 +224,11 @@ class IndexSettings(Section):
 class SmoothSettings(Section):
     """Savitzky-Golay smoothing of the tracks along time."""
 
-    enabled: bool = Field(False, description="Whether tracks are smoothed. The makers of 3D-ETF already did it.")
+    enabled: bool | Literal["captured"] = Field(
+        "captured",
+        description="Whether tracks are smoothed; `captured`: those that rule `capture` makes from videos, as the "
+        "makers of 3D-ETF did.",
+    )
     window: int = Field(5, ge=3, description="Frames of one fit, an odd number.")
     order: int = Field(2, ge=0, description="Degree of the fitted polynomial, below `window`.")
     clip_negatives: bool = Field(
@@ -240,8 +244,12 @@ class SmoothSettings(Section):
         if self.order >= self.window:
             raise ValueError(f"order: {self.order} must be below window, which is {self.window}")
         if self.clip_negatives and not self.enabled:
-            raise ValueError("clip_negatives: works only with enabled: true")
+            raise ValueError("clip_negatives: works only where enabled is not false")
         return self
+
+    def is_enabled(self, is_captured: bool) -> bool:
+        """Whether the tracks of a corpus are smoothed."""
+        return is_captured if self.enabled == "captured" else self.enabled
 
 
 class SliceSettings(Section):

@@ -57,7 +57,7 @@ def jitter(track: np.ndarray) -> np.ndarray:
     return np.abs(np.diff(track, n=2, axis=0)).mean(axis=0) if len(track) > 2 else np.zeros(NUM_CHANNELS, np.float32)
 
 
-def smooth_recording(row: Mapping[str, Any], settings: SmoothSettings) -> dict[str, Any]:
+def smooth_recording(row: Mapping[str, Any], settings: SmoothSettings | None) -> dict[str, Any]:
     """Read a recording's track and smooth it, if that is enabled: its row in the file of tracks.
 
     Raises
@@ -74,7 +74,7 @@ def smooth_recording(row: Mapping[str, Any], settings: SmoothSettings) -> dict[s
         found = f"{len(track)} frames instead of {row['num_track_frames']}"
         raise CorpusError(f"{path} has changed since it was indexed: {found}. Run --forcerun index.")
     smooth = track
-    if settings.enabled:
+    if settings is not None:
         smooth = smooth_track(
             track, window=settings.window, order=settings.order, clip_negatives=settings.clip_negatives
         )
@@ -95,7 +95,7 @@ def smooth_corpus(
     out: str | Path,
     *,
     corpus: str,
-    settings: SmoothSettings,
+    settings: SmoothSettings | None,
     threads: int = 1,
     part: str | None = None,
 ) -> None:
@@ -103,6 +103,8 @@ def smooth_corpus(
 
     Parameters
     ----------
+    settings
+        How to smooth; None leaves the tracks as they are.
     part
         Which part of the recordings, `2-of-5` for example; by default all.
 

@@ -144,7 +144,7 @@ def _stages(folder: Path, num_recordings: int, threads: int, epochs: int) -> lis
     sources = [Source.from_settings(name, config.data, config.sources[name]) for name in names]
     index = partial(index_corpora, sources, recordings, settings=config.index, strict=True, threads=threads)
     stages = [("index", index)]
-    smoothing = SmoothSettings(enabled=True)
+    smoothing = SmoothSettings()
     clips = [folder / f"{corpus}.arrow" for corpus in names]
     for corpus, store in zip(names, clips, strict=True):
         tracks = folder / f"{corpus}.parquet"

@@ -14,6 +14,7 @@ sys.path.insert(0, str(ROOT))
 
 from emotalk.config.config import DEMO, Config, check_results_folder, load_config
 from emotalk.config.reading import read_arguments, read_file
+from emotalk.config.corpus import SourceSettings
 from emotalk.data.discovery import AUDIO_SUFFIXES, TRACK_SUFFIXES, Source
 from emotalk.errors import ConfigError, CorpusError
 from emotalk.parallel import prepend_pythonpath
@@ -56,7 +57,7 @@ def listing(*paths, suffixes: tuple[str, ...] = ("",)) -> str:
 @cache
 def delivered_files() -> str:
     """Digest of the delivered files, listed once: a million take 20 seconds."""
-    sources = [Source.from_settings(corpus, DATA, SETTINGS.sources[corpus]) for corpus in CORPORA]
+    sources = [Source.from_settings(corpus, DATA, SOURCES[corpus]) for corpus in CORPORA if corpus not in CAPTURED]
     paths = [path for source in sources for path in (source.audio, source.tracks, source.table) if path]
     if tables := [source for source in sources if source.table]:
         from emotalk.data.tables import files_elsewhere  # Takes a second to import.
@@ -71,6 +72,31 @@ def data_listing(wildcards) -> str:
     Only the process that decides what is stale needs it, and not each job.
     """
     return delivered_files() if workflow.is_main_process else ""
+
+
+def video_folder(wildcards) -> str:
+    """Folder of a corpus's videos."""
+    return SOURCES[wildcards.corpus].video
+
+
+def video_listing(wildcards) -> str:
+    """Digest of a corpus's videos: one that comes, goes or changes makes the capture stale, and only its own is made."""
+    return listing(video_folder(wildcards)) if workflow.is_main_process else ""
+
+
+def listing_of_model(wildcards) -> str:
+    """Digest of MediaPipe's model; a model that is missing is reported by the job."""
+    model = config["capture"]["model"]
+    return listing(model) if os.path.exists(model) else ""
+
+
+def source_settings(corpus: str) -> SourceSettings:
+    """Source of a corpus; what is captured from its videos is below the results."""
+    source = SETTINGS.sources[corpus]
+    if source.video is None:
+        return source
+    folder = f"{RESULTS}/captured/{corpus}"
+    return source.model_copy(update={"audio": f"{folder}/audio", "tracks": f"{folder}/blendshape"})
 
 
 def encoder_listing(wildcards) -> str:
@@ -190,6 +216,9 @@ CORPORA = config["corpora"]
 IS_DEMO = config["data"] == DEMO
 DATA = f"{RESULTS}/demo_corpus" if IS_DEMO else config["data"]
 STARTED = time.time()
+SOURCES = {corpus: source_settings(corpus) for corpus in CORPORA}
+CAPTURED = {corpus: f"{RESULTS}/captured/{corpus}.parquet" for corpus in CORPORA if SOURCES[corpus].video}
+"""Corpora that are captured from videos, and the table of these videos."""
 START_OVER = "EMOTALK_START_OVER"
 os.environ.setdefault(START_OVER, "no")
 # What is read by its path lies here, also where everything else goes to a bucket (docs/cluster.md).

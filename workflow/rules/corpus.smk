@@ -19,10 +19,32 @@ rule demo_corpus:
         "../scripts/demo_corpus.py"
 
 
+rule capture:
+    """Capture coefficients and audio from videos (sources.<corpus>.video); captured videos are not captured again."""
+    output:
+        videos=f"{RESULTS}/captured/{{corpus}}.parquet",
+    log:
+        f"{LOGS}/capture.{{corpus}}.log",
+    threads: 8
+    resources:
+        mem_mb=8000,
+        runtime=2880,
+    params:
+        videos=video_folder,
+        listing=video_listing,
+        model=listing_of_model,
+        capture=canonical(config["capture"]),
+    message:
+        "Capturing the videos of {wildcards.corpus} in {params.videos}"
+    script:
+        "../scripts/capture.py"
+
+
 rule index:
     """List every recording with its properties and issues."""
     input:
         demo=local(DATA) if IS_DEMO else [],
+        captured=list(CAPTURED.values()),
         parts=gather.part(f"{RESULTS}/parts/recordings/{{scatteritem}}.parquet") if config["parts"] > 1 else [],
     output:
         recordings=f"{RESULTS}/recordings.parquet",
@@ -37,7 +59,7 @@ rule index:
         data=recordings_folder,
         listing="demo" if IS_DEMO else data_listing,
         corpora=CORPORA,
-        sources=canonical(config["sources"]),
+        sources=canonical({corpus: source.model_dump() for corpus, source in SOURCES.items()}),
         index=canonical(config["index"]),
         strict=config["strict"],
     message:
@@ -63,6 +85,7 @@ rule smooth:
         version=STAGE_VERSIONS["smooth"],
         corpora=CORPORA,
         smooth=canonical(config["smooth"]),
+        captured=list(CAPTURED),
     message:
         "Reading the tracks, smoothing them if smooth.enabled is set"
     script:

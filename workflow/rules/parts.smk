@@ -2,6 +2,7 @@ rule index_part:
     """List the recordings of one part (setting parts)."""
     input:
         demo=local(DATA) if IS_DEMO else [],
+        captured=list(CAPTURED.values()),
     output:
         part=f"{RESULTS}/parts/recordings/{{scatteritem}}.parquet",
     log:
@@ -15,7 +16,7 @@ rule index_part:
         data=recordings_folder,
         listing="demo" if IS_DEMO else data_listing,
         corpora=CORPORA,
-        sources=canonical(config["sources"]),
+        sources=canonical({corpus: source.model_dump() for corpus, source in SOURCES.items()}),
         index=canonical(config["index"]),
     message:
         "Indexing part {wildcards.scatteritem} of the recordings below {params.data}"
@@ -38,6 +39,7 @@ rule smooth_part:
     params:
         version=STAGE_VERSIONS["smooth"],
         smooth=canonical(config["smooth"]),
+        captured=list(CAPTURED),
     message:
         "Reading the tracks of {wildcards.corpus}, part {wildcards.scatteritem}"
     script:

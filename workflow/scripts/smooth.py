@@ -9,10 +9,11 @@ from emotalk.logs import job_log
 
 with job_log(snakemake.log[0]):
     corpora, outputs = snakemake.params.corpora, snakemake.output.tracks
-    settings = SmoothSettings(**json.loads(snakemake.params.smooth))
+    smoothing = SmoothSettings(**json.loads(snakemake.params.smooth))
     for corpus, out, parts in zip(corpora, outputs, by_corpus(snakemake.input.parts, len(corpora)), strict=True):
         if parts:
             join_parquet(parts, out)
         else:
+            settings = smoothing if smoothing.is_enabled(corpus in snakemake.params.captured) else None
             recordings, threads = snakemake.input.recordings, snakemake.threads
             smooth_corpus(recordings, out, corpus=corpus, settings=settings, threads=threads)

@@ -7,11 +7,12 @@ from emotalk.data.smoothing import smooth_corpus
 from emotalk.logs import job_log
 
 with job_log(snakemake.log[0]):
+    corpus, smoothing = snakemake.wildcards.corpus, SmoothSettings(**json.loads(snakemake.params.smooth))
     smooth_corpus(
         snakemake.input.recordings,
         snakemake.output.tracks,
-        corpus=snakemake.wildcards.corpus,
-        settings=SmoothSettings(**json.loads(snakemake.params.smooth)),
+        corpus=corpus,
+        settings=smoothing if smoothing.is_enabled(corpus in snakemake.params.captured) else None,
         threads=snakemake.threads,
         part=snakemake.wildcards.scatteritem,
     )

@@ -37,7 +37,7 @@ def sliced(index, data, tmp_path):
     def run(max_frames, *, smooth=False):
         index(["HDTF"], strict=True)
         recordings = data / "recordings.parquet"
-        smooth_corpus(recordings, tmp_path / "t", corpus="HDTF", settings=SmoothSettings(enabled=smooth))
+        smooth_corpus(recordings, tmp_path / "t", corpus="HDTF", settings=SmoothSettings() if smooth else None)
         slice_corpus(recordings, tmp_path / "t", tmp_path / "c", corpus="HDTF", max_frames=max_frames)
         return ClipStore([tmp_path / "c"])
 
