@@ -21,6 +21,7 @@ include: "workflow/rules/evaluation.smk"
 
 localrules:
     demo_corpus,
+    encoders,
     check,
 
 

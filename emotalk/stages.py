@@ -11,6 +11,7 @@ STAGE_VERSIONS = {
     "smooth": 1,
     "slice": 1,
     "pair": 1,
+    "encoders": 1,
     "train": 1,
     "extract": 1,
     "evaluate": 1,

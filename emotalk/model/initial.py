@@ -1,13 +1,15 @@
 """Weights that training begins from: a whole network's, or those of its encoders."""
 
+import json
 import logging
 from pathlib import Path
 
 import torch
 
-from emotalk.config.training import InitialWeights
+from emotalk.config.training import InitialWeights, ModelSettings
 from emotalk.errors import WeightsError
 from emotalk.model.network import EmoTalk
+from emotalk.model.pretrained import encoder_digest, fetch_encoder
 from emotalk.model.weights import compare, configs_for, read_state, take_what_fits, weights_file
 from emotalk.provenance import file_digest
 
@@ -54,6 +56,32 @@ def _average_subjects(network: EmoTalk) -> None:
     """Set each subject's embedding, a column of the layer's weight, to the mean of all."""
     weight = network.obj_vector_person.weight
     weight.copy_(weight.mean(dim=1, keepdim=True).expand_as(weight))
+
+
+def fetch_starting_weights(model: ModelSettings, initial: InitialWeights, out: str | Path) -> None:
+    """Check that the weights that training starts from are available; encoders of the hub are downloaded to its cache.
+
+    Called before anything else takes time; training reads the cache.
+
+    Parameters
+    ----------
+    out
+        JSON file for the digest of each encoder, or of the initial weights that replace them.
+
+    Raises
+    ------
+    WeightsError
+        If a file or folder is missing, or the hub cannot be reached and its cache lacks the encoder.
+    """
+    digests = {}
+    if initial.source is not None:
+        digests["init_weights"] = weights_digest(initial.source)
+    else:
+        for name, encoder in (("content", model.content_encoder), ("emotion", model.emotion_encoder)):
+            fetch_encoder(encoder)
+            digests[name] = encoder_digest(encoder)
+            _LOG.info("The %s encoder is available: %s (%s)", name, encoder.source, digests[name])
+    Path(out).write_text(json.dumps(digests, indent=2) + "\n", encoding="utf-8")
 
 
 def weights_digest(source: str) -> str:

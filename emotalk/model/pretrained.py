@@ -6,7 +6,7 @@ takes seconds to import, and is imported for a folder or the hub alone.
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
 import torch
@@ -37,6 +37,8 @@ RELEASED_ENCODER: dict[str, Any] = {
 }
 """Configuration of both encoders of the released network (DOMAIN.md, section 4)."""
 
+_WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+"""Names of files of weights on the hub, the preferred form first."""
 _UNUSED = ("lm_head", "masked_spec_embed")
 
 
@@ -72,6 +74,37 @@ def encoder_digest(wanted: EncoderSettings) -> str:
     except Exception as error:  # What the hub's client raises is no closed set.
         raise WeightsError(_cannot_load(wanted, False, error)) from None
     return f"commit {config._commit_hash}"
+
+
+def fetch_encoder(encoder: EncoderSettings) -> None:
+    """Download an encoder of the hub into its cache; of a local folder check that its files exist.
+
+    Raises
+    ------
+    WeightsError
+        If the folder lacks a file, or the hub cannot be reached and its cache lacks the encoder.
+    """
+    if encoder.source == RANDOM:
+        return
+    folder = Path(encoder.source)
+    if folder.is_dir():
+        if not (folder / "config.json").is_file() or not any(folder.glob(pattern) for pattern in _WEIGHTS):
+            raise WeightsError(f"The folder {folder} has no config.json or no weights ({' or '.join(_WEIGHTS)}).")
+        return
+    from huggingface_hub import HfApi, snapshot_download
+
+    options: dict[str, Any] = {"repo_id": encoder.source, "revision": encoder.revision}
+    try:
+        names = HfApi().list_repo_files(**options)
+        weights = next(
+            (pattern for pattern in _WEIGHTS if any(PurePath(name).match(pattern) for name in names)), "*.bin"
+        )
+        snapshot_download(**options, allow_patterns=["config.json", weights, f"{weights}.index.json"])
+    except Exception as error:  # What the hub's client raises is no closed set.
+        try:
+            snapshot_download(**options, local_files_only=True)
+        except Exception:
+            raise WeightsError(_cannot_load(encoder, False, error)) from None
 
 
 def load_encoder(kind: type[Encoder], wanted: EncoderSettings) -> Encoder:
@@ -178,6 +211,8 @@ def _cannot_load(wanted: EncoderSettings, is_local: bool, error: Exception) -> s
     if is_local:
         return f"The folder {wanted.source} is no wav2vec2 encoder: {first_line}"
     return (
-        f"There is no folder {wanted.source}, and the model hub did not give it either: {first_line} "
-        "Without hub access, download the encoder elsewhere and set 'source' to its folder (see resources/README.md)."
+        f"There is no folder {wanted.source}, and it cannot be downloaded from the model hub: {first_line} "
+        "Without hub access, copy the encoder from another machine and set model.content_encoder.source or "
+        "model.emotion_encoder.source to its folder (resources/README.md), set the environment variable HF_ENDPOINT to "
+        "a mirror, or start from the released EmoTalk.pth by train.init_weights."
     )

@@ -1,8 +1,31 @@
+rule encoders:
+    """Check that the encoders are available, and download them if they are on the model hub."""
+    output:
+        encoders=f"{RESULTS}/training/encoders.json",
+    log:
+        f"{LOGS}/encoders.log",
+    priority: 100
+    resources:
+        mem_mb=1000,
+        runtime=120,
+    params:
+        version=STAGE_VERSIONS["encoders"],
+        encoders=encoder_listing,
+        initial=initial_weights_listing,
+        model=canonical(config["model"]),
+        init_weights=canonical(config["train"]["init_weights"]),
+    message:
+        "Checking that the encoders are available"
+    script:
+        "../scripts/encoders.py"
+
+
 rule train:
     """Train the network; a finished run of the same data and settings is delivered again."""
     input:
         clips=CLIPS,
         manifest=rules.pair.output.manifest,
+        encoders=rules.encoders.output.encoders,
     output:
         checkpoint=f"{RESULTS}/training/checkpoint.pth",
         metrics=f"{RESULTS}/training/metrics.parquet",
