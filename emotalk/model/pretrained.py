@@ -95,7 +95,8 @@ def fetch_encoder(encoder: EncoderSettings) -> None:
 
     options: dict[str, Any] = {"repo_id": encoder.source, "revision": encoder.revision}
     try:
-        names = HfApi().list_repo_files(**options)
+        files = HfApi().model_info(**options).siblings or ()  # Without the retries of other calls.
+        names = [file.rfilename for file in files]
         weights = next(
             (pattern for pattern in _WEIGHTS if any(PurePath(name).match(pattern) for name in names)), "*.bin"
         )
@@ -207,11 +208,11 @@ def _random(kind: type[Encoder], sizes: Mapping[str, Any]) -> Encoder:
 
 
 def _cannot_load(wanted: EncoderSettings, is_local: bool, error: Exception) -> str:
-    first_line = str(error).strip().partition("\n")[0]
+    first_line = str(error).strip().partition("\n")[0].rstrip(".")
     if is_local:
-        return f"The folder {wanted.source} is no wav2vec2 encoder: {first_line}"
+        return f"The folder {wanted.source} is not a wav2vec2 encoder: {first_line}."
     return (
-        f"There is no folder {wanted.source}, and it cannot be downloaded from the model hub: {first_line} "
+        f"There is no folder {wanted.source}, and it cannot be downloaded from the model hub: {first_line}. "
         "Without hub access, copy the encoder from another machine and set model.content_encoder.source or "
         "model.emotion_encoder.source to its folder (resources/README.md), set the environment variable HF_ENDPOINT to "
         "a mirror, or start from the released EmoTalk.pth by train.init_weights."

@@ -1,6 +1,6 @@
 """What a run needs of memory and disk, logged and checked before its first step.
 
-docs/small-cards.md has the same sizes, and what each setting saves.
+docs/performance.md has the same sizes, and what each setting saves.
 """
 
 import logging
@@ -171,7 +171,7 @@ def check_memory_and_disk(
             f"Training needs about {_size(need.peak - need.parameters)} more memory on {device}, and "
             f"{_size(memory)} are free. Lower train.batch_size (train.accumulate keeps the examples per step) or "
             "set train.max_frames_per_batch; then train.gradient_checkpointing, train.optimizer_state: 8bit, "
-            "train.freeze, in this order. docs/small-cards.md tells what each saves."
+            "train.freeze, in this order. docs/performance.md says what each saves."
         )
     if num_checkpoints * need.checkpoint > disk + present:
         raise TrainingError(

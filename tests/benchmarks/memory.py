@@ -1,6 +1,6 @@
 """Memory of training by setting, computed and measured: `python -m tests.benchmarks.memory --help`.
 
-Without --device the figures are computed only; they are the table of docs/small-cards.md.
+Without --device the figures are computed only; they are the table of docs/performance.md.
 """
 
 import argparse

@@ -8,13 +8,26 @@ import pytest
 from emotalk.evaluation.metrics import METRICS
 from emotalk.evaluation.vertices import VERTEX_METRICS
 from tests.benchmarks.memory import computed, table
+from tests.imports_graph import DOCUMENT, package_imports, reachable, updated
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_table_of_small_cards_is_what_the_estimate_computes():
+def test_the_table_of_memory_is_what_the_estimate_computes():
     """Renew it with `python -m tests.benchmarks.memory`."""
-    assert table() in (ROOT / "docs/small-cards.md").read_text(encoding="utf-8")
+    section = (ROOT / "docs/performance.md").read_text(encoding="utf-8").partition("## Saving memory")[2]
+    assert table() in section
+
+
+def test_the_picture_and_the_modules_of_the_architecture_are_those_of_the_code():
+    """Renew them with `python -m tests.imports_graph --write`."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    assert text == updated(text)
+
+
+def test_no_package_imports_itself_through_others():
+    imports = package_imports()
+    assert [package for package in imports if package in reachable(imports, package)] == []
 
 
 def test_one_pair_fits_a_card_of_12_gb_and_eight_one_of_24_gb():
@@ -24,8 +37,9 @@ def test_one_pair_fits_a_card_of_12_gb_and_eight_one_of_24_gb():
 
 
 def commands(name):
-    """Commands, settings and code of a document, in their order."""
-    return re.findall(r"```(?:sh|yaml|python)\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), re.DOTALL)
+    """Commands, settings and code of a document, in their order and without comments, which are translated."""
+    blocks = re.findall(r"```(?:sh|yaml|python|bibtex)\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), re.DOTALL)
+    return [re.sub(r"\s*#.*", "", block) for block in blocks]
 
 
 def test_both_languages_have_the_same_commands():
@@ -39,8 +53,8 @@ def rows(name, heading):
 
 
 def test_both_languages_list_the_same_rules_and_they_are_the_workflow_s():
-    listed = rows("README.md", "## What happens")
-    assert listed == rows("README.zh-CN.md", "## 流程")
+    listed = rows("README.md", "## What you get")
+    assert listed == rows("README.zh-CN.md", "## 你会得到什么")
     written = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
     named = {name for name in re.findall(r"^rule (\w+):", written, re.MULTILINE) if not name.endswith("_part")}
     assert {f"`{rule}`" for rule in named} == set(listed)
@@ -50,6 +64,25 @@ def test_both_languages_list_the_same_rules_and_they_are_the_workflow_s():
 def test_every_link_leads_somewhere(path):
     links = re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8"))
     assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+_HOME = r"(?:\.ci|config|container|docs|emotalk|profiles|resources|tests|workflow)"
+
+
+@pytest.mark.parametrize("path", [*ROOT.glob("README*.md"), ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")], ids=str)
+def test_every_file_that_is_named_exists(path):
+    named = re.findall(rf"`({_HOME}/[\w./-]+)`", path.read_text(encoding="utf-8"))
+    made = {"container/emotalk.sif"}
+    assert [name for name in named if name not in made and not (ROOT / name).exists()] == []
+
+
+def test_the_gate_runs_the_first_two_commands_of_the_readme():
+    """`.ci/run` reads them from there."""
+    lines = [
+        line for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines() if line.startswith("python3")
+    ]
+    set_up = "python3 -m venv .venv && . .venv/bin/activate && pip install -c requirements.lock"
+    assert lines == [f"{set_up} . && snakemake --cores 8 all", f"{set_up} -e '.[dev]' && pytest"]
 
 
 def test_every_document_is_linked_from_the_readme():

@@ -13,7 +13,7 @@ from emotalk.cli import parser
 from tests.project import Project
 
 ROOT = Path(__file__).parents[2]
-_PATTERNS = ("README.md", "docs/*.md", "config/*.yaml", "config/recipes/*.yaml")
+_PATTERNS = ("README.md", "CONTRIBUTING.md", "docs/*.md", "config/*.yaml", "config/recipes/*.yaml")
 DOCUMENTS = [path for pattern in _PATTERNS for path in sorted(ROOT.glob(pattern))]
 ELSEWHERE = ("--executor", "$BUCKET", "apptainer", "--report")
 """Options of commands that need a cluster, a bucket, a container or a finished run."""
@@ -47,7 +47,7 @@ def checkout(tmp_path_factory) -> Project:
             (project.folder / "data" / corpus / part).mkdir(parents=True)
         soundfile.write(project.folder / f"data/{corpus}/audio/{stem}.wav", np.zeros(32_000), 16_000)
         np.save(project.folder / f"data/{corpus}/blendshape/{stem}.npy", np.zeros((60, 52), np.float32))
-    shutil.copytree(project.folder / "data/HDTF/audio", project.folder / "my-recordings")
+    shutil.copytree(project.folder / "data", project.folder / "results/demo_corpus")
     (project.folder / "EmoTalk.pth").touch()
     return project
 
