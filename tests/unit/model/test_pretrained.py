@@ -168,7 +168,7 @@ def test_a_parameter_of_another_shape_is_refused(tmp_path, form):
 
 
 def test_a_folder_that_is_no_encoder_is_named(tmp_path):
-    with pytest.raises(WeightsError, match=f"The folder {tmp_path} is no wav2vec2 encoder"):
+    with pytest.raises(WeightsError, match=f"The folder {tmp_path} is not a wav2vec2 encoder"):
         load_encoder(SpeechEncoder, EncoderSettings(source=str(tmp_path)))
 
 
@@ -177,7 +177,7 @@ def test_a_folder_that_is_no_encoder_is_named(tmp_path):
 def test_a_damaged_file_in_a_folder_is_named(tmp_path, name, content):
     (tmp_path / "config.json").write_text(json.dumps(PUBLISHED))
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(WeightsError, match=f"The folder {tmp_path} is no wav2vec2 encoder"):
+    with pytest.raises(WeightsError, match=f"The folder {tmp_path} is not a wav2vec2 encoder"):
         load_encoder(SpeechEncoder, EncoderSettings(source=str(tmp_path)))
 
 
