@@ -100,7 +100,12 @@ def _add_convert(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", type=Path)
     parser.add_argument("--fps", type=_rate, help="frames a second of the target; by default the source's own times")
     parser.add_argument("--npy-fps", type=_rate, default=30, help="frames a second of an npy source")
-    parser.add_argument("--channels", choices=("arkit", "mediapipe"), default="arkit", help="columns of an npy source")
+    parser.add_argument(
+        "--channels",
+        default="arkit",
+        help="column order of an npy source: arkit, mediapipe, livelink, or names with commas",
+    )
+    parser.add_argument("--scale", type=float, default=1.0, help="value in the source that means 1 (100: percentages)")
     parser.add_argument("--head", type=Path, metavar="GLB", help="head with ARKit morph targets, for a .glb target")
 
 

@@ -145,6 +145,11 @@ class IssueSettings(Section):
         description="Rows of a capture in which no face was detected, or that are missing. `repair`: interpolated "
         "linearly, if they are at most a quarter of it; else excluded.",
     )
+    time_order: Literal["repair", "exclude"] = Field(
+        "repair",
+        description="Rows of a capture that repeat a time or go back in time. `repair`: they are dropped, if they are "
+        "at most 2 % of it; else excluded.",
+    )
     track_rate_mismatch: Literal["exclude", "repair"] = Field(
         "exclude",
         description="A track whose length fits its audio at another usual frame rate (24, 25, 48, 50, 60, 90, 100, "
@@ -179,7 +184,7 @@ FIXED_POLICIES = dict.fromkeys(
         "too_long",
     ),
     "exclude",
-) | {"duplicate_stem": "repair", "unknown_label": "keep", "channel_order": "keep"}
+) | {"duplicate_stem": "repair", "unknown_label": "keep", "channel_order": "keep", "no_tongue": "keep"}
 """Policies of issues that leave no choice; those of the others are settings."""
 
 

@@ -1,5 +1,6 @@
 """Reading of recorded speech: block by block, as 16 kHz mono or as what an inspection needs."""
 
+import io
 import os
 import struct
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ import numpy as np
 import soundfile
 import soxr
 
+from emotalk.data.containers import SUFFIXES as CONTAINER_SUFFIXES
+from emotalk.data.containers import ContainerAudio, ContainerError
 from emotalk.data.samples import from_int16, to_int16
 from emotalk.errors import Issue
 from emotalk.timing import FPS, SAMPLING_RATE
@@ -57,7 +60,7 @@ def inspect_audio(path: Path) -> tuple[AudioFacts, list[Issue]]:
     try:
         cut_off = missing_bytes(path)
         # What overflows or is not finite is seen in the envelope.
-        with soundfile.SoundFile(path) as file, np.errstate(all="ignore"):
+        with _open(path) as file, np.errstate(all="ignore"):
             rate, num_channels = file.samplerate, file.channels
             if not FPS <= rate <= _FASTEST_RATE or num_channels > _MOST_CHANNELS:
                 claims = f"claims {rate} samples a second in {num_channels} channels"
@@ -69,8 +72,8 @@ def inspect_audio(path: Path) -> tuple[AudioFacts, list[Issue]]:
                 loudest = float(max(block.max(), -block.min()))
                 full += int(np.count_nonzero(np.abs(block) >= _FULL_SCALE)) if loudest >= _FULL_SCALE else 0
                 peak = max(peak, loudest)
-    except (soundfile.SoundFileError, OSError, UnicodeError) as error:
-        found = f"{path.name} is no audio that libsndfile reads ({error})"
+    except (soundfile.SoundFileError, OSError, UnicodeError, ContainerError) as error:
+        found = f"{path.name} cannot be read as audio ({error})"
         raise Issue("unreadable_wav", found, always_excludes=True) from None
     if count == 0:
         raise Issue("empty_wav", f"{path.name} holds no sample", always_excludes=True)
@@ -106,7 +109,7 @@ def _energy(block: np.ndarray, rate: int) -> np.ndarray:
     return sums / np.diff(starts, append=len(block))
 
 
-def _mono_blocks(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
+def _mono_blocks(file: soundfile.SoundFile | ContainerAudio) -> Iterator[np.ndarray]:
     """Float32 samples, the mean of all channels, in blocks."""
     seconds = _BLOCK_S if file.samplerate * file.channels <= _LARGEST_RATE_OF_VALUES else 1
     # libsndfile turns 16-bit samples into the same floats, at a third of the speed.
@@ -116,16 +119,16 @@ def _mono_blocks(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
 
 
 def waveform_blocks(path: str | Path) -> Iterator[np.ndarray]:
-    """AudioFile as blocks of 16 kHz mono float32: channels are averaged, other rates are resampled.
+    """Audio as blocks of 16 kHz mono float32: channels are averaged, other rates are resampled.
 
     soxr's high-quality setting is what `librosa.load` uses by default; in blocks it gives the same samples.
 
     Raises
     ------
-    soundfile.LibsndfileError
+    soundfile.LibsndfileError, ContainerError
         If the file cannot be decoded.
     """
-    with soundfile.SoundFile(path) as file:
+    with _open(path) as file:
         if file.samplerate == SAMPLING_RATE:
             yield from _mono_blocks(file)
             return
@@ -136,7 +139,7 @@ def waveform_blocks(path: str | Path) -> Iterator[np.ndarray]:
 
 
 def read_waveform(path: str | Path) -> np.ndarray:
-    """AudioFile as (N,) float32 at 16 kHz; see :func:`waveform_blocks`."""
+    """Audio as (N,) float32 at 16 kHz; see :func:`waveform_blocks`."""
     return np.concatenate([np.empty(0, np.float32), *waveform_blocks(path)])
 
 
@@ -149,11 +152,12 @@ def read_samples(path: str | Path, count: int) -> np.ndarray:
     ------
     ValueError
         If samples are NaN or infinite.
-    soundfile.LibsndfileError
+    soundfile.LibsndfileError, ContainerError
         If the file cannot be decoded.
     """
-    with soundfile.SoundFile(path) as file:
-        if (file.samplerate, file.channels, file.subtype) == (SAMPLING_RATE, 1, "PCM_16"):
+    with _open(path) as file:
+        is_stored_form = (file.samplerate, file.channels, file.subtype) == (SAMPLING_RATE, 1, "PCM_16")
+        if is_stored_form and isinstance(file, soundfile.SoundFile):
             return file.read(count, dtype="int16")
     samples, filled = np.empty(count, np.int16), 0
     for block in waveform_blocks(path):
@@ -167,30 +171,92 @@ def read_samples(path: str | Path, count: int) -> np.ndarray:
     return samples[:filled]
 
 
-_UNKNOWN = (0, 0xFFFFFFFF, 0x7FFFFFFF)
-"""Lengths that programs write which do not know the end when they begin (a pipe, a recorder that was switched off)."""
 _MOST_CHUNKS = 1000
+_LARGEST_SIZE = 0x7F000000
+"""Sizes from here on are placeholders of programs that do not know the end when they begin (pipes, killed recorders)."""
+_HEADER_BYTES = 44
 
 
-def missing_bytes(path: Path) -> int:
-    """How many bytes of samples a RIFF wav promises and does not have; 0 for every other file.
+@dataclass(frozen=True)
+class _DataChunk:
+    """The data chunk of a RIFF wav.
+
+    Attributes
+    ----------
+    size_at
+        Place of the chunk's size in the file.
+    size, available
+        Bytes of samples as the header says, and as the file has.
+    is_complete
+        Whether the size of the whole file in the header is right.
+    """
+
+    size_at: int
+    size: int
+    available: int
+    is_complete: bool
+
+
+def _data_chunk(path: Path) -> _DataChunk | None:
+    """Find the data chunk; None for every file that is not a RIFF wav.
 
     Raises
     ------
     OSError
         If the file cannot be read.
     """
-    size = path.stat().st_size
+    total = path.stat().st_size
     with open(path, "rb") as file:
         head = file.read(12)
         if len(head) < 12 or head[:4] != b"RIFF" or head[8:] != b"WAVE":
-            return 0
+            return None
+        is_complete = struct.unpack("<I", head[4:8])[0] + 8 == total
         for _ in range(_MOST_CHUNKS):
             chunk = file.read(8)
             if len(chunk) < 8:
-                return 0
-            name, length = struct.unpack("<4sI", chunk)
+                return None
+            name, size = struct.unpack("<4sI", chunk)
             if name == b"data":
-                return 0 if length in _UNKNOWN else max(0, file.tell() + length - size)
-            file.seek(length + length % 2, os.SEEK_CUR)
-    return 0
+                return _DataChunk(file.tell() - 4, size, total - file.tell(), is_complete)
+            file.seek(size + size % 2, os.SEEK_CUR)
+    return None
+
+
+def missing_bytes(path: Path) -> int:
+    """Bytes of samples that a RIFF wav lacks according to its header; 0 for every other file.
+
+    Nothing is missing where the header's size is a placeholder, or exceeds the file by no more than a header (a writer
+    that counted it), or where only the size of the data chunk is wrong and that of the file is right.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    """
+    data = _data_chunk(path)
+    if data is None or data.size == 0 or data.size >= _LARGEST_SIZE or data.is_complete:
+        return 0
+    missing = data.size - data.available
+    return missing if missing > _HEADER_BYTES else 0
+
+
+def _open(path: str | Path) -> soundfile.SoundFile | ContainerAudio:
+    """Open audio by libsndfile, or by FFmpeg's libraries.
+
+    A wav whose data has size 0 in its header, and samples, is read to its end: its header is corrected in memory.
+
+    Raises
+    ------
+    soundfile.LibsndfileError, OSError, ContainerError
+        If it cannot be opened.
+    """
+    path = Path(path)
+    if path.suffix.lower() in CONTAINER_SUFFIXES:
+        return ContainerAudio(path)
+    data = _data_chunk(path) if path.suffix.lower() == ".wav" else None
+    if data is None or data.size or not data.available:
+        return soundfile.SoundFile(path)
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<I", content, data.size_at, data.available)
+    struct.pack_into("<I", content, 4, len(content) - 8)
+    return soundfile.SoundFile(io.BytesIO(content))

@@ -9,13 +9,15 @@ from pathlib import Path, PurePath
 from typing import Self, TypeVar
 
 from emotalk.config.corpus import SourceSettings
+from emotalk.data.containers import SUFFIXES as CONTAINER_SUFFIXES
 from emotalk.data.names import NAMING, RecordingName, clean_id, pairing_key
 from emotalk.errors import CorpusError, Issue
 from emotalk.files import files_below
 from emotalk.formats.tracks import TrackFormat
 from emotalk.provenance import file_digest
 
-AUDIO_SUFFIXES, TRACK_SUFFIXES = (".wav", ".flac"), (".npy", ".csv")
+AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff", ".aif", ".au", *CONTAINER_SUFFIXES)
+TRACK_SUFFIXES = (".npy", ".csv")
 T = TypeVar("T")
 _MODALITIES = {"audio", "wav", "wavs", "flac", "blendshape", "blendshapes", "track", "tracks", "npy", "csv"}
 """Names of folders that tell the kind of a file and nothing about the recording."""
@@ -59,7 +61,7 @@ class Source:
             audio=Path(settings.audio or (home if is_generic else home / "audio")),
             tracks=Path(settings.tracks or (home if is_generic else home / "blendshape")),
             table=Path(settings.table) if settings.table else None,
-            form=TrackFormat(str(settings.channels), settings.fps),
+            form=TrackFormat.from_settings(settings.channels, settings.fps, settings.scale),
         )
 
 

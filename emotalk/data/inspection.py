@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from emotalk.data.av_sync import mouth_opening, offset_correlations, offset_of
 from emotalk.data.discovery import RecordingFiles
 from emotalk.data.issues import Lengths, apply_policy, length_issues, other_rate
 from emotalk.errors import Issue
-from emotalk.formats.tracks import TrackFormat, inspect_track, is_capture, read_track
+from emotalk.formats.tracks import inspect_track, is_capture, read_track
 from emotalk.provenance import file_digest
 from emotalk.timing import FPS, frames_in
 
@@ -26,8 +26,9 @@ def inspect_recording(item: RecordingFiles, settings: IndexSettings) -> dict[str
         "recording_id": item.recording_id,
         "wav_path": item.wav and _printable(item.wav),
         "track_path": item.track and _printable(item.track),
-        "channel_order": item.form.channels,
+        "channel_order": item.form.channel_order,
         "track_fps": float(item.form.fps),
+        "track_scale": float(item.form.scale),
         "status": "ok",
         "reasons": [],
         **(asdict(item.name) if item.name else {}),
@@ -101,7 +102,7 @@ def _compare(
         yield Issue("track_rate_mismatch", f"{told}; {advice}")
         if settings.policy("track_rate_mismatch") != "repair":
             return
-        track, _ = read_track(item.track, TrackFormat(item.form.channels, fps))
+        track, _ = read_track(item.track, replace(item.form, fps=fps))
         row |= {"track_fps": float(fps), "num_track_frames": len(track)}
     yield from _offset_issue(row, settings, audio.envelope, track)
     lengths = Lengths(num_audio_frames, len(track), shift=row.get("shift_frames", 0))

@@ -20,6 +20,7 @@ RECORDINGS = pa.schema(
         pa.field("track_path", pa.string()),
         pa.field("channel_order", pa.string(), nullable=False),
         pa.field("track_fps", pa.float64(), nullable=False),
+        pa.field("track_scale", pa.float64(), nullable=False),
         pa.field("sampling_rate", pa.int32()),
         pa.field("num_audio_channels", pa.int16()),
         pa.field("num_samples", pa.int64()),

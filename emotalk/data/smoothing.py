@@ -67,7 +67,8 @@ def smooth_recording(row: Mapping[str, Any], settings: SmoothSettings | None) ->
     """
     path = Path(row["track_path"])
     try:
-        track, _ = read_track(path, TrackFormat(row["channel_order"], row["track_fps"]))
+        form = TrackFormat.from_settings(row["channel_order"], row["track_fps"], row["track_scale"])
+        track, _ = read_track(path, form)
     except Issue as issue:
         raise CorpusError(f"{path} has changed since it was indexed. {issue}") from None
     if len(track) != row["num_track_frames"]:

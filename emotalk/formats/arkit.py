@@ -1,19 +1,25 @@
-"""Plain tables under ARKit's names, for Unity, VRM and whatever else reads JSON or CSV."""
+"""Plain tables under ARKit's names, for Unity, VRM and other programs that read JSON or CSV."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from emotalk.blendshapes import CHANNELS
 from emotalk.errors import FormatError
+from emotalk.formats.channels import arrange
 from emotalk.formats.motion import Motion, rate_of
+from emotalk.formats.spreadsheet import read_spreadsheet
 
 _TIME, _MARK = "time", "ARKit blendshapes"
+_TIMES = ("time", "seconds", "timestamp", "time_s")
 
 
 def write_table(path: str | Path, motion: Motion) -> None:
-    """Write a CSV: `time` in seconds, then a column a channel."""
+    """Write a CSV: `time` in seconds, then one column per channel."""
     import pandas as pd
 
     table = pd.DataFrame(motion.values, columns=CHANNELS)
@@ -22,17 +28,19 @@ def write_table(path: str | Path, motion: Motion) -> None:
 
 
 def read_table(path: str | Path) -> Motion:
-    """Read a CSV of times and channels; columns are found by name.
+    """Read a table of times and channels; columns are found by name.
 
     Raises
     ------
     FormatError
         If a column is missing.
     """
-    import pandas as pd
-
-    table = pd.read_csv(path)
-    return _motion(table.get(_TIME), {name: table.get(name) for name in CHANNELS})
+    table = read_spreadsheet(path)
+    names = [str(name) for name in table.columns]
+    time = next((name for name in names if name.strip().lower() in _TIMES), None)
+    if time is None:
+        raise FormatError(f"there is no column 'time' or 'Timecode'; columns are {', '.join(names[:5])}, …")
+    return _motion(table[time], table.drop(columns=time).to_numpy(), [name for name in names if name != time])
 
 
 def write_json(path: str | Path, motion: Motion) -> None:
@@ -46,7 +54,7 @@ def write_json(path: str | Path, motion: Motion) -> None:
 
 
 def read_json(path: str | Path) -> Motion:
-    """Read what :func:`write_json` writes; names decide, not places.
+    """Read what :func:`write_json` writes, with names in any order and spelling.
 
     Raises
     ------
@@ -54,20 +62,23 @@ def read_json(path: str | Path) -> Motion:
         If it is something else.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
         weights = np.array([frame["weights"] for frame in content["frames"]], np.float32)
-        columns = dict(zip(content["names"], weights.T, strict=True))
-        return _motion([frame[_TIME] for frame in content["frames"]], columns)
-    except (ValueError, KeyError, TypeError) as error:
-        raise FormatError(f"it holds no ARKit blendshapes as this program writes them ({error})") from None
+        names = [str(name) for name in content["names"]]
+        times = [frame[_TIME] for frame in content["frames"]]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise FormatError(f"it holds no ARKit blendshapes in the form of this program ({error})") from None
+    if weights.ndim != 2 or weights.shape[1] != len(names):
+        raise FormatError(f"it has {len(names)} names and weights of shape {weights.shape}")
+    return _motion(times, weights, names)
 
 
-def _motion(times: object, columns: dict) -> Motion:
-    missing = [name for name in CHANNELS if columns.get(name) is None]
-    if times is None or missing:
-        raise FormatError(f"there is no column {', '.join([*([_TIME] if times is None else []), *missing][:3])}")
-    seconds = np.asarray(times, float)
+def _motion(times: Any, values: np.ndarray, names: Sequence[str]) -> Motion:
+    try:
+        seconds = np.asarray(times, float)
+        numbers = np.asarray(values, np.float32)
+    except (ValueError, TypeError) as error:
+        raise FormatError(f"a cell is not a number ({error})") from None
     rate = rate_of(seconds)
-    values = np.stack([np.asarray(columns[name], np.float32) for name in CHANNELS], axis=1)
-    motion = Motion.of_track(values, rate)
-    return Motion(seconds - seconds[0], values, rate, motion.rotations)
+    track, missing = arrange(numbers, names)
+    return replace(Motion.from_track(track, rate, seconds=seconds), missing=missing)

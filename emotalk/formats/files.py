@@ -1,14 +1,17 @@
 """Files of motion by their kind."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
 
-from emotalk.errors import FormatError
+from emotalk.errors import FormatError, Issue
 from emotalk.formats import arkit, gltf, livelink
 from emotalk.formats.motion import Motion
+from emotalk.formats.tracks import TrackFormat, inspect_track, read_with_issues
 from emotalk.timing import FPS
 
+_LOG = logging.getLogger(__name__)
 SUFFIXES = {"npy": ".npy", "livelink": ".csv", "arkit-csv": ".arkit.csv", "json": ".json"}
 """What can be read and written, and how the names of such files end."""
 _WRITTEN = SUFFIXES | {"glb": ".glb"}
@@ -31,52 +34,34 @@ def kind_of(path: str | Path) -> str:
     return max(fitting, key=lambda kind: len(_WRITTEN[kind]))
 
 
-def read_motion(path: str | Path, *, channels: str = "arkit", rate: int = FPS) -> Motion:
-    """Read motion of any kind.
+def read_motion(path: str | Path, form: TrackFormat = TrackFormat()) -> Motion:  # noqa: B008  (immutable)
+    """Read motion of any kind, as the index does; its issues are logged.
 
     Parameters
     ----------
-    channels, rate
-        Order of the columns ("arkit" or "mediapipe") and frames a second of an npy file, which does not tell them.
+    form
+        Order of the columns, frames per second and scale of an npy file.
 
     Raises
     ------
     FormatError
-        If it cannot be read.
+        If it cannot be read, or its values are out of range.
     """
     path = Path(path)
     if not path.is_file():
         raise FormatError(f"There is no file {path}.")
+    if kind_of(path) == "glb":
+        raise FormatError(f"{path}: GLB is written only; give the .npy, .csv or .json that it was made from.")
     try:
-        motion = _read(path, kind_of(path), channels, rate)
-    except (FormatError, ValueError, OSError) as error:
-        raise FormatError(f"{path} cannot be read: {str(error).rstrip('.')}.") from None
-    if not motion.is_seen.any():
-        raise FormatError(f"{path} shows no face.")
+        motion, issues = read_with_issues(path, form)
+        issues = [*issues, *inspect_track(path.name, motion.bridged().values, form)]
+    except Issue as unusable:
+        raise FormatError(f"{path}: {unusable.found}.") from None
+    for issue in issues:
+        if issue.code == "out_of_range":
+            raise FormatError(f"{path}: {issue.found}.")
+        _LOG.warning("%s", issue.found)
     return motion
-
-
-def _read(path: Path, kind: str, channels: str, rate: int) -> Motion:
-    if kind == "npy":
-        return Motion.of_track(_read_track(path, channels), rate)
-    if kind == "json":
-        return arkit.read_json(path)
-    if kind == "glb":
-        raise FormatError("a GLB is written only; give the .npy, .csv or .json that it was made from")
-    return livelink.read_capture(path) if _begins_with_timecode(path) else arkit.read_table(path)
-
-
-def _read_track(path: Path, channels: str) -> np.ndarray:
-    from emotalk.errors import Issue
-    from emotalk.formats.tracks import (
-        TrackFormat,
-        read_track,  # Imports scipy and pandas, which take seconds.
-    )
-
-    try:
-        return read_track(path, TrackFormat(channels, FPS))[0]
-    except Issue as issue:
-        raise FormatError(str(issue)) from None
 
 
 def write_motion(path: str | Path, motion: Motion, kind: str, *, head: str | Path | None = None) -> None:
@@ -104,8 +89,3 @@ def write_motion(path: str | Path, motion: Motion, kind: str, *, head: str | Pat
     else:
         write = arkit.write_json if kind == "json" else arkit.write_table
         write(path, motion.bridged().clamped())
-
-
-def _begins_with_timecode(path: Path) -> bool:
-    with open(path, encoding="utf-8-sig", errors="replace") as file:
-        return file.readline(200).strip().lower().startswith("timecode")

@@ -6,28 +6,25 @@ import numpy as np
 
 from emotalk.blendshapes import NUM_CHANNELS
 from emotalk.errors import FormatError
+from emotalk.formats.channels import ROTATIONS
 from emotalk.timing import FPS, resample
-
-ROTATIONS = tuple(f"{part}{axis}" for part in ("head", "leftEye", "rightEye") for axis in ("Yaw", "Pitch", "Roll"))
-"""Rotations that captures have beside the 52 coefficients."""
-
 
 _RATES = (1, 240)
 
 
 def rate_of(seconds: np.ndarray) -> int:
-    """Frames a second of increasing times; 30 for a single one.
+    """Frames per second of increasing times; 30 for a single one.
 
     Raises
     ------
     FormatError
-        If times do not go on, or not as frames a second do (milliseconds, for example).
+        If times do not increase, or are not in seconds.
     """
     if not len(seconds) or not np.isfinite(seconds).all() or (np.diff(seconds) <= 0).any():
-        raise FormatError("its times do not go on")
+        raise FormatError("its times do not increase")
     rate = 1 / float(np.median(np.diff(seconds))) if len(seconds) > 1 else FPS
     if not _RATES[0] <= round(rate) <= _RATES[1]:
-        raise FormatError(f"its times make {rate:.3g} frames a second; they must be in seconds")
+        raise FormatError(f"its times mean {rate:.3g} frames per second; they must be in seconds")
     return round(rate)
 
 
@@ -38,15 +35,19 @@ class Motion:
     Attributes
     ----------
     seconds : (N,) float64
-        Since the first, increasing.
+        Increasing; the first may be later than 0, as where no face was detected at the beginning.
     values : (N, 52) float32
-        In the order of EmoTalk's tracks; NaN where no face was seen.
+        In the order of EmoTalk's tracks; NaN where no face was detected.
     rate
-        Frames a second that were meant, though single ones may be late or missing.
+        Nominal frames per second; single frames may be late or missing.
     rotations : (N, 9) float32
         Of `ROTATIONS`, zeros where unknown.
     start_s
-        Time of day of the first, in seconds.
+        Time of day at 0 seconds.
+    missing
+        Channels that the file does not have; they are 0.
+    num_dropped
+        Rows that were dropped, because they were repeated or went back in time.
     """
 
     seconds: np.ndarray
@@ -54,20 +55,23 @@ class Motion:
     rate: int
     rotations: np.ndarray
     start_s: float = 0.0
+    missing: tuple[str, ...] = ()
+    num_dropped: int = 0
 
     @classmethod
-    def of_track(cls, track: np.ndarray, rate: int = FPS) -> "Motion":
-        """Motion of a (T, 52) track with even frames."""
+    def from_track(cls, track: np.ndarray, rate: int = FPS, *, seconds: np.ndarray | None = None) -> "Motion":
+        """Motion of a (T, 52) track with even frames, or with frames at given times."""
         rotations = np.zeros((len(track), len(ROTATIONS)), np.float32)
-        return cls(np.arange(len(track)) / rate, track.astype(np.float32), rate, rotations)
+        times = np.arange(len(track)) / rate if seconds is None else seconds
+        return cls(times, track.astype(np.float32), rate, rotations)
 
     @property
     def is_seen(self) -> np.ndarray:
-        """Where there is a face, (N,) bool."""
+        """Rows with a face, (N,) bool."""
         return ~np.isnan(self.values).any(axis=1)
 
     def bridged(self) -> "Motion":
-        """The same without gaps: where no face was seen, the straight line from before to after."""
+        """The same without gaps: linear between the rows before and after those without a face."""
         seen = self.is_seen
         if seen.all():
             return self
@@ -77,7 +81,10 @@ class Motion:
         return replace(self, values=whole[:, :NUM_CHANNELS], rotations=whole[:, NUM_CHANNELS:])
 
     def at(self, rate: int) -> "Motion":
-        """The same at even times, `rate` frames a second; a low-pass keeps what is too fast from folding back."""
+        """The same at even times from 0, `rate` frames per second, low-passed against aliasing.
+
+        Before its first row the motion is that of the first row.
+        """
         whole = self.bridged()
         even = np.arange(len(self.seconds)) / rate
         if rate == self.rate and np.allclose(self.seconds, even, atol=0.5e-3):
@@ -90,6 +97,10 @@ class Motion:
         frames = frames.astype(np.float32)
         times = np.arange(len(frames)) / rate
         return Motion(times, frames[:, :NUM_CHANNELS], rate, frames[:, NUM_CHANNELS:], self.start_s)
+
+    def scaled(self, scale: float) -> "Motion":
+        """Values divided by the value that means 1."""
+        return self if scale == 1 else replace(self, values=self.values / np.float32(scale))
 
     def clamped(self) -> "Motion":
         """Coefficients within 0 and 1, as engines expect them."""

@@ -1,62 +1,146 @@
-"""Reading of captured motion as (T, 52) tracks at 30 fps, whatever file, channel order and frame rate it comes in."""
+"""Reading of motion from any file, with the issues of the file: the only reader, for the index and for all commands."""
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
-from emotalk.blendshapes import CHANNELS, NUM_CHANNELS, channel_indices
-from emotalk.errors import Issue
+from emotalk.blendshapes import CHANNELS
+from emotalk.errors import FormatError, Issue
+from emotalk.formats import arkit, livelink
+from emotalk.formats.channels import ORDERS, arrange, columns_of, likely_order
+from emotalk.formats.motion import Motion
+from emotalk.formats.spreadsheet import read_spreadsheet
 from emotalk.timing import FPS, resample
 
 
 @dataclass(frozen=True)
 class TrackFormat:
-    """How an npy of motion is to be read; a Live Link CSV says it all itself.
+    """How an npy of motion is read; files with a header name their channels and have their own times.
 
     Attributes
     ----------
     channels
-        `arkit`: the 52 names in alphabetical order, as 3D-ETF has them; `mediapipe`: `_neutral`, then their first 51.
+        `arkit`, `mediapipe`, `livelink` or names of columns; see `emotalk.formats.channels.ORDERS`.
     fps
-        Frames a second.
+        Frames per second.
+    scale
+        Value that means a coefficient of 1; also of files with a header.
     """
 
-    channels: str = "arkit"
+    channels: str | tuple[str, ...] = "arkit"
     fps: float = FPS
+    scale: float = 1.0
+
+    @classmethod
+    def from_settings(cls, channels: str | Sequence[str], fps: float, scale: float) -> Self:
+        """Format as a source of the configuration sets it; a list of names may also be text with commas."""
+        if isinstance(channels, str) and channels not in ORDERS:
+            channels = channels.split(",")
+        return cls(channels if isinstance(channels, str) else tuple(channels), fps, scale)
+
+    @property
+    def channel_order(self) -> str:
+        """The channels as text, for tables."""
+        return self.channels if isinstance(self.channels, str) else ",".join(self.channels)
 
 
 LOWEST, HIGHEST = -0.5, 1.5
-"""Coefficients are 0 to 1; captured ones go a little beyond, and small negative values are normal (DOMAIN.md)."""
+"""Coefficients are 0 to 1; captured ones exceed this a little, and small negative values are normal."""
 _STILL = 1e-4
 _LARGE = 1 << 26
 _PICKLE = b"\x80"
+_TEXTS = {
+    b"version https://git-lfs": "a Git LFS pointer: run 'git lfs pull'",
+    b"<": "a web page, not the download itself",
+}
 _MOST_MISSING = 0.25
-_CAPTURE_RATE_RANGE = (10, 240)
-_JAW_OPEN, _JAW_RIGHT = channel_indices(["jawOpen", "jawRight"])
 
 
 def is_capture(path: Path) -> bool:
-    """Whether a file is a Live Link capture, which tells its channels and times itself."""
-    return path.suffix.lower() == ".csv"
+    """Whether a file has its own channel names and times."""
+    return path.suffix.lower() in (".csv", ".json")
 
 
 def read_track(path: Path, form: TrackFormat) -> tuple[np.ndarray, list[Issue]]:
-    """Motion as (T, 52) float32 at 30 fps, and issues that were mended in reading it.
+    """Motion as (T, 52) float32 at 30 fps, and issues that were repaired; see :func:`read_with_issues`."""
+    if not is_capture(path):
+        values, missing, issues = _read_npy(path, form)
+        values = values if form.fps == FPS else resample(values, form.fps, FPS)
+        return values, [*_missing_issues(path.name, missing), *issues]
+    motion, issues = read_with_issues(path, form)
+    return motion.at(FPS).values, issues
+
+
+def read_with_issues(path: Path, form: TrackFormat) -> tuple[Motion, list[Issue]]:
+    """Motion with its own times, and issues that were repaired in reading it.
 
     The file is data, never code: pickled arrays are refused.
 
     Raises
     ------
     Issue
-        `unreadable_track`, `pickled_track`, `wrong_dims`, `wrong_width`, `non_finite` or a `track_gap` too wide.
+        `unreadable_track`, `pickled_track`, `wrong_dims`, `wrong_width`, `non_finite`, or a `track_gap` too large.
     """
-    if is_capture(path):
-        return _read_capture(path)
-    values = _finite(path.name, _ordered(path.name, _load(path), form.channels))
-    return (values if form.fps == FPS else resample(values, form.fps, FPS)), []
+    if not is_capture(path):
+        values, missing, issues = _read_npy(path, form)
+        return Motion.from_track(values, round(form.fps)), [*_missing_issues(path.name, missing), *issues]
+    try:
+        motion = _read_named(path)
+    except (FormatError, OSError, UnicodeError) as error:
+        found = f"{path.name} cannot be read as motion: {_first_line(error)}"
+        raise Issue("unreadable_track", found, always_excludes=True) from None
+    motion = motion.scaled(form.scale)
+    issues = _missing_issues(path.name, motion.missing)
+    if motion.num_dropped:
+        found = f"{path.name}: {motion.num_dropped} rows repeat a time or go back in time; they are dropped"
+        issues.append(Issue("time_order", found))
+    issues += _gap_issues(path.name, motion)
+    _check_finite(path.name, motion.bridged().values)
+    return motion, issues
+
+
+def _read_named(path: Path) -> Motion:
+    """Motion of a file with channel names: JSON, a Live Link capture, or a table with times."""
+    if path.suffix.lower() == ".json":
+        return arkit.read_json(path)
+    names = [str(name).strip().lower() for name in read_spreadsheet(path, as_text=True).columns]
+    return livelink.read_capture(path) if "timecode" in names else arkit.read_table(path)
+
+
+def _missing_issues(name: str, missing: Sequence[str]) -> list[Issue]:
+    return [Issue("no_tongue", f"{name} has no tongueOut; it is 0")] if missing else []
+
+
+def _gap_issues(name: str, motion: Motion) -> list[Issue]:
+    """Rows without a face, and missing rows.
+
+    Raises
+    ------
+    Issue
+        If more than a quarter of the time has no face.
+    """
+    seconds, seen = motion.seconds, motion.is_seen
+    if np.count_nonzero(seen) < min(2, len(seen)) or not seen.any():
+        raise Issue("track_gap", f"{name} has no row with a face", always_excludes=True)
+    if len(seconds) < 2:
+        return []
+    gap = np.diff(seconds[seen]) - 1.5 / motion.rate
+    lost = float(gap[gap > 0].sum() + seconds[seen][0] - seconds[0] + seconds[-1] - seconds[seen][-1])
+    if lost <= 1 / motion.rate:
+        return []
+    part = lost / max(seconds[-1] - seconds[0], 1 / motion.rate)
+    start = float(seconds[seen][gap.argmax()]) if len(gap) else 0.0
+    kind = "has rows without a face" if not seen.all() else "lacks rows"
+    rule = f"interpolated where at most {_MOST_MISSING:.0%} is missing"
+    found = f"{name} {kind} for {lost:.1f} s ({part:.0%}), the longest gap begins at {start:.1f} s; {rule}"
+    issue = Issue("track_gap", found, always_excludes=part > _MOST_MISSING)
+    if part > _MOST_MISSING:
+        raise issue
+    return [issue]
 
 
 def inspect_track(name: str, track: np.ndarray, form: TrackFormat) -> Iterator[Issue]:
@@ -65,23 +149,14 @@ def inspect_track(name: str, track: np.ndarray, form: TrackFormat) -> Iterator[I
         return
     lowest, highest = float(track.min()), float(track.max())
     if lowest < LOWEST or highest > HIGHEST:
-        yield Issue("out_of_range", f"{name} has values from {lowest:.3g} to {highest:.3g}; the rule is 0 to 1")
+        hint = ". They look like percentages: set 'scale: 100'" if HIGHEST * 10 < highest <= 100 * HIGHEST else ""
+        yield Issue("out_of_range", f"{name} has values from {lowest:.3g} to {highest:.3g}; the rule is 0 to 1{hint}")
     spread = np.ptp(track, axis=0)
     if spread.max() < _STILL:
         yield Issue("constant_track", f"{name} never moves: no channel varies by more than {spread.max():.1g}")
-    elif form.channels == "arkit" and _looks_like_mediapipe(track, spread):
-        hint = "its first column is still and its 26th moves as jawOpen does"
-        yield Issue("channel_order", f"{name} may be in MediaPipe's order: {hint}; see 'channels'")
-
-
-def _looks_like_mediapipe(track: np.ndarray, spread: np.ndarray) -> bool:
-    """Whether the columns stand one place too far to the right, after a `_neutral` that hardly moves."""
-    return bool(
-        np.abs(track[:, 0]).max() < 1e-3
-        and spread[-1] > 0
-        and spread[_JAW_RIGHT] > 0.1
-        and spread[_JAW_RIGHT] > 4 * spread[_JAW_OPEN]
-    )
+    elif form.channels == "arkit" and (order := likely_order(track)):
+        found = f"{name} may have its columns in the order of {order}: left and right channels then move together"
+        yield Issue("channel_order", f"{found}; see the setting 'channels'")
 
 
 def _load(path: Path) -> np.ndarray:
@@ -95,76 +170,60 @@ def _load(path: Path) -> np.ndarray:
             raise ValueError(f"{array.dtype} is no type of real numbers")
         return array
     except Exception as error:  # What numpy raises for damaged files is no closed set.
-        if re.search("objects|Object arrays", str(error)) or _is_pickle(path):
+        is_text = any(_starts_with(path, start) for start in _TEXTS)
+        if not is_text and (re.search("objects|Object arrays", str(error)) or _starts_with(path, _PICKLE)):
             found = f"{path.name} holds pickled objects, which could be code and are never opened; save plain numbers"
             raise Issue("pickled_track", found, always_excludes=True) from None
-        found = f"{path.name} is no npy array of numbers ({_first_line(error)})"
+        text = next((what for start, what in _TEXTS.items() if _starts_with(path, start)), None)
+        reason = f"it is text, {text}" if text else _first_line(error)
+        found = f"{path.name} is not an npy array of numbers ({reason})"
         raise Issue("unreadable_track", found, always_excludes=True) from None
 
 
-def _is_pickle(path: Path) -> bool:
-    """Whether a file begins as pickles do."""
+def _starts_with(path: Path, start: bytes) -> bool:
     try:
         with open(path, "rb") as file:
-            return file.read(1) == _PICKLE
+            return file.read(len(start)) == start
     except OSError:
         return False
 
 
-def _ordered(name: str, array: np.ndarray, channels: str) -> np.ndarray:
-    """Float32 values in our order of channels."""
+def _read_npy(path: Path, form: TrackFormat) -> tuple[np.ndarray, tuple[str, ...], list[Issue]]:
+    """Values (T, 52) float32 in our order, the channels that the file does not have, and repaired issues.
+
+    Rows of NaN only, as rule `capture` writes where no face was detected, are interpolated.
+    """
+    name, array = path.name, _load(path)
     if array.ndim != 2:
-        found = f"{name} has shape {array.shape}; a track is (frames, {NUM_CHANNELS})"
-        raise Issue("wrong_dims", found, always_excludes=True)
-    if array.shape[1] != NUM_CHANNELS:
-        found = f"{name} has {array.shape[1]} channels; a track has {NUM_CHANNELS}"
-        raise Issue("wrong_width", found, always_excludes=True)
-    with np.errstate(over="ignore"):  # What overflows is reported as not finite.
+        raise Issue(
+            "wrong_dims", f"{name} has shape {array.shape}; a track is (frames, channels)", always_excludes=True
+        )
+    with np.errstate(over="ignore"):  # An overflow is reported as not finite.
         values = array.astype(np.float32)
-    if channels == "mediapipe":
-        no_tongue = np.zeros((len(values), 1), np.float32)
-        values = np.concatenate([values[:, 1:], no_tongue], axis=1)
-    return values
+    missing: tuple[str, ...] = ()
+    if form.channels != "arkit" or array.shape[1] != len(CHANNELS):
+        try:
+            values, missing = arrange(values, columns_of(form.channels, array.shape[1]))
+        except FormatError as error:
+            raise Issue("wrong_width", f"{name}: {error}", always_excludes=True) from None
+    issues: list[Issue] = []
+    is_empty = np.isnan(values).all(axis=1)
+    if is_empty.any() and not is_empty.all():
+        places, known = np.arange(len(values)), np.flatnonzero(~is_empty)
+        issues = _gap_issues(name, Motion.from_track(np.where(is_empty[:, None], np.nan, 0), round(form.fps)))
+        for column in values.T:
+            column[is_empty] = np.interp(places[is_empty], known, column[known])
+    _check_finite(name, values)
+    return (values / np.float32(form.scale) if form.scale != 1 else values), missing, issues
 
 
-def _finite(name: str, values: np.ndarray) -> np.ndarray:
+def _check_finite(name: str, values: np.ndarray) -> None:
     bad = ~np.isfinite(values)
     if bad.any():
         frame, channel = np.argwhere(bad)[0]
         first = f"the first at frame {frame}, {CHANNELS[channel]}"
-        found = f"{name} holds {np.count_nonzero(bad)} values that are NaN or infinite, {first}"
+        found = f"{name} has {np.count_nonzero(bad)} values that are NaN or infinite, {first}"
         raise Issue("non_finite", found, always_excludes=True)
-    return values
-
-
-def _read_capture(path: Path) -> tuple[np.ndarray, list[Issue]]:
-    """Track of a Live Link capture: rows without a face are bridged, times are made even."""
-    from emotalk.formats.livelink import read_capture
-
-    try:
-        motion = read_capture(path)
-    except Exception as error:  # Nor is what the CSV reader raises.
-        found = f"{path.name} is no Live Link capture ({_first_line(error)})"
-        raise Issue("unreadable_track", found, always_excludes=True) from None
-    seconds, seen = motion.seconds, motion.is_seen
-    if np.count_nonzero(seen) < 2:
-        raise Issue("track_gap", f"{path.name} shows no face", always_excludes=True)
-    rate = round(1 / np.median(np.diff(seconds)))
-    if not _CAPTURE_RATE_RANGE[0] <= rate <= _CAPTURE_RATE_RANGE[1]:
-        found = f"{path.name} has about {rate} rows a second; a capture has {_CAPTURE_RATE_RANGE}"
-        raise Issue("unreadable_track", found, always_excludes=True)
-    gap = np.diff(seconds[seen]) - 1.5 / rate
-    lost = float(gap[gap > 0].sum() + seconds[seen][0] + seconds[-1] - seconds[seen][-1])
-    issues = []
-    if lost > 1 / rate:
-        part = lost / seconds[-1]
-        where = seconds[seen][gap.argmax()]
-        rule = f"bridged where at most {_MOST_MISSING:.0%} is missing"
-        found = f"{path.name} shows no face for {lost:.1f} s ({part:.0%}), the longest time from {where:.1f} s; {rule}"
-        issues.append(Issue("track_gap", found, always_excludes=part > _MOST_MISSING))
-        if part > _MOST_MISSING:
-            raise issues[0]
-    return _finite(path.name, replace(motion, rate=rate).at(FPS).values), issues
 
 
 def _first_line(error: Exception) -> str:

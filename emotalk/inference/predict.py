@@ -115,7 +115,7 @@ def _predict_file(predict: Callable[[AudioFile], np.ndarray], path: Path, out: P
     if settings.blink_seed is not None:
         track = with_blinks(track, seed=settings.blink_seed)
     for kind in settings.formats:
-        write_motion(out / f"{path.stem}{SUFFIXES[kind]}", Motion.of_track(track), kind)
+        write_motion(out / f"{path.stem}{SUFFIXES[kind]}", Motion.from_track(track), kind)
     taken = time.perf_counter() - start
     shown = (path.name, len(track), speech.duration_s, taken, speech.duration_s / taken)
     _LOG.info("%s: %d frames, %.1f s of speech in %.1f s, %.1f times real time", *shown)

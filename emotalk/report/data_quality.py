@@ -124,12 +124,14 @@ def excerpt(recordings: str | Path, tracks: Sequence[str | Path]) -> tuple[str, 
         calmed |= {(path, place): value for place, value in enumerate((before - after).tolist())}
     chosen, place = max(calmed, key=calmed.__getitem__)
     recording_id, smooth = next(islice(read_tracks(chosen), place, None))
-    columns = ["corpus", "recording_id", "status", "track_path", "channel_order", "track_fps", "num_track_frames"]
+    columns = ["corpus", "recording_id", "status", "track_path", "channel_order", "track_fps", "track_scale"]
+    columns.append("num_track_frames")
     rows = read_rows(recordings, columns)
     wanted = (Path(chosen).stem, recording_id)
     row = next(row for row in rows if (row["corpus"], row["recording_id"]) == wanted and row["status"] != "excluded")
     try:
-        raw, _ = read_track(Path(row["track_path"]), TrackFormat(row["channel_order"], row["track_fps"]))
+        form = TrackFormat.from_settings(row["channel_order"], row["track_fps"], row["track_scale"])
+        raw, _ = read_track(Path(row["track_path"]), form)
     except Issue:
         return recording_id, None, smooth
     return recording_id, raw, smooth

@@ -68,7 +68,7 @@ def test_a_preview_is_a_page(track, tmp_path):
         (["convert", "none.npy", "b.csv"], "There is no file none.npy"),
         (["convert", "none.npy", "b.txt"], "unknown kind of motion; names must end in one of .npy, .csv"),
         (["convert", "A", "b.npy", "--fps", "60"], "has 30 frames a second; --fps is for other formats"),
-        (["convert", "A", "b.csv", "--fps", "20"], "take one of 24, 25, 30"),
+        (["convert", "A", "b.csv", "--fps", "23"], "set one of 24, 25, 30"),
         (["convert", "A", "b.glb", "--head", "none.glb"], "none.glb is no GLB file"),
         (["convert", "A", "b.glb"], "b.glb needs a head to animate; give one whose morph targets"),
         (["convert", "none.glb", "b.npy"], "There is no file none.glb"),

@@ -26,12 +26,12 @@ def test_a_data_folder_that_is_not_there_is_named(project, tmp_path):
 
 @pytest.fixture
 def broken_data(tmp_path):
-    """A corpus whose only recording has 51 channels."""
+    """A corpus whose only recording has 50 channels."""
     for part in ("audio", "blendshape"):
         (tmp_path / "data/RAVDESS" / part).mkdir(parents=True)
     stem = "01-01-03-01-01-01-01"
     soundfile.write(tmp_path / f"data/RAVDESS/audio/{stem}.wav", np.zeros(32_000), 16_000)
-    np.save(tmp_path / f"data/RAVDESS/blendshape/{stem}.npy", np.zeros((60, 51), np.float32))
+    np.save(tmp_path / f"data/RAVDESS/blendshape/{stem}.npy", np.zeros((60, 50), np.float32))
     return str(tmp_path / "data")
 
 
@@ -39,5 +39,5 @@ def test_data_of_which_nothing_is_usable_ends_in_one_error_with_the_reasons(proj
     copy = project(TINY_RUN | {"data": broken_data, "corpora": ["RAVDESS"]})
     said = run(copy, "--cores", "1", "index")
     assert "all 1 are excluded" in said
-    assert "wrong_width: 01-01-03-01-01-01-01.npy has 51 channels; a track has 52" in said
+    assert "wrong_width: 01-01-03-01-01-01-01.npy: it has 50 channels, and arkit has 52 or 51" in said
     assert "wrong_width" in (copy.folder / "results/logs/index.log").read_text()

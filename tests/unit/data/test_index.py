@@ -39,15 +39,18 @@ def test_every_stem_on_disk_has_a_row_and_one_fault_hides_no_other_recording(rec
 
 
 BAD_TRACKS = {
-    "51 channels": (np.zeros((60, 51), np.float32), "wrong_width: {} has 51 channels; a track has 52"),
+    "50 channels": (
+        np.zeros((60, 50), np.float32),
+        "wrong_width: {}: it has 50 channels, and arkit has 52 or 51",
+    ),
     "53 channels": (np.zeros((60, 53), np.float32), "wrong_width"),
     "one dimension": (np.zeros(60 * 52, np.float32), "wrong_dims: {} has shape (3120,)"),
     "three dimensions": (np.zeros((1, 60, 52), np.float32), "wrong_dims"),
     "one NaN": (
         np.where(np.arange(60 * 52).reshape(60, 52) == 5 * 52 + 7, np.nan, 0),
-        "non_finite: {} holds 1 values that are NaN or infinite, the first at frame 5, cheekSquintRight",
+        "non_finite: {} has 1 values that are NaN or infinite, the first at frame 5, cheekSquintRight",
     ),
-    "infinite": (np.full((60, 52), np.inf), "non_finite: {} holds 3120 values"),
+    "infinite": (np.full((60, 52), np.inf), "non_finite: {} has 3120 values"),
     "overflowing in float32": (np.full((60, 52), 1e300), "non_finite"),
     "objects": (np.array([{"a": 1}], dtype=object), "pickled_track"),
     "words": (np.full((60, 52), "x"), "unreadable_track"),

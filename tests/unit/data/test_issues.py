@@ -12,7 +12,7 @@ import soundfile
 
 from emotalk.config.corpus import FIXED_POLICIES, IssueSettings
 from emotalk.errors import CorpusError
-from emotalk.formats.livelink import ORDER, ROTATIONS
+from emotalk.formats.channels import LIVELINK_ORDER, ROTATIONS
 
 FRAMES = 60
 RNG = np.random.default_rng(0)
@@ -47,7 +47,7 @@ def changed(track=MOTION, **cells):
 
 def capture(*timecodes: str):
     """A Live Link capture of a still face at these times."""
-    names = ["Timecode", "BlendShapeCount", *(name[0].upper() + name[1:] for name in (*ORDER, *ROTATIONS))]
+    names = ["Timecode", "BlendShapeCount", *(name[0].upper() + name[1:] for name in (*LIVELINK_ORDER, *ROTATIONS))]
     rows = [",".join([timecode, "61", *["0.1"] * (len(names) - 2)]) for timecode in timecodes]
     return raw("\n".join([",".join(names), *rows, ""]).encode(), ".csv")
 
@@ -147,7 +147,7 @@ CASES = {
     "a flat array": ("wrong_dims", sound(), motion(MOTION.ravel())),
     "a batch of one": ("wrong_dims", sound(), motion(MOTION[None])),
     "a single number": ("wrong_dims", sound(), motion(np.float32(1))),
-    "51 channels": ("wrong_width", sound(), motion(MOTION[:, :51])),
+    "50 channels": ("wrong_width", sound(), motion(MOTION[:, :50])),
     "53 channels": ("wrong_width", sound(), motion(np.pad(MOTION, ((0, 0), (0, 1))))),
     "61 channels, as Live Link has": ("wrong_width", sound(), motion(np.zeros((FRAMES, 61)))),
     "channels before frames": ("wrong_width", sound(), motion(MOTION.T)),
@@ -209,6 +209,8 @@ def test_each_code_that_one_file_can_cause_has_a_case():
         "unknown_label",
         "channel_order",
         "track_gap",
+        "time_order",
+        "no_tongue",
         "too_long",
         "av_offset",
     }

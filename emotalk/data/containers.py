@@ -1,0 +1,107 @@
+"""Audio in the containers of phones and cameras (m4a, mov, mp4, webm, …), decoded by FFmpeg through PyAV."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+SUFFIXES = (".m4a", ".mp4", ".mov", ".m4v", ".webm", ".mkv", ".aac", ".3gp", ".wma", ".avi")
+"""Endings of files that libsndfile does not read."""
+_TOLERANCE_S = 0.02
+"""Differences between a frame's time and the samples so far that are rounding of the container's times."""
+
+
+class ContainerError(Exception):
+    """A container has no audio that can be decoded, or PyAV is not installed."""
+
+
+class ContainerAudio:
+    """Audio of a container with the interface of `soundfile.SoundFile` that this package uses.
+
+    Time 0 is that of the container: audio that starts later begins with silence, and audio before 0 is dropped.
+
+    Raises
+    ------
+    ContainerError
+        If PyAV is not installed, or there is no audio stream.
+    """
+
+    subtype = "FLOAT"
+
+    def __init__(self, path: str | Path) -> None:
+        try:
+            import av
+        except ImportError:
+            raise ContainerError(
+                f"reading {Path(path).suffix} needs PyAV: pip install -c requirements.lock '.[media]'"
+            ) from None
+        try:
+            self._container = av.open(str(path))
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            raise ContainerError(f"FFmpeg cannot open it ({error})") from None
+        if not self._container.streams.audio:
+            self._container.close()
+            raise ContainerError("it has no audio stream")
+        self._stream = self._container.streams.audio[0]
+        self.samplerate = int(self._stream.rate)
+        self.channels = int(self._stream.channels)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._container.close()
+
+    def blocks(self, blocksize: int, dtype: str = "float32", always_2d: bool = True) -> Iterator[np.ndarray]:
+        """Samples (N, channels) float32 in blocks of `blocksize`; the last may be shorter."""
+        waiting: list[np.ndarray] = []
+        count = 0
+        for part in self._parts():
+            waiting.append(part)
+            count += len(part)
+            while count >= blocksize:
+                joined = np.concatenate(waiting)
+                yield joined[:blocksize]
+                waiting, count = [joined[blocksize:]], count - blocksize
+        if count:
+            yield np.concatenate(waiting)
+
+    def _parts(self) -> Iterator[np.ndarray]:
+        written = 0
+        for start, samples in self._decoded():
+            gap = start - written
+            if written and abs(gap) < _TOLERANCE_S * self.samplerate:
+                gap = 0
+            if gap > 0:
+                yield np.zeros((gap, self.channels), np.float32)
+            part = samples[max(0, -gap) :]
+            yield part
+            written = start + len(samples) if gap else written + len(samples)
+
+    def _decoded(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Place of the first sample on the container's clock, and samples (N, channels), of each frame."""
+        import av
+
+        resampler: Any = av.AudioResampler(format="flt", layout=self._stream.layout, rate=self.samplerate)
+        origin = self._origin()
+        start = 0
+        try:
+            for frame in self._container.decode(self._stream):
+                if frame.time is not None:
+                    start = round((frame.time - origin) * self.samplerate)
+                for converted in resampler.resample(frame):
+                    samples = converted.to_ndarray().reshape(-1, self.channels)
+                    yield start, samples
+                    start += len(samples)
+        except av.error.FFmpegError as error:
+            raise ContainerError(f"its audio cannot be decoded ({error})") from None
+
+    def _origin(self) -> float:
+        """Time of the first picture, else of the first sample that is played."""
+        streams = self._container.streams.video or [self._stream]
+        times = [float(each.start_time * (each.time_base or 0)) for each in streams if each.start_time is not None]
+        return max(0.0, min(times)) if times else 0.0
