@@ -59,3 +59,12 @@ def preview(given: argparse.Namespace) -> None:
 
     motion = read_motion(given.motion).at(FPS)
     write_preview(given.out, motion.values, title=Path(given.motion).name, audio=given.audio)
+
+
+def capture(given: argparse.Namespace) -> None:
+    """Make recordings from videos."""
+    from emotalk.capture import CaptureSettings, capture_videos
+    from emotalk.parallel import usable_cores
+
+    settings = CaptureSettings(given.model, given.on_cut)
+    capture_videos(given.videos, given.out, settings, processes=given.processes or usable_cores())
