@@ -17,6 +17,7 @@ from emotalk.errors import CaptureError
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.filter import Graph
+    from av.packet import Packet
     from av.stream import Stream
     from av.video.frame import VideoFrame
 
@@ -290,19 +291,24 @@ def _decode(container: "InputContainer", stream: "Stream", report: "VideoReader 
     """Frames of a stream; packets that cannot be decoded are counted, a file that breaks off ends there."""
     from av.error import FFmpegError
 
-    packets = container.demux(stream)
-    while True:
+    for packet in _packets(container, stream, report):
         try:
-            packet = next(packets, None)
+            yield from stream.codec_context.decode(packet)
         except FFmpegError:
             report.num_broken += 1
-            return
-        if packet is None:
-            return
-        try:
-            yield from packet.decode()
-        except FFmpegError:
-            report.num_broken += 1
+
+
+def _packets(
+    container: "InputContainer", stream: "Stream", report: "VideoReader | AudioReport"
+) -> Iterator["Packet | None"]:
+    """Packets of a stream, and None, at which the decoder gives what it holds back."""
+    from av.error import FFmpegError
+
+    try:
+        yield from (packet for packet in container.demux(stream) if packet.size)
+    except FFmpegError:
+        report.num_broken += 1
+    yield None
 
 
 @contextmanager
@@ -313,6 +319,6 @@ def _opened(path: Path) -> "Iterator[InputContainer]":
     try:
         container = av.open(path, metadata_errors="replace")
     except (FFmpegError, OSError) as error:
-        raise CaptureError(f"{path.name} cannot be opened as a video ({error})") from None
+        raise CaptureError(f"{path.name} cannot be opened as a video ({error.strerror})") from None
     with container:
         yield container
