@@ -215,35 +215,39 @@ def pose_of(matrix: np.ndarray) -> np.ndarray:
 
 def follow_face(frames: Iterable[Frame], detector: Detector, landmarker: Landmarker) -> Iterator[FaceSample]:
     """Follow one face through a video; yield a sample for each frame."""
-    last: View | None = None
-    is_followed = False
+    scene: View | None = None
+    last: np.ndarray | None = None
+    followed: np.ndarray | None = None
     for frame in frames:
         boxes, scores = detector.detect(frame.image)
-        chosen = choose_face(boxes, None if last is None else last.box)
         begins_scene = False
+        chosen = choose_face(boxes, last)
         if chosen is not None:
             view = View.from_image(frame.image, boxes[chosen])
-            if last is not None and is_cut(last, view):
-                begins_scene, is_followed = True, False
-                landmarker.restart()
-                chosen = choose_face(boxes, None)
-                view = View(view.histogram, view.thumbnail, boxes[chosen])
-            last = view
+            begins_scene = scene is not None and is_cut(scene, view)
+            scene = view
+        if begins_scene:
+            landmarker.restart()
+            last = followed = None
+            chosen = choose_face(boxes, last)
+        if followed is not None and chosen is not None and not overlap(boxes[chosen], followed):
+            chosen = None  # The detector finds others only: this face is in profile, say.
         image = frame.image
-        if chosen is not None and len(boxes) > 1 and not is_followed:
+        if followed is None and chosen is not None and len(boxes) > 1:
             image = without_others(image, boxes, chosen)
         landmarks = landmarker.detect(image, frame.seconds)
-        if landmarks is not None and _is_another(landmarks, boxes, chosen):
+        if landmarks is not None and _is_another(landmarks.box, boxes, chosen):
             landmarker.restart()
             landmarks = None
-        is_followed = landmarks is not None
+        followed = None if landmarks is None else landmarks.box
+        last = last if followed is None else followed
         confidence = 0.0 if landmarks is None or chosen is None else float(scores[chosen])
-        yield _sample(frame.seconds, landmarks, max(len(boxes), int(is_followed)), confidence, begins_scene)
+        yield _sample(frame.seconds, landmarks, max(len(boxes), int(landmarks is not None)), confidence, begins_scene)
 
 
-def _is_another(landmarks: Landmarks, boxes: np.ndarray, chosen: int | None) -> bool:
-    """Whether landmarks lie on another face than the chosen one."""
-    return chosen is not None and choose_face(boxes, landmarks.box) != chosen
+def _is_another(box: np.ndarray, boxes: np.ndarray, chosen: int | None) -> bool:
+    """Whether landmarks with this box lie on another face than the chosen one."""
+    return chosen is not None and (not overlap(box, boxes[chosen]) or choose_face(boxes, box) != chosen)
 
 
 def _sample(

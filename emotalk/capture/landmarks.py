@@ -41,7 +41,8 @@ def require_extra() -> None:
     try:
         import av  # noqa: F401
 
-        _mediapipe()
+        with native_log_hidden():
+            _as_image(np.zeros((1, 1, 3), np.uint8))  # Loads MediaPipe's own library, which an import does not.
     except ModuleNotFoundError as error:
         raise CaptureError(f"Capturing needs {error.name}, which is not installed. Install it: {_INSTALL}") from None
     except (ImportError, OSError) as error:

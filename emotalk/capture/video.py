@@ -15,11 +15,12 @@ import soundfile
 from emotalk.errors import CaptureError
 
 if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
     from av.container import InputContainer
     from av.filter import Graph
     from av.packet import Packet
-    from av.stream import Stream
     from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
 
 SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".flv", ".wmv"),
@@ -73,10 +74,12 @@ class VideoReader:
         CaptureError
             If the file cannot be opened or has no picture.
         """
+        from av.video.stream import VideoStream
+
         last = -np.inf
         with _opened(self.path) as container:
             stream = container.streams.best("video")
-            if stream is None:
+            if not isinstance(stream, VideoStream):
                 raise CaptureError(f"{self.path.name} has no video stream")
             stream.codec_context.thread_count = 1  # Videos run beside each other instead.
             for frame in self._deinterlaced(self._decoded(container, stream)):
@@ -88,7 +91,7 @@ class VideoReader:
                 image = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
                 yield Frame(frame.time, np.ascontiguousarray(image))
 
-    def _decoded(self, container: "InputContainer", stream: "Stream") -> Iterator["VideoFrame"]:
+    def _decoded(self, container: "InputContainer", stream: "VideoStream") -> Iterator["VideoFrame"]:
         for frame in _decode(container, stream, self):
             if frame.is_corrupt:
                 self.num_broken += 1
@@ -117,9 +120,7 @@ def _deinterlacer(frame: "VideoFrame") -> "Graph":
     from av.filter import Graph
 
     graph = Graph()
-    source = graph.add_buffer(
-        width=frame.width, height=frame.height, format=frame.format.name, time_base=frame.time_base
-    )
+    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base)
     graph.link_nodes(
         source, graph.add("bwdif", "mode=send_frame:deint=interlaced"), graph.add("buffersink")
     ).configure()
@@ -212,14 +213,14 @@ def write_audio(video: Path, spans: Sequence[Span], paths: Sequence[Path]) -> Au
     return report
 
 
-def _is_default(stream: "Stream") -> bool:
+def _is_default(stream: "AudioStream") -> bool:
     from av.stream import Disposition
 
     return bool(stream.disposition & Disposition.default)
 
 
 def _audio_blocks(
-    container: "InputContainer", stream: "Stream", report: AudioReport
+    container: "InputContainer", stream: "AudioStream", report: AudioReport
 ) -> Iterator[tuple[float | None, int, np.ndarray]]:
     """Time (None where a block follows the one before), sampling rate and (N, channels) int16 samples."""
     import av
@@ -287,19 +288,21 @@ class _SpanWriter:
             count -= len(block)
 
 
-def _decode(container: "InputContainer", stream: "Stream", report: "VideoReader | AudioReport") -> Iterator:
+def _decode(
+    container: "InputContainer", stream: "VideoStream | AudioStream", report: "VideoReader | AudioReport"
+) -> Iterator:
     """Frames of a stream; packets that cannot be decoded are counted, a file that breaks off ends there."""
     from av.error import FFmpegError
 
     for packet in _packets(container, stream, report):
         try:
-            yield from stream.codec_context.decode(packet)
+            yield from stream.decode(packet)
         except FFmpegError:
             report.num_broken += 1
 
 
 def _packets(
-    container: "InputContainer", stream: "Stream", report: "VideoReader | AudioReport"
+    container: "InputContainer", stream: "VideoStream | AudioStream", report: "VideoReader | AudioReport"
 ) -> Iterator["Packet | None"]:
     """Packets of a stream, and None, at which the decoder gives what it holds back."""
     from av.error import FFmpegError

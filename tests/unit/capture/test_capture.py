@@ -193,12 +193,10 @@ def test_broken_packets_cost_their_frames_alone(capture, made, images, tmp_path)
 
 def test_what_shows_no_face_is_excluded_with_its_reason_and_the_rest_is_captured(capture, made, images, tmp_path):
     folder = tmp_path / "videos"
-    folder.mkdir()
     black = [np.zeros((64, 64, 3), np.uint8)] * 40
     write_video(folder / "black.mp4", black, at(30, black))
     (folder / "text.mp4").write_text("no video")
     pictures = images(RADIO, 35)
-    (folder / "Actor_01").mkdir()
     write_video(folder / "Actor_01/a.mp4", pictures, at(30, pictures))
     capture(folder)
     videos = made.videos()
@@ -228,12 +226,7 @@ def test_nothing_is_captured_twice(capture, images, tmp_path):
 def test_a_killed_capture_goes_on_where_it_was(images, model, tmp_path):
     pictures = images(RADIO, 40)
     for name in "abcd":
-        write_video(tmp_path / f"videos/{name}.mp4", pictures, at(30, pictures)) if (
-            tmp_path / "videos"
-        ).exists() else (
-            (tmp_path / "videos").mkdir(),
-            write_video(tmp_path / f"videos/{name}.mp4", pictures, at(30, pictures)),
-        )
+        write_video(tmp_path / f"videos/{name}.mp4", pictures, at(30, pictures))
     prepend_pythonpath()
     out = tmp_path / "captured"
     command = [sys.executable, "-m", "emotalk", "capture", tmp_path / "videos", "--out", out, "--model", model]

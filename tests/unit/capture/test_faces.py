@@ -97,7 +97,7 @@ class Detected:
 
 
 class Landmarked:
-    """A landmarker that finds a face in the brightest of two places, and goes on with it while it is there."""
+    """A landmarker that finds a face at `LEFT`, else at `RIGHT`, where the picture is not black."""
 
     def __init__(self):
         self.restarts, self.images = 0, []
@@ -144,6 +144,13 @@ def test_a_face_that_the_detector_does_not_find_is_followed_without_confidence()
     samples = list(follow_face(frames(with_faces(LEFT)), Detected([]), Landmarked()))
     assert (samples[0].num_faces, samples[0].confidence) == (1, 0.0)
     assert not np.isnan(samples[0].values).any()
+
+
+def test_a_face_is_followed_while_the_detector_finds_another_one_only():
+    detector = Detected([LEFT], [RIGHT], [LEFT, RIGHT])
+    samples = list(follow_face(frames(*[with_faces(LEFT, RIGHT)] * 3), detector, Landmarked()))
+    assert all((sample.box == LEFT).all() for sample in samples)
+    assert [sample.confidence for sample in samples] == pytest.approx([0.9, 0.0, 0.9])
 
 
 def test_a_cut_starts_the_landmarks_again_with_the_largest_face():

@@ -24,6 +24,7 @@ def write_video(
     """Write (H, W, 3) uint8 images shown at the given times, and 16 kHz mono audio streams that begin at theirs."""
     import av
 
+    path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(path, "w") as container:
         video = container.add_stream(codec, rate=30, options=options or {"crf": "8", "preset": "ultrafast", "g": "12"})
         video.height, video.width = images[0].shape[:2]
