@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from emotalk.capture.faces import Faces, follow_face
-from emotalk.capture.landmarks import DEFAULT_MODEL, Detector, Landmarker, check_model, native_log_hidden, require_extra
+from emotalk.capture.landmarks import DEFAULT_MODEL, Detector, Landmarker, check_model, native_log_hidden
 from emotalk.capture.records import (
     CAPTURED,
     EXCLUDED,
@@ -92,7 +92,6 @@ def capture_videos(
         If the extra or the model is missing, two videos would have the same name, a file is in the way that no capture
         wrote, or nothing at all was captured.
     """
-    require_extra()
     model_sha256 = check_model(settings.model)
     jobs = find_videos(videos)
     records, waiting = _current_and_waiting(jobs, out, model_sha256, settings.on_cut)

@@ -30,19 +30,30 @@ _STDERR = 2
 _DETECTOR = "face_detector.tflite"
 
 
-def require_extra() -> None:
-    """Check that PyAV and MediaPipe can be imported.
+def check_model(path: Path) -> str:
+    """SHA-256 of the model's file, which the installed MediaPipe can open.
 
     Raises
     ------
     CaptureError
-        If the extra `[capture]` is not installed, or a system library that it needs.
+        If the file is missing or another one than this program knows, or the extra `[capture]` or a library of the
+        system that it needs is not installed.
     """
+    if not path.is_file():
+        raise CaptureError(
+            f"There is no model {path}. Download it once: {_download(path)} (or name the file by --model)."
+        )
+    digest = file_digest(path)
+    if digest != MODEL_SHA256:
+        raise CaptureError(
+            f"{path} is not the model that this program knows: its SHA-256 is {digest}, not {MODEL_SHA256}. "
+            f"Download it again: {_download(path)}"
+        )
     try:
         import av  # noqa: F401
 
-        with native_log_hidden():
-            _as_image(np.zeros((1, 1, 3), np.uint8))  # Loads MediaPipe's own library, which an import does not.
+        with native_log_hidden(), Detector(path):  # Loads MediaPipe's own library, which an import does not.
+            return digest
     except ModuleNotFoundError as error:
         raise CaptureError(f"Capturing needs {error.name}, which is not installed. Install it: {_INSTALL}") from None
     except (ImportError, OSError) as error:
@@ -52,26 +63,8 @@ def require_extra() -> None:
         ) from None
 
 
-def check_model(path: Path) -> str:
-    """SHA-256 of the model's file.
-
-    Raises
-    ------
-    CaptureError
-        If the file is missing or another one than this program knows.
-    """
-    if not path.is_file():
-        raise CaptureError(
-            f"There is no model {path}. Download it once: curl -L -o {path} {MODEL_URL} "
-            "(or name the file by --model or the setting capture.model)."
-        )
-    digest = file_digest(path)
-    if digest != MODEL_SHA256:
-        raise CaptureError(
-            f"{path} is not the model that this program knows: its SHA-256 is {digest}, not {MODEL_SHA256}. "
-            f"Download it again: curl -L -o {path} {MODEL_URL}"
-        )
-    return digest
+def _download(path: Path) -> str:
+    return f"curl -L -o {path} {MODEL_URL}"
 
 
 def _mediapipe() -> ModuleType:

@@ -16,6 +16,7 @@ from emotalk.capture.landmarks import Detector, Landmarker
 from emotalk.capture.video import VideoReader
 from emotalk.errors import CaptureError
 from emotalk.parallel import prepend_pythonpath
+from emotalk.provenance import file_digest
 from emotalk.resampling import resample
 from tests.conftest import SHARED
 from tests.unit.capture.conftest import VIDEOS
@@ -299,6 +300,8 @@ def test_a_missing_or_other_model_is_said(model, tmp_path):
 
 
 def test_a_missing_extra_is_said(monkeypatch, tmp_path):
+    (tmp_path / "any.task").touch()
+    monkeypatch.setattr("emotalk.capture.landmarks.MODEL_SHA256", file_digest(tmp_path / "any.task"))
     monkeypatch.setitem(sys.modules, "mediapipe", None)
     with pytest.raises(CaptureError, match=r"pip install -c requirements\.lock '\.\[capture\]'"):
-        capture_videos([tmp_path], tmp_path, CaptureSettings(), processes=1)
+        capture_videos([tmp_path], tmp_path, CaptureSettings(tmp_path / "any.task"), processes=1)
