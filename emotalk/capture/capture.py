@@ -263,9 +263,7 @@ def _recordings_in(record: VideoRecord, faces: Faces, on_cut: str) -> list[Recor
     recordings: list[Recording] = []
     for scene in scenes_of(faces.seconds, faces.is_found, faces.is_cut):
         part = slice(scene.begin, scene.end)
-        if scene.begin == scene.end:
-            continue
-        track = track_of(faces.seconds[part], faces.values[part], scene.duration_s(faces.seconds))
+        track = track_of(faces.seconds[part], faces.values[part], scene.span.duration_s)
         if np.count_nonzero(~np.isnan(track).any(axis=1)) >= SHORTEST_SCENE_S * FPS:
             suffix = f"_part{len(recordings) + 1}" if record.num_cuts else ""
             recordings.append(Recording(record.name + suffix, scene, track))

@@ -34,12 +34,6 @@ class Scene:
     end: int
     span: Span
 
-    def duration_s(self, seconds: np.ndarray) -> float:
-        """How long it lasts; `seconds` are the times of all frames."""
-        if self.span.end_s is not None:
-            return self.span.end_s - self.span.begin_s
-        return float(seconds[self.end - 1] - self.span.begin_s + frame_period(seconds))
-
 
 def frame_period(seconds: np.ndarray) -> float:
     """Usual time from a frame to the next; that of a track's frames where there is only one."""
@@ -57,14 +51,14 @@ def scenes_of(seconds: np.ndarray, is_found: np.ndarray, is_cut: np.ndarray) -> 
     seconds, is_found, is_cut : (N,)
         Times of the frames, whether they show a face, and whether another scene begins with them.
     """
-    begins = np.flatnonzero(is_cut)
-    for begin, following in zip([0, *begins], [*begins, None], strict=True):
-        if following is None:
-            yield Scene(int(begin), len(seconds), Span(float(seconds[begin])))
-            continue
-        seen = np.flatnonzero(is_found[begin:following])
-        end = begin + (int(seen[-1]) + 1 if seen.size else 0)
-        yield Scene(int(begin), int(end), Span(float(seconds[begin]), float(seconds[end])))
+    ends_s = [*seconds[1:].tolist(), float(seconds[-1] + frame_period(seconds))]
+    begins = [0, *np.flatnonzero(is_cut).tolist()]
+    for begin, following in zip(begins, [*begins[1:], len(seconds)], strict=True):
+        end = following
+        while following < len(seconds) and end > begin and not is_found[end - 1]:
+            end -= 1
+        if end > begin:
+            yield Scene(begin, end, Span(float(seconds[begin]), ends_s[end - 1]))
 
 
 def track_of(seconds: np.ndarray, values: np.ndarray, duration_s: float) -> np.ndarray:

@@ -31,6 +31,7 @@ SUFFIXES = (
 _CLOCK_TOLERANCE_S = 0.02
 """Audio whose times differ from its count of samples by less than this goes on without a seam: containers round times
 to milliseconds, and recorders' clocks are not exact."""
+_LONGEST_END_S = 0.5
 _SILENCE_SAMPLES = 1 << 16
 
 
@@ -146,11 +147,16 @@ class Span:
     begin_s
         Its first instant.
     end_s
-        The first instant behind it; None for the end of the file.
+        The first instant behind it.
     """
 
     begin_s: float
-    end_s: float | None = None
+    end_s: float
+
+    @property
+    def duration_s(self) -> float:
+        """How long it is."""
+        return self.end_s - self.begin_s
 
 
 @dataclass
@@ -178,8 +184,9 @@ class AudioReport:
 def write_audio(video: Path, spans: Sequence[Span], paths: Sequence[Path]) -> AudioReport:
     """Write spans of a video's audio as 16-bit wav files, unchanged in sampling rate and channels.
 
-    Sample 0 is the first instant of its span: audio that begins later is preceded by silence, what lies before is cut
-    off. A file is written only if its span has audio.
+    Sample 0 is the first instant of its span: audio that begins later is preceded by silence, what lies outside is cut
+    off. Audio that ends up to half a second before its span is followed by silence. A file is written only if its span
+    has audio.
 
     Parameters
     ----------
@@ -259,19 +266,21 @@ class _SpanWriter:
         start = self._written if start_s is None else round((start_s - self._span.begin_s) * rate)
         if self._file is not None and abs(start - self._written) < _CLOCK_TOLERANCE_S * rate:
             start = self._written
-        limit = None if self._span.end_s is None else round((self._span.end_s - self._span.begin_s) * rate)
-        end = start + len(samples) if limit is None else min(start + len(samples), limit)
-        part = samples[max(0, self._written - start) : max(0, end - start)]
+        limit = round(self._span.duration_s * rate)
+        part = samples[max(0, self._written - start) : max(0, limit - start)]
         if len(part):
             file = self._opened(rate, samples.shape[1])
             self._silence(file, start - self._written)
             file.write(part)
             self._written += len(part)
-        return limit is None or start + len(samples) <= limit
+        return start + len(samples) <= limit
 
     def close(self) -> int:
         """Finish the file; returns its number of samples."""
         if self._file is not None:
+            rate = self._file.samplerate
+            missing = round(self._span.duration_s * rate) - self._written
+            self._silence(self._file, missing if missing <= _LONGEST_END_S * rate else 0)
             self._file.close()
         return self._written
 

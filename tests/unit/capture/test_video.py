@@ -89,7 +89,7 @@ def test_a_file_with_audio_alone_has_no_picture(tmp_path):
 def test_audio_begins_with_the_picture(tmp_path, pictures, suffix, video_s, audio_s):
     path = write_video(tmp_path / f"a.{suffix}", pictures, SECONDS + video_s, [(audio_s, tone(2.0, click_s=0.8))])
     first = read(path)[1][0]
-    report = write_audio(path, [Span(first)], [tmp_path / "a.wav"])
+    report = write_audio(path, [Span(first, first + 9)], [tmp_path / "a.wav"])
     samples, rate = soundfile.read(tmp_path / "a.wav")
     assert rate == RATE
     assert abs(np.abs(samples).argmax() / RATE - (0.8 + audio_s - video_s)) < 0.002
@@ -100,21 +100,28 @@ def test_audio_begins_with_the_picture(tmp_path, pictures, suffix, video_s, audi
 def test_spans_of_audio_follow_each_other_without_loss(tmp_path, pictures):
     sound = np.random.default_rng(0).integers(-9000, 9000, 2 * RATE).astype(np.int16)
     path = write_video(tmp_path / "a.mkv", pictures, SECONDS, [(0.0, sound)])
-    spans, files = [Span(0.0, 0.75), Span(1.0, 1.25), Span(1.25)], [tmp_path / f"{n}.wav" for n in range(3)]
+    spans, files = [Span(0.0, 0.75), Span(1.0, 1.25), Span(1.25, 9.0)], [tmp_path / f"{n}.wav" for n in range(3)]
     write_audio(path, spans, files)
     for file, part in zip(files, (sound[:12_000], sound[16_000:20_000], sound[20_000:]), strict=True):
         np.testing.assert_array_equal(soundfile.read(file, dtype="int16")[0], part)
 
 
+@pytest.mark.parametrize(("video_s", "audio_s"), [(1.0, 1.5), (1.5, 1.2), (3.0, 1.0)])
+def test_audio_ends_with_its_span_unless_much_is_missing(tmp_path, pictures, video_s, audio_s):
+    path = write_video(tmp_path / "a.mkv", pictures, SECONDS, [(0.0, tone(audio_s, 0.5))])
+    write_audio(path, [Span(0.0, video_s)], [tmp_path / "a.wav"])
+    assert soundfile.info(tmp_path / "a.wav").duration == (audio_s if video_s - audio_s > 0.5 else video_s)
+
+
 def test_of_several_audio_streams_one_is_taken(tmp_path, pictures):
     path = write_video(tmp_path / "a.mkv", pictures, SECONDS, [(0.0, tone(1.0, 0.2)), (0.0, tone(1.0, 0.7))])
-    report = write_audio(path, [Span(0.0)], [tmp_path / "a.wav"])
+    report = write_audio(path, [Span(0.0, 9.0)], [tmp_path / "a.wav"])
     assert (report.num_streams, report.chosen) == (2, 0)
     assert np.abs(soundfile.read(tmp_path / "a.wav")[0]).argmax() == pytest.approx(0.2 * RATE, abs=20)
 
 
 def test_without_audio_no_file_is_written(tmp_path, pictures):
-    report = write_audio(write_video(tmp_path / "a.mp4", pictures, SECONDS), [Span(0.0)], [tmp_path / "a.wav"])
+    report = write_audio(write_video(tmp_path / "a.mp4", pictures, SECONDS), [Span(0.0, 9.0)], [tmp_path / "a.wav"])
     assert (report.num_streams, report.num_samples) == (0, [0])
     assert not (tmp_path / "a.wav").exists()
 
@@ -130,5 +137,5 @@ def test_audio_that_is_interrupted_stays_in_time(tmp_path, pictures):
                 continue
             packet.stream = copies[packet.stream.index]
             target.mux(packet)
-    write_audio(tmp_path / "b.mkv", [Span(0.0)], [tmp_path / "a.wav"])
+    write_audio(tmp_path / "b.mkv", [Span(0.0, 9.0)], [tmp_path / "a.wav"])
     assert np.abs(soundfile.read(tmp_path / "a.wav")[0]).argmax() == pytest.approx(1.5 * RATE, abs=20)
