@@ -10,6 +10,8 @@ from typing import Literal
 
 import numpy as np
 
+from emotalk.capture.audio import AudioReport, write_audio
+from emotalk.capture.discovery import Job, find_videos
 from emotalk.capture.faces import Faces, follow_face
 from emotalk.capture.landmarks import DEFAULT_MODEL, Detector, Landmarker, check_model, native_log_hidden
 from emotalk.capture.records import (
@@ -30,9 +32,8 @@ from emotalk.capture.records import (
     write_videos_table,
 )
 from emotalk.capture.tracks import SHORTEST_SCENE_S, Scene, frame_period, scenes_of, track_of
-from emotalk.capture.video import SUFFIXES, AudioReport, VideoReader, write_audio
+from emotalk.capture.video import VideoReader
 from emotalk.errors import CaptureError
-from emotalk.files import files_below
 from emotalk.parallel import parallel_map
 from emotalk.progress import progress
 from emotalk.provenance import file_digest
@@ -57,14 +58,6 @@ class CaptureSettings:
 
     model: Path = DEFAULT_MODEL
     on_cut: Literal["divide", "exclude"] = "divide"
-
-
-@dataclass(frozen=True)
-class Job:
-    """One video, and the name (folders and stem) of the files that are made of it."""
-
-    video: Path
-    name: str
 
 
 def capture_videos(
@@ -108,38 +101,6 @@ def capture_videos(
         write_videos_table(out)
     _log_summary(list(records.values()), out)
     return [records[job.name] for job in jobs]
-
-
-def find_videos(videos: Iterable[Path]) -> list[Job]:
-    """Videos in files and folders, in the order of their names.
-
-    Raises
-    ------
-    CaptureError
-        If there is none, a path does not exist, or two have the same name.
-    """
-    jobs: dict[str, Job] = {}
-    for path in videos:
-        for job in sorted(_jobs_in(Path(path)), key=lambda each: str(each.video)):
-            other = jobs.setdefault(job.name, job)
-            if not other.video.samefile(job.video):
-                raise CaptureError(
-                    f"{other.video} and {job.video} would both become {job.name}.npy. Rename one of them, or capture "
-                    "it into another folder by --out."
-                )
-    if not jobs:
-        raise CaptureError(f"There is no video. In folders, names must end in one of {', '.join(SUFFIXES)}.")
-    return [jobs[name] for name in sorted(jobs)]
-
-
-def _jobs_in(path: Path) -> Iterator[Job]:
-    if path.is_file():
-        yield Job(path, path.stem)
-    elif not path.is_dir():
-        raise CaptureError(f"There is no video or folder {path}.")
-    for entry in files_below(path):
-        if entry.name.lower().endswith(SUFFIXES):
-            yield Job(Path(entry.path), Path(entry.path).relative_to(path).with_suffix("").as_posix())
 
 
 def _current_and_waiting(
@@ -257,9 +218,7 @@ def _recordings_in(record: VideoRecord, faces: Faces, on_cut: str) -> list[Recor
     """
     if record.num_cuts and on_cut == "exclude":
         where = ", ".join(f"{second:.2f}" for second in faces.seconds[faces.is_cut][:_MOST_NAMED])
-        raise CaptureError(
-            f"it is cut {record.num_cuts} times (at {where} s); on_cut: divide makes a part of each scene"
-        )
+        raise CaptureError(f"it is cut {record.num_cuts} times (at {where} s), and on_cut is exclude")
     recordings: list[Recording] = []
     for scene in scenes_of(faces.seconds, faces.is_found, faces.is_cut):
         part = slice(scene.begin, scene.end)

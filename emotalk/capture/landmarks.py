@@ -91,6 +91,15 @@ def native_log_hidden() -> Iterator[None]:
         os.close(kept)
 
 
+@contextmanager
+def _errors_said() -> Iterator[None]:
+    """Context in which errors of MediaPipe are errors of this package: other videos go on."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        raise CaptureError(f"MediaPipe cannot work on it ({error})") from None
+
+
 def _as_image(image: np.ndarray) -> object:
     mediapipe = _mediapipe()
     return mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=image)
@@ -125,7 +134,8 @@ class Detector:
         -------
         Boxes (F, 4) float32 as left, top, right, bottom in pixels, and their scores (F,) float32, 0.5 to 1.
         """
-        detections = self._detector.detect(_as_image(image)).detections
+        with _errors_said():
+            detections = self._detector.detect(_as_image(image)).detections
         boxes = [each.bounding_box for each in detections]
         corners = [(b.origin_x, b.origin_y, b.origin_x + b.width, b.origin_y + b.height) for b in boxes]
         scores = [each.categories[0].score for each in detections]
@@ -194,7 +204,8 @@ class Landmarker:
             self._first_s = seconds
         # Times must be whole milliseconds from 0 that increase.
         self._last_ms = max(round((seconds - self._first_s) * 1000), self._last_ms + 1)
-        result = self._landmarker.detect_for_video(_as_image(image), self._last_ms)
+        with _errors_said():
+            result = self._landmarker.detect_for_video(_as_image(image), self._last_ms)
         if not result.face_landmarks:
             return None
         points = np.array([(point.x, point.y) for point in result.face_landmarks[0]])

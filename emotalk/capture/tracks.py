@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emotalk.capture.video import Span
+from emotalk.capture.audio import Span
 from emotalk.resampling import resample
 from emotalk.timing import FPS
 

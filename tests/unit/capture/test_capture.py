@@ -291,6 +291,12 @@ def test_an_empty_folder_and_a_missing_one_are_said(capture, tmp_path):
         capture(tmp_path / "nowhere")
 
 
+def test_a_link_that_leads_to_no_file_is_said(capture, tmp_path):
+    (tmp_path / "a.mp4").symlink_to(tmp_path / "gone.mp4")
+    with pytest.raises(CaptureError, match=r"a\.mp4 leads to no file"):
+        capture(tmp_path)
+
+
 def test_a_missing_or_other_model_is_said(model, tmp_path):
     (tmp_path / "other.task").write_bytes(b"other")
     with pytest.raises(CaptureError, match=r"other\.task is not the model that this program knows"):

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from emotalk.capture.audio import Span
 from emotalk.capture.faces import BOX, POSE, Faces
 from emotalk.capture.records import (
     CAPTURED,
@@ -24,7 +25,6 @@ from emotalk.capture.records import (
     write_videos_table,
 )
 from emotalk.capture.tracks import Scene
-from emotalk.capture.video import Span
 from emotalk.errors import CaptureError
 from emotalk.provenance import file_digest
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from emotalk.capture.video import Span, VideoReader, write_audio
+from emotalk.capture.audio import Span, write_audio
+from emotalk.capture.video import VideoReader
 from emotalk.errors import CaptureError
 from tests.unit.capture.videos import RATE, damage, tone, turn, write_video
 
