@@ -29,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
     _add_predict(commands.add_parser("predict", help="speak recordings with trained weights"))
     _add_convert(commands.add_parser("convert", help="bring motion from one format into another"))
     _add_preview(commands.add_parser("preview", help="make a page with a face that shows motion"))
+    _add_capture(commands.add_parser("capture", help="make recordings, wav and npy, from videos of faces"))
     return root
 
 
@@ -114,3 +115,18 @@ def _add_preview(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("motion", type=Path, help="npy, Live Link csv, ARKit csv or json")
     parser.add_argument("audio", type=Path, nargs="?", help="speech to play with it")
     parser.add_argument("-o", "--out", type=Path, default=Path("preview.html"))
+
+
+def _add_capture(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "For each video <out>/audio/<name>.wav, <out>/blendshape/<name>.npy, (frames, 52) at 30 fps, and "
+        "<out>/faces/<name>.parquet, a row per frame. What is captured already is not captured again."
+    )
+    parser.add_argument("videos", nargs="+", type=Path, metavar="VIDEO", help="videos, or folders of videos")
+    parser.add_argument("--out", type=Path, default=Path("captured"), help="folder for what is captured")
+    parser.add_argument(
+        "--model", type=Path, default=Path("resources/face_landmarker.task"), help="MediaPipe's face_landmarker.task"
+    )
+    cuts = "a recording for each scene of a video that is cut, or none"
+    parser.add_argument("--on-cut", choices=("divide", "exclude"), default="divide", help=cuts)
+    parser.add_argument("--processes", type=int, metavar="N", help="videos at once; by default one per core")

@@ -59,3 +59,13 @@ def preview(given: argparse.Namespace) -> None:
 
     motion = read_motion(given.motion).at(FPS)
     write_preview(given.out, motion.values, title=Path(given.motion).name, audio=given.audio)
+
+
+def capture(given: argparse.Namespace) -> None:
+    """Make recordings from videos."""
+    from emotalk.capture import capture_videos
+    from emotalk.config.corpus import CaptureSettings
+    from emotalk.parallel import usable_cores
+
+    settings = CaptureSettings(model=str(given.model), on_cut=given.on_cut)
+    capture_videos(given.videos, given.out, settings, processes=given.processes or usable_cores())

@@ -31,6 +31,10 @@ class FormatError(EmoTalkError):
     """A file of motion is not what its name says, or has no place for what is to be written."""
 
 
+class CaptureError(EmoTalkError):
+    """Videos cannot be captured."""
+
+
 class Interrupted(Exception):  # noqa: N818 - nothing went wrong
     """A signal asked to stop, and everything is saved."""
 

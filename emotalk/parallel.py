@@ -11,7 +11,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
-from multiprocessing import connection, get_all_start_methods, get_context, parent_process
+from multiprocessing import active_children, connection, get_all_start_methods, get_context, parent_process
 from pathlib import Path
 from typing import TypeVar
 
@@ -81,6 +81,10 @@ def parallel_map(
                     yield from pending.popleft().result()
             while pending:
                 yield from pending.popleft().result()
+        except KeyboardInterrupt:
+            for worker in active_children():  # Items may take hours, and the pool waits for those at work.
+                worker.kill()
+            raise
         except BrokenProcessPool:
             raise EmoTalkError(
                 "A worker process died, most often of lack of memory. Give the job more memory or fewer threads, and "

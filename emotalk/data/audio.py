@@ -173,7 +173,7 @@ def read_samples(path: str | Path, count: int) -> np.ndarray:
 
 _MOST_CHUNKS = 1000
 _LARGEST_SIZE = 0x7F000000
-"""Sizes from here on are placeholders of programs that do not know the end when they begin (pipes, killed recorders)."""
+"""Sizes from here on are placeholders of programs that do not know the end when they begin (pipes, recorders)."""
 _HEADER_BYTES = 44
 
 

@@ -37,7 +37,7 @@ NUM_ACTORS = 24
 """Actors of RAVDESS, numbered from 1; the released network knows each of them."""
 
 _RAVDESS = re.compile(r"0[1-3]-01-(0[1-8])-(0[12])-(0[12])-(0[12])-(0[1-9]|1\d|2[0-4])")
-_HDTF = re.compile(r"(?P<group>RD|WDA|WRA)_(?P<speaker>\w+)_\d{3}")
+_HDTF = re.compile(r"(?P<group>RD|WDA|WRA)_(?P<speaker>\w+)_\d{3}(?:_part\d+)?")
 
 
 def parse_ravdess(stem: str) -> RecordingName | None:
@@ -50,7 +50,7 @@ def parse_ravdess(stem: str) -> RecordingName | None:
 
 
 def parse_hdtf(stem: str) -> RecordingName | None:
-    """Read `{RD|WDA|WRA}_{Speaker[digit]}_{clip}`; None if it is not such a stem.
+    """Read `{RD|WDA|WRA}_{Speaker[digit]}_{clip}[_part{scene}]`; None if it is not such a stem.
 
     The speaker is the name without its trailing digit (`EdMarkey0`, `EdMarkey1` are one person), except for the radio
     shows `RD_RadioNN`, which are a person each.

@@ -97,7 +97,7 @@ list(parallel.parallel_map(partial(_sleep, folder=Path(sys.argv[1])), range(200)
 """
 
 
-@pytest.mark.parametrize("kind", ["SIGKILL", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize("kind", ["SIGKILL", "SIGTERM", "SIGHUP", "SIGINT"])
 def test_workers_die_with_a_parent_that_alone_is_killed(tmp_path, kind):
     """The parent is a script without a guard, as Snakemake runs them: workers must not run it anew."""
     script = tmp_path / "script.py"

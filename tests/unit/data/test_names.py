@@ -21,6 +21,7 @@ def test_a_stem_out_of_range_is_no_ravdess_name(stem):
         ("WRA_LongClip2_000", "LongClip"),
         ("RD_Radio34_000", "Radio34"),
         ("WDA_KatieHill_000", "KatieHill"),
+        ("WDA_EdMarkey0_000_part2", "EdMarkey"),
     ],
 )
 def test_an_hdtf_speaker_is_the_name_without_its_trailing_digit_except_radio_shows(stem, speaker):
