@@ -290,7 +290,7 @@ def _log_summary(records: Sequence[VideoRecord], out: Path) -> None:
 
 
 def capture_to_table(videos: Path, out: Path, table: Path, settings: CaptureSettings, *, processes: int) -> None:
-    """Capture all videos below a folder into `out`, and copy the table of them to `table`; see :func:`capture_videos`."""
+    """Capture all videos below a folder into `out`, and copy their table to `table`; see :func:`capture_videos`."""
     capture_videos([videos], out, settings, processes=processes)
     with atomic_path(table) as partial_table:
         shutil.copyfile(out / TABLE, partial_table)

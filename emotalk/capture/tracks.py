@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from emotalk.capture.audio import Span
-from emotalk.resampling import resample
-from emotalk.timing import FPS
+from emotalk.timing import FPS, resample
 
 LONGEST_BRIDGE_S = 0.5
 """A face that is not seen for longer is not guessed: rows in such gaps are NaN."""

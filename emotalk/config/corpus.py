@@ -1,6 +1,7 @@
 """Settings of the corpus stages: index, smooth, slice, pair."""
 
 import re
+import unicodedata
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -13,7 +14,8 @@ HeldOut = list[str | int] | Annotated[float, Field(ge=0, le=0.5)] | Literal["non
 
 def normalize_subject(name: str | int) -> str:
     """A subject's name without the zeros before a number: actor 7 may be written 7 or, as in file names, 07."""
-    return str(name).lstrip("0") or "0" if str(name).isdigit() else str(name)
+    text = unicodedata.normalize("NFC", str(name))
+    return text.lstrip("0") or "0" if text.isdigit() else text
 
 
 _GROUPS = ("subject", "emotion", "intensity", "statement", "repetition")

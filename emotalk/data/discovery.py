@@ -1,7 +1,10 @@
 """Discovery: where the files of a corpus are, and which wav belongs to which track."""
 
+import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -10,7 +13,7 @@ from typing import Self, TypeVar
 
 from emotalk.config.corpus import SourceSettings
 from emotalk.data.containers import SUFFIXES as CONTAINER_SUFFIXES
-from emotalk.data.names import NAMING, RecordingName, clean_id, pairing_key
+from emotalk.data.names import NAMING, RecordingName, clean_id, pairing_key, parse_pattern
 from emotalk.errors import CorpusError, Issue
 from emotalk.files import files_below
 from emotalk.formats.tracks import TrackFormat
@@ -18,7 +21,10 @@ from emotalk.provenance import file_digest
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff", ".aif", ".au", *CONTAINER_SUFFIXES)
 TRACK_SUFFIXES = (".npy", ".csv")
+_KNOWN_EXTRAS = {"frame_log.csv", "take.json", "video_metadata.json", "thumbnail.jpg"}
+"""Files of a Live Link Face take beside its capture and its video."""
 T = TypeVar("T")
+_LOG = logging.getLogger(__name__)
 _MODALITIES = {"audio", "wav", "wavs", "flac", "blendshape", "blendshapes", "track", "tracks", "npy", "csv"}
 """Names of folders that tell the kind of a file and nothing about the recording."""
 
@@ -39,6 +45,8 @@ class Source:
         File that names the recordings of a generic corpus instead.
     form
         How its npy tracks are read.
+    subject
+        Who speaks in a generic corpus: `one`, `folder`, or a pattern of stems.
     """
 
     corpus: str
@@ -47,6 +55,7 @@ class Source:
     tracks: Path
     table: Path | None
     form: TrackFormat
+    subject: str = "folder"
 
     @classmethod
     def from_settings(cls, corpus: str, data: str | Path, settings: SourceSettings) -> Self:
@@ -62,6 +71,7 @@ class Source:
             tracks=Path(settings.tracks or (home if is_generic else home / "blendshape")),
             table=Path(settings.table) if settings.table else None,
             form=TrackFormat.from_settings(settings.channels, settings.fps, settings.scale),
+            subject=settings.subject,
         )
 
 
@@ -76,7 +86,9 @@ class RecordingFiles:
     form
         How the track is to be read.
     issues
-        What is wrong with the name or with there being these files.
+        Issues of the name, or of the files' existence.
+    ignored
+        Names of files of other kinds with the same stem.
     """
 
     corpus: str
@@ -86,6 +98,7 @@ class RecordingFiles:
     name: RecordingName | None
     form: TrackFormat
     issues: tuple[Issue, ...]
+    ignored: tuple[str, ...] = ()
 
 
 class Listing:
@@ -108,8 +121,10 @@ class Listing:
                     f"{source.tracks}; set 'data' to the folder above the corpora and 'corpora' to those that you "
                     f"have, or name the folders in 'sources.{source.corpus}'."
                 )
-        self._wavs = _by_key(source, source.audio, AUDIO_SUFFIXES)
-        self._tracks = _by_key(source, source.tracks, TRACK_SUFFIXES)
+        self._ignored: dict[str, tuple[str, ...]] = {}
+        self._wavs = self._by_key(source.audio, AUDIO_SUFFIXES)
+        self._tracks = self._by_key(source.tracks, TRACK_SUFFIXES)
+        _log_ignored(source, self._ignored)
         lone_wavs, lone_tracks = self._wavs.keys() - self._tracks.keys(), self._tracks.keys() - self._wavs.keys()
         for wav, track in _match_unpaired(source, lone_wavs, lone_tracks).items():
             self._wavs.setdefault(track, self._wavs.pop(wav))
@@ -122,13 +137,26 @@ class Listing:
         for key, count in number_duplicates(self._keys):
             yield self._found(key, count)
 
+    def _by_key(self, folder: Path, suffixes: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+        """Files of one kind, by the key that they share with their partner of the other kind."""
+        files: dict[str, tuple[str, ...]] = {}
+        for entry in files_below(folder):
+            if entry.name.lower() in _KNOWN_EXTRAS:
+                continue
+            key = _key(self._source, PurePath(os.path.relpath(entry.path, folder)))
+            if entry.name.lower().endswith(suffixes):
+                files[key] = tuple(sorted((*files.get(key, ()), entry.path)))
+            elif not entry.name.lower().endswith(AUDIO_SUFFIXES + TRACK_SUFFIXES):
+                self._ignored[key] = tuple(sorted({*self._ignored.get(key, ()), entry.name}))
+        return files
+
     def _found(self, key: str, count: int) -> RecordingFiles:
         """One recording, the how-manieth of its id."""
         recording_id, issues = unique_id(key, count)
         is_bad = any(issue.code == "unknown_name" for issue in issues)
         name = None if is_bad else labels(self._source, key)
         if name is None and not is_bad:
-            said = f"{recording_id} does not follow the naming of {self._source.layout.upper()}"
+            said = f"{recording_id} does not follow {_naming_rule(self._source)}"
             issues.append(Issue("unknown_name", said, always_excludes=True))
         chosen: list[Path | None] = []
         for files in (self._wavs.get(key, ()), self._tracks.get(key, ())):
@@ -139,7 +167,18 @@ class Listing:
                 issues.append(Issue("duplicate_stem", said, always_excludes=not is_same))
             chosen.append(Path(files[0]) if files else None)
         wav, track = chosen
-        return RecordingFiles(self._source.corpus, recording_id, wav, track, name, self._source.form, tuple(issues))
+        ignored = self._ignored.get(key, ())
+        form = self._source.form
+        return RecordingFiles(self._source.corpus, recording_id, wav, track, name, form, tuple(issues), ignored)
+
+
+def _naming_rule(source: Source) -> str:
+    """Rule that names of a source must follow, with the way out."""
+    out = f"set sources.{source.corpus}.layout: generic, or name the recordings in a table"
+    if source.layout == "generic":
+        return f"the pattern {source.subject!r} of sources.{source.corpus}.subject"
+    scheme = {"ravdess": "RAVDESS (03-01-06-01-02-01-12)", "hdtf": "HDTF (WDA_Speaker0_000)"}[source.layout]
+    return f"the naming of {scheme}; {out}"
 
 
 def number_duplicates(keyed: Iterable[tuple[str, T]]) -> Iterator[tuple[T, int]]:
@@ -159,18 +198,17 @@ def unique_id(key: str, count: int) -> tuple[str, list[Issue]]:
     return recording_id, issues
 
 
-def _by_key(source: Source, folder: Path, suffixes: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    """Files of one kind, by what they have in common with their partner of the other kind."""
-    files: dict[str, tuple[str, ...]] = {}
-    for entry in files_below(folder):
-        if entry.name.lower().endswith(suffixes):
-            key = _key(source, PurePath(os.path.relpath(entry.path, folder)))
-            files[key] = tuple(sorted((*files.get(key, ()), entry.path)))
-    return files
+def _log_ignored(source: Source, ignored: Mapping[str, tuple[str, ...]]) -> None:
+    """Count files of other kinds in a corpus's folders."""
+    kinds = Counter(PurePath(name).suffix.lower() or "no ending" for names in ignored.values() for name in names)
+    if kinds:
+        shown = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(8))
+        _LOG.info("%s: files of other kinds are not read: %s.", source.corpus, shown)
 
 
 def _key(source: Source, path: PurePath) -> str:
     """The stem where the naming scheme makes stems unique; else the folders too, but for those that tell the kind."""
+    path = PurePath(unicodedata.normalize("NFC", str(path)))
     if source.layout != "generic":
         return path.stem
     folders = [part for part in path.parent.parts if part.lower() not in _MODALITIES]
@@ -200,11 +238,15 @@ def _can_pair(source: Source, wav: str, track: str) -> bool:
 
 
 def labels(source: Source, key: str) -> RecordingName | None:
-    """Labels that a name tells; in a generic corpus the folder is the subject."""
+    """Labels in a name; in a generic corpus as `sources.<corpus>.subject` says."""
     if source.layout != "generic":
         return NAMING[source.layout](key)
     folder, _, stem = key.rpartition("/")
-    return RecordingName(subject=folder or stem)
+    if source.subject == "one":
+        return RecordingName(subject=source.corpus)
+    if source.subject == "folder":
+        return RecordingName(subject=folder.partition("/")[0] or source.corpus)
+    return parse_pattern(source.subject, stem)
 
 
 def _are_same(files: Sequence[str]) -> bool:

@@ -11,12 +11,15 @@ import numpy as np
 from emotalk.config.corpus import IndexSettings
 from emotalk.data.audio import AudioFacts, inspect_audio
 from emotalk.data.av_sync import mouth_opening, offset_correlations, offset_of
-from emotalk.data.discovery import RecordingFiles
+from emotalk.data.discovery import AUDIO_SUFFIXES, TRACK_SUFFIXES, RecordingFiles
 from emotalk.data.issues import Lengths, apply_policy, length_issues, other_rate
 from emotalk.errors import Issue
 from emotalk.formats.tracks import inspect_track, is_capture, read_track
 from emotalk.provenance import file_digest
 from emotalk.timing import FPS, frames_in
+
+_END_OF_CAPTURE = FPS
+"""Frames by which a capture may be longer than its audio."""
 
 
 def inspect_recording(item: RecordingFiles, settings: IndexSettings) -> dict[str, Any]:
@@ -56,10 +59,11 @@ def _printable(path: Path) -> str:
 
 def _read_audio(item: RecordingFiles, row: dict[str, Any], issues: list[Issue]) -> AudioFacts:
     if item.wav is None:
-        raise Issue("orphan_track", f"there is no audio for {item.track and item.track.name}", always_excludes=True)
+        found = f"there is no audio for {item.track and item.track.name}{_ignored(item, 'audio')}"
+        raise Issue("orphan_track", found, always_excludes=True)
     row["wav_sha256"] = _digest(item.wav, "unreadable_wav")
-    audio, found = inspect_audio(item.wav)
-    issues += found
+    audio, audio_issues = inspect_audio(item.wav)
+    issues += audio_issues
     row |= {
         "sampling_rate": audio.sampling_rate,
         "num_audio_channels": audio.num_channels,
@@ -72,13 +76,20 @@ def _read_audio(item: RecordingFiles, row: dict[str, Any], issues: list[Issue]) 
 
 def _read_motion(item: RecordingFiles, row: dict[str, Any], issues: list[Issue]) -> np.ndarray:
     if item.track is None:
-        raise Issue("orphan_wav", f"there is no track for {item.wav and item.wav.name}", always_excludes=True)
+        found = f"there is no track for {item.wav and item.wav.name}{_ignored(item, 'motion')}"
+        raise Issue("orphan_wav", found, always_excludes=True)
     row["track_sha256"] = _digest(item.track, "unreadable_track")
     track, mended = read_track(item.track, item.form)
     issues += mended
     issues += inspect_track(item.track.name, track, item.form)
     row["num_track_frames"] = len(track)
     return track
+
+
+def _ignored(item: RecordingFiles, kind: str) -> str:
+    """Files of the same stem that are not read, for an error."""
+    read = {"audio": AUDIO_SUFFIXES, "motion": TRACK_SUFFIXES}[kind]
+    return f"; {', '.join(item.ignored)} is not read ({kind} is: {' '.join(read)})" if item.ignored else ""
 
 
 def _digest(path: Path, code: str) -> str:
@@ -107,7 +118,9 @@ def _compare(
     yield from _offset_issue(row, settings, audio.envelope, track)
     lengths = Lengths(num_audio_frames, len(track), shift=row.get("shift_frames", 0))
     row["num_frames"] = lengths.common
-    yield from length_issues(lengths, settings)
+    # Apps stop the capture of motion later than that of audio.
+    trimmed = _END_OF_CAPTURE if item.track is not None and is_capture(item.track) else 0
+    yield from length_issues(lengths, settings, longer=trimmed)
 
 
 def _offset_issue(

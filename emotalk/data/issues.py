@@ -50,10 +50,11 @@ class Lengths:
         return self.audio - 1 <= self.track <= self.audio
 
 
-def length_issues(lengths: Lengths, settings: IndexSettings) -> Iterator[Issue]:
-    """What is wrong with the lengths of a recording."""
+def length_issues(lengths: Lengths, settings: IndexSettings, *, longer: int = 0) -> Iterator[Issue]:
+    """Issues of the lengths of a recording, whose track may be `longer` by more frames than the settings allow."""
     found = f"the track has {lengths.track} frames, the audio {lengths.audio}"
-    if abs(lengths.track - lengths.audio) > settings.max_frame_difference:
+    difference = lengths.track - lengths.audio
+    if not -settings.max_frame_difference <= difference <= max(settings.max_frame_difference, longer):
         rule = f"at most {settings.max_frame_difference} frames of difference are tolerated"
         yield Issue("frame_mismatch", f"{found}; {rule}", always_excludes=True)
     elif not lengths.is_usual:

@@ -1,6 +1,7 @@
 """What file names say about a recording, and what they may be."""
 
 import re
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -37,7 +38,51 @@ NUM_ACTORS = 24
 """Actors of RAVDESS, numbered from 1; the released network knows each of them."""
 
 _RAVDESS = re.compile(r"0[1-3]-01-(0[1-8])-(0[12])-(0[12])-(0[12])-(0[1-9]|1\d|2[0-4])")
-_HDTF = re.compile(r"(?P<group>RD|WDA|WRA)_(?P<speaker>\w+)_\d{3}(?:_part\d+)?")
+_HDTF = re.compile(r"(?P<group>RD|WDA|WRA)_(?P<speaker>\w+?)_\d{3}(?:_(?:part)?\d+)?")
+
+_EMOTION_WORDS = {
+    "neutral": "neutral normal none 中性 平静中性 中立",
+    "calm": "calm relaxed 平静 冷静",
+    "happy": "happy happiness joy joyful amused amusement 高兴 快乐 开心 喜悦",
+    "sad": "sad sadness sorrow 悲伤 伤心 难过",
+    "angry": "angry anger mad 生气 愤怒",
+    "fearful": "fearful fear afraid scared 害怕 恐惧",
+    "disgust": "disgust disgusted 厌恶 恶心",
+    "surprised": "surprised surprise 惊讶 吃惊",
+}
+"""RAVDESS's word for an emotion, and the words that are understood as it."""
+_EMOTIONS = {word: emotion for emotion, words in _EMOTION_WORDS.items() for word in words.split()}
+_INTENSITIES = {
+    1: "1 01 1.0 normal medium low weak mild 普通 正常 弱",
+    2: "2 02 2.0 strong high intense 强 强烈",
+}
+_INTENSITY_OF = {word: intensity for intensity, words in _INTENSITIES.items() for word in words.split()}
+
+
+def emotion_of(word: str) -> str | None:
+    """RAVDESS's word for an emotion in a usual form, in English or Chinese; None if it is not understood."""
+    return _EMOTIONS.get(unicodedata.normalize("NFC", word).strip().lower())
+
+
+def intensity_of(word: str) -> int | None:
+    """Intensity, 1 (normal) or 2 (strong), of a number or a word; None if it is not understood."""
+    return _INTENSITY_OF.get(word.strip().lower())
+
+
+def parse_pattern(pattern: str, stem: str) -> RecordingName | None:
+    """Labels in a stem by a user's regular expression with named groups; None if it does not match."""
+    match = re.fullmatch(pattern, stem)
+    if match is None:
+        return None
+    groups = {name: value for name, value in match.groupdict().items() if value}
+    repetition = groups.get("repetition", "")
+    return RecordingName(
+        groups.get("subject", "unknown"),
+        emotion_of(groups.get("emotion", "")),
+        intensity_of(groups.get("intensity", "")),
+        groups.get("statement"),
+        int(repetition) if repetition.isdigit() and len(repetition) < 3 else None,
+    )
 
 
 def parse_ravdess(stem: str) -> RecordingName | None:
@@ -50,7 +95,7 @@ def parse_ravdess(stem: str) -> RecordingName | None:
 
 
 def parse_hdtf(stem: str) -> RecordingName | None:
-    """Read `{RD|WDA|WRA}_{Speaker[digit]}_{clip}[_part{scene}]`; None if it is not such a stem.
+    """Read `{RD|WDA|WRA}_{Speaker[digit]}_{clip}[_{cut}]`; None if it is not such a stem.
 
     The speaker is the name without its trailing digit (`EdMarkey0`, `EdMarkey1` are one person), except for the radio
     shows `RD_RadioNN`, which are a person each.

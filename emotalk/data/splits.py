@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import unicodedata
 from collections.abc import Iterable
 
 import pandas as pd
@@ -80,7 +81,7 @@ def _matching(names: Iterable[str], requested: Iterable[str | int]) -> list[str]
     """Names that are requested, as they are written or else without the zeros before a number."""
     names, found = list(names), []
     for request in map(str, requested):
-        exact = [name for name in names if name == request]
+        exact = [name for name in names if name == unicodedata.normalize("NFC", request)]
         found += exact or [name for name in names if normalize_subject(name) == normalize_subject(request)]
     return found
 

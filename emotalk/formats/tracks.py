@@ -207,7 +207,7 @@ def _read_npy(path: Path, form: TrackFormat) -> tuple[np.ndarray, tuple[str, ...
         except FormatError as error:
             raise Issue("wrong_width", f"{name}: {error}", always_excludes=True) from None
     issues: list[Issue] = []
-    is_empty: np.ndarray = np.isnan(values).all(axis=1)
+    is_empty = np.asarray(np.isnan(values).all(axis=1))
     if is_empty.any() and not is_empty.all():
         places, known = np.arange(len(values)), np.flatnonzero(~is_empty)
         issues = _gap_issues(name, Motion.from_track(np.where(is_empty[:, None], np.nan, 0), round(form.fps)))

@@ -150,7 +150,10 @@ def test_merging_changes_no_layer():
         ({"train": {"epochs": True}}, "train.epochs: must be integer ≥ 1, not True"),
         ({"train": 3}, "train: must be section, not 3"),
         ({"train": {"learning_rate": float("nan")}}, "train.learning_rate: must be number > 0, not nan"),
-        ({"smooth": {"enabled": False, "clip_negatives": True}}, "smooth.clip_negatives: works only with enabled"),
+        (
+            {"smooth": {"enabled": False, "clip_negatives": True}},
+            "smooth.clip_negatives: works only where enabled is not false",
+        ),
         ({"model": {"content_encoder": {"sorce": "x"}}}, "did you mean model.content_encoder.source?"),
         ({"slice": {"max_frames": 100}}, "slice.max_frames: must be integer ≥ 30, multiple of 3, not 100"),
         ({"smooth": {"window": 4}}, "smooth.window: 4 is even"),

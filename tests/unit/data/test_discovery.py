@@ -52,7 +52,7 @@ def test_any_folder_is_a_corpus_and_folders_in_it_are_its_speakers(index, data):
     assert {name: row["subject"] for name, row in rows.items()} == {
         "anna.take1": "anna",
         "ben.take1": "ben",
-        "lone": "lone",
+        "lone": "Own",
     }
     assert {row["status"] for row in rows.values()} == {"ok"}
 
@@ -127,7 +127,7 @@ def test_a_table_names_the_recordings_and_their_labels(index, data, suffix):
     labels = ("subject", "emotion", "intensity", "statement")
     assert {name: tuple(row[label] for label in labels) for name, row in rows.items()} == {
         "one": ("anna", "happy", 2, "Hello there"),
-        "two": ("ben", "fear", 1, "Hello there"),
+        "two": ("ben", "fearful", 1, "Hello there"),
         "three": ("three", None, None, None),
     }
     assert {row["status"] for row in rows.values()} == {"ok"}

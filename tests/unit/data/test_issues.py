@@ -55,8 +55,9 @@ def capture(*timecodes: str):
 def riff(payload: bytes, promised: int | None = None, *, rate=16_000, channels=1, kind=1) -> bytes:
     size = 2 * channels
     form = struct.pack("<4sIHHIIHH", b"fmt ", 16, kind, channels, rate, rate * size, size, 16)
-    data = b"data" + struct.pack("<I", len(payload) if promised is None else promised) + payload
-    return b"RIFF" + struct.pack("<I", 4 + len(form) + len(data)) + b"WAVE" + form + data
+    length = len(payload) if promised is None else promised
+    data = b"data" + struct.pack("<I", length) + payload
+    return b"RIFF" + struct.pack("<I", (12 + len(form) + length) % 2**32) + b"WAVE" + form + data
 
 
 def npz(path: Path) -> None:
@@ -99,7 +100,7 @@ CASES = {
     "no sample": ("empty_wav", sound(SPEECH[:0]), motion(MOTION)),
     "a data chunk of length 0": ("empty_wav", raw(riff(b""), ".wav"), motion(MOTION)),
     "half the samples promised": ("truncated_wav", raw(riff(PCM[:32_000], len(PCM)), ".wav"), motion(MOTION[:30])),
-    "one sample less than promised": ("truncated_wav", raw(riff(PCM[:-2], len(PCM)), ".wav"), motion(MOTION)),
+    "30 samples less than promised": ("truncated_wav", raw(riff(PCM[:-60], len(PCM)), ".wav"), motion(MOTION)),
     "zeros": ("silent_wav", sound(np.zeros(32_000)), motion(MOTION)),
     "a whisper below 0.001": ("silent_wav", sound(np.full(32_000, 9e-4), subtype="FLOAT"), motion(MOTION)),
     "two channels that cancel": ("silent_wav", sound(np.stack([SPEECH, -SPEECH], 1)), motion(MOTION)),

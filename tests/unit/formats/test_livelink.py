@@ -76,7 +76,7 @@ def test_a_capture_that_is_mostly_empty_cannot_be_used(tmp_path, lost):
         (lambda text: text.replace("JawOpen", "JawOpened"), "there is no column jawOpen"),
         (lambda text: text.replace("00:00:01:05.123", "now"), "row 66 has timecode 'now'"),
         (lambda text: "\n".join(text.splitlines()[:1] + text.splitlines()[:0:-1]), "times of 149 rows do not increase"),
-        (lambda text: text.replace("00:00:01:05.123", "00:00:01:75.123"), "has frame 75; at most 60 per second"),
+        (lambda text: text.replace("00:00:01:05.123", "00:00:01:75.123"), "has frame 75; at most 60 frames per second"),
         (lambda text: text.splitlines()[0], "there is no row below the header"),
         (lambda text: text.replace("0.500000", "half", 1), "a cell is not a number"),
     ],
