@@ -30,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     _add_convert(commands.add_parser("convert", help="bring motion from one format into another"))
     _add_preview(commands.add_parser("preview", help="make a page with a face that shows motion"))
     _add_capture(commands.add_parser("capture", help="make recordings, wav and npy, from videos of faces"))
+    _add_scan(commands.add_parser("scan", help="look at a folder of recordings and write a settings file"))
     return root
 
 
@@ -115,6 +116,14 @@ def _add_preview(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("motion", type=Path, help="npy, Live Link csv, ARKit csv or json")
     parser.add_argument("audio", type=Path, nargs="?", help="speech to play with it")
     parser.add_argument("-o", "--out", type=Path, default=Path("preview.html"))
+
+
+def _add_scan(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Look at a folder of recordings and write a commented settings file that trains on it."
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("-o", "--out", type=Path, default=Path("my.yaml"), help="file to write")
+    recipes = ("demo", "paper", "personal")
+    parser.add_argument("--recipe", choices=recipes, default="paper", help="demo: small random encoders, for a trial")
 
 
 def _add_capture(parser: argparse.ArgumentParser) -> None:

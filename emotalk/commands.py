@@ -69,3 +69,10 @@ def capture(given: argparse.Namespace) -> None:
 
     settings = CaptureSettings(model=str(given.model), on_cut=given.on_cut)
     capture_videos(given.videos, given.out, settings, processes=given.processes or usable_cores())
+
+
+def scan(given: argparse.Namespace) -> None:
+    """Write a settings file for a folder of recordings."""
+    from emotalk.data.scan import scan_folder
+
+    scan_folder(given.folder, given.out, recipe=given.recipe)
