@@ -11,7 +11,7 @@ from typing import Self, TypeVar
 from emotalk.config.corpus import SourceSettings
 from emotalk.data.names import NAMING, RecordingName, clean_id, pairing_key
 from emotalk.errors import CorpusError, Issue
-from emotalk.files import files_below
+from emotalk.files import iter_files
 from emotalk.formats.tracks import TrackFormat
 from emotalk.provenance import file_digest
 
@@ -160,7 +160,7 @@ def unique_id(key: str, count: int) -> tuple[str, list[Issue]]:
 def _by_key(source: Source, folder: Path, suffixes: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     """Files of one kind, by what they have in common with their partner of the other kind."""
     files: dict[str, tuple[str, ...]] = {}
-    for entry in files_below(folder):
+    for entry in iter_files(folder):
         if entry.name.lower().endswith(suffixes):
             key = _key(source, PurePath(os.path.relpath(entry.path, folder)))
             files[key] = tuple(sorted((*files.get(key, ()), entry.path)))
