@@ -56,11 +56,11 @@ def read_motion(path: str | Path, form: TrackFormat = TrackFormat()) -> Motion: 
         motion, issues = read_with_issues(path, form)
         issues = [*issues, *inspect_track(path.name, motion.bridged().values, form)]
     except Issue as unusable:
-        raise FormatError(f"{path}: {unusable.found}.") from None
+        raise FormatError(f"{path}: {unusable.description}.") from None
     for issue in issues:
         if issue.code == "out_of_range":
-            raise FormatError(f"{path}: {issue.found}.")
-        _LOG.warning("%s", issue.found)
+            raise FormatError(f"{path}: {issue.description}.")
+        _LOG.warning("%s", issue.description)
     return motion
 
 

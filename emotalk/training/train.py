@@ -14,7 +14,7 @@ from emotalk.data.clips import ClipStore
 from emotalk.data.manifest import Manifest
 from emotalk.device import choose_kernels, choose_precision
 from emotalk.errors import TrainingError
-from emotalk.logs import also_logged
+from emotalk.logs import copy_log_to
 from emotalk.model.freezing import freeze
 from emotalk.model.initial import load_initial, weights_digest
 from emotalk.model.network import EmoTalk
@@ -230,7 +230,7 @@ def _newest_state(checkpoints: Checkpoints, group: ProcessGroup) -> dict[str, An
 def _run_log(folder: Path, group: ProcessGroup) -> Iterator[None]:
     """Context whose log lines are added to the run's own log, which holds those of all attempts."""
     if group.is_main:
-        with also_logged(folder / "train.log"):
+        with copy_log_to(folder / "train.log"):
             yield
     else:
         yield

@@ -135,7 +135,7 @@ def differences(training: Training, reference: Training) -> Iterator[str]:
 
 def prepare(folder: Path) -> Training:
     """A project that has all but its training."""
-    prepared = Training.new(folder, CONFIG)
+    prepared = Training.from_checkout(folder, CONFIG)
     prepared.finish("pair")
     return prepared
 

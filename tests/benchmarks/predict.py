@@ -41,7 +41,7 @@ def _speak(size: str, path: Path, device: str) -> tuple[float, float]:
     torch.manual_seed(0)
     network = build_network(ENCODERS[size], ENCODERS[size]).to(device)
     start = time.perf_counter()
-    predict_speech(network, AudioFile.of(path), intensity=0, subject=0)
+    predict_speech(network, AudioFile.from_path(path), intensity=0, subject=0)
     taken = time.perf_counter() - start
     if device == "cuda":
         return taken, torch.cuda.max_memory_allocated() / 1e6

@@ -294,7 +294,7 @@ def test_a_folder_that_is_closed_stops_the_index(generic, data, monkeypatch):
         return look(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    with pytest.raises(CorpusError, match=r"closed cannot be looked into \(Permission denied\)"):
+    with pytest.raises(CorpusError, match=r"closed cannot be read \(Permission denied\)"):
         generic()
 
 

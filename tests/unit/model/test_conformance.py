@@ -24,7 +24,7 @@ from tests.conftest import CONFORMANCE, reconstruct
 
 def forward(network, waveforms, content, emotion, num_frames, *, level, person):
     with torch.no_grad():
-        tracks, logits = reconstruct(network, waveforms, content, emotion, num_frames, level=level, person=person)
+        tracks, logits = reconstruct(network, waveforms, content, emotion, num_frames, intensity=level, subject=person)
     return [track[:length].numpy() for track, length in zip(tracks, num_frames, strict=True)], logits
 
 

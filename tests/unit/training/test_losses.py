@@ -28,7 +28,7 @@ def naive(network, store, row, velocity_on) -> dict[str, float]:
 
     def output(content, emotion, target):
         clips = [from_int16(store[name].waveform) for name in (content, emotion)]
-        labels = {"level": row["intensity"], "person": row["subject"]}
+        labels = {"intensity": row["intensity"], "subject": row["subject"]}
         track, logits = reconstruct(network, clips, [0], [1], [len(store[target].track)], **labels)
         return track[0], torch.tensor(store[target].track), logits[0]
 
