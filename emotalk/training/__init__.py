@@ -1,4 +1,4 @@
-"""Training: schedule, batches, objectives, checkpoints and the loop.
+"""Training: batches, losses, optimizer, checkpoints and the training loop.
 
-Imports nothing but torch, transformers, numpy, pandas, pyarrow and safetensors, so that it runs on a lean GPU machine.
+Dependencies: torch, transformers, numpy, pandas, pyarrow and safetensors only, to keep GPU machines simple to set up.
 """
