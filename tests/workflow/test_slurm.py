@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests import slurm
-from tests.benchmarks.kill import CONFIG, Training, differences
+from tests.benchmarks.kill import CONFIG, Training, list_differences
 from tests.project import TINY_RUN
 
 
@@ -106,7 +106,7 @@ def test_a_training_killed_by_slurm_goes_on_to_the_weights_of_an_uninterrupted_o
     shutil.rmtree(reference.results)
     done = reference.run("train", "--cores", "all")
     assert done.returncode == 0, done.stderr
-    assert list(differences(finished, reference)) == []
+    assert list(list_differences(finished, reference)) == []
 
 
 @pytest.mark.long
@@ -124,7 +124,7 @@ def test_a_training_that_slurm_queued_again_and_then_warned_ends_with_the_same_w
     assert next(job for job in jobs() if job["JobId"] == number)["Restarts"] == "1"
     assert "SIGUSR1: training saves" in project.log()
     assert project.log().count("Continuing:") == 2
-    assert list(differences(project, finished)) == []
+    assert list(list_differences(project, finished)) == []
 
 
 @pytest.mark.long
