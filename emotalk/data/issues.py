@@ -46,7 +46,7 @@ class Lengths:
 
     @property
     def is_usual(self) -> bool:
-        """Whether the track is as long as its audio or one frame shorter (DOMAIN.md, section 1)."""
+        """Whether the track is as long as its audio or one frame shorter (docs/method.md, section "Data")."""
         return self.audio - 1 <= self.track <= self.audio
 
 

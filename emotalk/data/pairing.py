@@ -1,6 +1,6 @@
 """Pairing: which clips make a training example, drawn anew for each epoch.
 
-The two recipes are the paper's pseudo-pairs and the training report's random pairs (DOMAIN.md, sections 2 and 3).
+The two recipes are the paper's pseudo-pairs and the training report's random pairs (docs/method.md).
 Everything is columnar: a clip is its row number in the table of clips.
 """
 
@@ -49,7 +49,7 @@ class PseudoPairs:
 
     Source
     ------
-    Paper, section 3.1 and equation 2; DOMAIN.md, section 2.
+    Paper, section 3.1 and equation 2; docs/method.md, section "Data".
     """
 
     def __init__(self, clips: pd.DataFrame, members: np.ndarray) -> None:

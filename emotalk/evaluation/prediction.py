@@ -13,7 +13,7 @@ from emotalk.data.manifest import Example, Manifest
 from emotalk.data.samples import from_int16
 from emotalk.emotions import EMOTIONS
 from emotalk.errors import EvaluationError
-from emotalk.model.inputs import mean_person
+from emotalk.model.inputs import mean_subject
 from emotalk.model.network import EmoTalk
 from emotalk.model.sequences import normalise
 from emotalk.progress import progress
@@ -57,13 +57,13 @@ def predict_test_split(
         content = _load_speech(store[clip_id])
         conditioning = {"intensity": example["intensity"], "subject": _resolve_subject(subject, example, training)}
         num_frames = frames_to_predict(len(content))
-        track, logits = network.speak(content, content, num_frames=num_frames, **conditioning)
+        track, logits = network.infer(content, content, num_frames=num_frames, **conditioning)
         np.save(folder / f"{clip_id}.npy", track, allow_pickle=False)
         predicted_emotions.append((clip_id, example["emotion_e2"], int(logits.argmax())))
         if has_swap(example):
             num_frames = len(store[example["track_c1e1"]].track)
             emotion = _load_speech(store[example["audio_c2e1"]])
-            track, _ = network.speak(content, emotion, num_frames=num_frames, **conditioning)
+            track, _ = network.infer(content, emotion, num_frames=num_frames, **conditioning)
             np.save(swapped / f"{clip_id}.npy", track, allow_pickle=False)
     _LOG.info("Predicted %d test clips, subject: %s", len(examples), subject)
     return pd.DataFrame(predicted_emotions, columns=["clip_id", "emotion", "predicted_emotion"])
@@ -107,5 +107,5 @@ def _load_speech(clip: Clip) -> torch.Tensor:
 
 def _resolve_subject(subject: str | int, example: Example, training: Sequence[int]) -> int | list[float]:
     if subject == "mean":
-        return mean_person(training)
+        return mean_subject(training)
     return example["subject"] if subject == "own" else int(subject)

@@ -19,7 +19,7 @@ from emotalk.formats.motion import Motion
 from emotalk.inference.postprocessing import add_blinks, smooth
 from emotalk.inference.windows import AudioFile, predict_speech
 from emotalk.model.card import read_card
-from emotalk.model.inputs import NUM_PERSONS, mean_person
+from emotalk.model.inputs import NUM_SUBJECTS, mean_subject
 from emotalk.model.weights import load_weights, weights_in
 
 _LOG = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def resolve_subject(setting: str | int, weights: str | Path) -> int | list[float
     if setting != "mean":
         return int(setting)
     card = read_card(Path(weights)) or {}
-    return mean_person(card.get("training_subjects") or range(NUM_PERSONS))
+    return mean_subject(card.get("training_subjects") or range(NUM_SUBJECTS))
 
 
 def predict_files(

@@ -144,7 +144,7 @@ def predict_speech(
         windows = progress(windows, total=len(bounds), what=f"Predicting {speech.path.name}", unit="windows")
     for number, ((first, end), content) in enumerate(zip(bounds, windows, strict=True)):
         emotion = content if emotion_reference is None else emotion_reference
-        part, _ = network.speak(content, emotion, num_frames=end - first, intensity=intensity, subject=subject)
+        part, _ = network.infer(content, emotion, num_frames=end - first, intensity=intensity, subject=subject)
         weight = np.ones((end - first, 1), np.float32)
         if number:
             overlap = bounds[number - 1][1] - first

@@ -66,7 +66,7 @@ def test_a_measurement_has_a_row_for_the_reference_and_each_variant(bench):
         "batch 2, fp32, checkpointing",
     ]
     assert rows[0]["ratio"] == 1
-    assert all(row["ratio"] > 0 and row["operations_a_pair"] > 0 and row["peak_mb"] > 0 for row in rows)
+    assert all(row["ratio"] > 0 and row["operations_per_pair"] > 0 and row["peak_mb"] > 0 for row in rows)
 
 
 def test_a_whole_run_has_as_many_clips_and_pairs_as_ravdess():
@@ -93,12 +93,12 @@ def test_a_failed_stage_stops_its_watcher_thread():
 
     before = threading.enumerate()
     with pytest.raises(CorpusError):
-        corpus._watched(stage)
+        corpus._run_with_monitor(stage)
     assert threading.enumerate() == before
 
 
 def test_a_variant_that_is_not_compiled_runs_mixed_layers_beside_one_that_is(bench):
     ours = bench("report")
     for compiled in (True, False):
-        ours.run_layers_as(Variant(8, "bf16", compiled=compiled))
+        ours.configure_layers(Variant(8, "bf16", compiled=compiled))
         assert {encoder.is_compiled for encoder in ours.network.speech_encoders} == {compiled}

@@ -8,7 +8,7 @@ import time
 import pyarrow.parquet as pq
 import pytest
 
-from tests.benchmarks.kill import CONFIG, KINDS, Training, campaign, prepare
+from tests.benchmarks.kill import CONFIG, KINDS, Training, prepare, run_trials
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def training(prepared, tmp_path) -> Training:
 
 @pytest.mark.long
 def test_killed_trainings_end_with_identical_results(prepared, tmp_path):
-    outcomes = campaign(prepared, tmp_path, times=len(KINDS), most=1, seed=3)
+    outcomes = run_trials(prepared, tmp_path, times=len(KINDS), max_kills=1, seed=3)
     assert {outcome.kind: outcome.differences for outcome in outcomes} == {kind: [] for kind in KINDS}
 
 
@@ -41,9 +41,9 @@ def log_of(training) -> str:
 
 def test_a_signalled_training_saves_and_the_same_invocation_continues_it(training):
     """Slurm sends this signal before the time limit."""
-    process = training.begin()
+    process = training.start_training()
     wait_for(lambda: any(training.results.rglob("*.pth")))
-    for job in training.jobs_at_work(process.pid):
+    for job in training.find_jobs(process.pid):
         job.send_signal(signal.SIGUSR1)
     assert process.wait() == 0
     log = log_of(training)
@@ -53,7 +53,7 @@ def test_a_signalled_training_saves_and_the_same_invocation_continues_it(trainin
 
 @pytest.mark.long
 def test_after_ctrl_c_the_same_command_continues(training):
-    process = training.begin()
+    process = training.start_training()
     wait_for(lambda: any(training.results.rglob("*.pth")))
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait() != 0
@@ -69,7 +69,7 @@ def test_one_process_per_granted_gpu_is_started(training):
     training.configure(CONFIG | {"train": {**CONFIG["train"], "gpus": 2}})
     process = training.start("train", "--cores", "2", "--retries", "2", "--resources", "gpu=2")
     wait_for(lambda: any(training.results.rglob("*.pth")))
-    for job in training.jobs_at_work(process.pid):
+    for job in training.find_jobs(process.pid):
         job.send_signal(signal.SIGTERM)
     assert process.wait() == 0, (training.folder / "output.txt").read_text()
     log = log_of(training)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests import slurm
-from tests.benchmarks.kill import CONFIG, Training, differences
+from tests.benchmarks.kill import CONFIG, Training, list_differences
 from tests.project import TINY_RUN
 
 
@@ -108,7 +108,7 @@ def test_a_killed_training_ends_with_the_weights_of_an_uninterrupted_training(fi
     shutil.rmtree(reference.results)
     done = reference.run("train", "--cores", "all")
     assert done.returncode == 0, done.stderr
-    assert list(differences(finished, reference)) == []
+    assert list(list_differences(finished, reference)) == []
 
 
 @pytest.mark.long
@@ -126,7 +126,7 @@ def test_a_requeued_and_signalled_training_ends_with_the_same_weights(finished, 
     assert next(job for job in jobs() if job["JobId"] == number)["Restarts"] == "1"
     assert "SIGUSR1: training saves" in project.log()
     assert project.log().count("Continuing:") == 2
-    assert list(differences(project, finished)) == []
+    assert list(list_differences(project, finished)) == []
 
 
 @pytest.mark.long

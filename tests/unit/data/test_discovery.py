@@ -169,7 +169,7 @@ def test_a_table_that_is_none_is_one_clear_error(index, data, content, said):
 
 
 def test_mediapipes_order_is_moved_by_one_and_has_no_tongue(tmp_path):
-    """DOMAIN.md, section 6: `_neutral`, then the first 51 of the 52 names."""
+    """docs/method.md: `_neutral`, then the first 51 of the 52 names."""
     values = np.arange(3 * 52, dtype=np.float32).reshape(3, 52)
     np.save(tmp_path / "t.npy", values)
     track, _ = read_track(tmp_path / "t.npy", TrackFormat("mediapipe"))

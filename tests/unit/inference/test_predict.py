@@ -14,7 +14,7 @@ from emotalk.errors import EvaluationError, WeightsError
 from emotalk.formats.files import read_motion
 from emotalk.inference.predict import predict_files, predict_folder, resolve_subject
 from emotalk.model.card import write_card
-from emotalk.model.inputs import mean_person
+from emotalk.model.inputs import mean_subject
 from emotalk.model.weights import save_weights, weights_in
 from tests.conftest import TINY
 
@@ -96,7 +96,7 @@ def test_a_folder_of_recordings_is_predicted_with_a_folder_of_weights(network, s
     predict_folder(tmp_path / "out", settings, weights=weights, device=torch.device("cpu"))
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.npy", "b.npy"]
     waveform, _ = soundfile.read(speech / "a.wav", dtype="float32")
-    expected = network.predict(waveform, intensity=1, subject=mean_person([1, 3]))
+    expected = network.predict(waveform, intensity=1, subject=mean_subject([1, 3]))
     np.testing.assert_allclose(np.load(tmp_path / "out/a.npy"), expected, atol=1e-4)
 
 
@@ -114,8 +114,8 @@ def test_predicting_imports_neither_transformers_nor_torchs_compiler(network, sp
 
 def test_the_mean_subject_is_over_the_training_subjects_of_the_card_or_over_all(network, tmp_path):
     card = save_network(network, tmp_path / "weights", training_subjects=[0, 5]) / "emotalk.json"
-    assert resolve_subject("mean", card) == mean_person([0, 5])
-    assert resolve_subject("mean", tmp_path / "EmoTalk.pth") == mean_person(range(24))
+    assert resolve_subject("mean", card) == mean_subject([0, 5])
+    assert resolve_subject("mean", tmp_path / "EmoTalk.pth") == mean_subject(range(24))
     assert resolve_subject(7, card) == 7
 
 
