@@ -148,7 +148,7 @@ def test_auto_precision_on_a_gpu_is_bf16_if_supported(monkeypatch, has_bf16, exp
 def test_bf16_on_a_gpu_without_support_is_an_error_that_says_what_to_do(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Old GPU")
-    with pytest.raises(TrainingError, match=r"Old GPU has no bf16. Set train.precision to fp16"):
+    with pytest.raises(TrainingError, match=r"Old GPU does not support bf16. Set train.precision to fp16"):
         choose_precision("bf16", torch.device("cuda"))
 
 
