@@ -15,7 +15,7 @@ from tests.browser import needs_browser, run_in_page
 from tests.project import TINY_RUN
 
 CORPUS_STAGES = ("demo_corpus", "index", "smooth", "slice", "pair")
-EVERYTHING = {*CORPUS_STAGES, "data_page", "train", "extract", "evaluate", "check", "report"}
+EVERYTHING = {*CORPUS_STAGES, "data_page", "encoders", "train", "extract", "evaluate", "check", "report"}
 
 
 def downstream(stage: str) -> set[str]:
@@ -70,7 +70,7 @@ def test_joined_parts_equal_the_undivided_corpus(project, finished_folder):
 
 
 def test_train_with_a_gpu_needs_only_the_corpus_stages(project):
-    assert {"train", *CORPUS_STAGES} == project(TINY_RUN).jobs("train", "--resources", "gpu=1")
+    assert {"encoders", "train", *CORPUS_STAGES} == project(TINY_RUN).jobs("train", "--resources", "gpu=1")
 
 
 @pytest.mark.parametrize("stage", ["index", "slice", "train", "report"])
@@ -192,7 +192,7 @@ def test_rule_predict_predicts_new_recordings(finished):
 
 def test_predict_without_a_folder_is_an_error_without_traceback(project):
     done = project(TINY_RUN).run("-n", "predict")
-    assert "predict.audio names no folder" in done.stderr
+    assert "predict.audio is not set" in done.stderr + done.stdout
     assert "Traceback" not in done.stderr
 
 
