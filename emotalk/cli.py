@@ -29,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
     _add_predict(commands.add_parser("predict", help="speak recordings with trained weights"))
     _add_convert(commands.add_parser("convert", help="bring motion from one format into another"))
     _add_preview(commands.add_parser("preview", help="make a page with a face that shows motion"))
+    _add_export(commands.add_parser("export", help="write trained weights as ONNX, for programs without torch"))
     return root
 
 
@@ -109,3 +110,14 @@ def _add_preview(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("motion", type=Path, help="npy, Live Link csv, ARKit csv or json")
     parser.add_argument("audio", type=Path, nargs="?", help="speech to play with it")
     parser.add_argument("-o", "--out", type=Path, default=Path("preview.html"))
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Two graphs: <name>.onnx makes coefficients of speech and emotion features, <name>.emotion.onnx makes emotion "
+        "features of speech. Needs the extra [onnx]; docs/engines.md shows how the graphs are used."
+    )
+    parser.add_argument("weights", type=Path, metavar="WEIGHTS", help="file, card or folder of weights")
+    parser.add_argument("--onnx", type=Path, metavar="FILE", required=True, help="target, named <name>.onnx")
+    parser.add_argument("--fp16", action="store_true", help="half the size: weights and products in float16")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing files")

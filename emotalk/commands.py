@@ -58,3 +58,10 @@ def preview(given: argparse.Namespace) -> None:
 
     motion = read_motion(given.motion).at(FPS)
     write_preview(given.out, motion.values, title=Path(given.motion).name, audio=given.audio)
+
+
+def export(given: argparse.Namespace) -> None:
+    """Write weights as ONNX."""
+    from emotalk.inference.onnx import export_onnx
+
+    export_onnx(given.weights, given.onnx, fp16=given.fp16, overwrite=given.overwrite)

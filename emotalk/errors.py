@@ -31,6 +31,10 @@ class FormatError(EmoTalkError):
     """A file of motion is not what its name says, or has no place for what is to be written."""
 
 
+class ExportError(EmoTalkError):
+    """A network cannot be written for other programs, or what was written computes something else."""
+
+
 class Interrupted(Exception):  # noqa: N818 - nothing went wrong
     """A signal asked to stop, and everything is saved."""
 
