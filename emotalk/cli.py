@@ -31,6 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_preview(commands.add_parser("preview", help="write a page that shows motion on a drawn face"))
     _add_capture(commands.add_parser("capture", help="capture recordings, wav and npy, from videos of faces"))
     _add_scan(commands.add_parser("scan", help="look at a folder of recordings and write a settings file"))
+    _add_export(commands.add_parser("export", help="write trained weights as ONNX, for programs without torch"))
     return root
 
 
@@ -162,3 +163,14 @@ def _add_capture(parser: argparse.ArgumentParser) -> None:
     cuts = "a recording for each scene of a video that is cut, or none"
     parser.add_argument("--on-cut", choices=("divide", "exclude"), default="divide", help=cuts)
     parser.add_argument("--processes", type=int, metavar="N", help="videos at once; by default one per core")
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Two graphs: <name>.onnx makes coefficients of speech and emotion features, <name>.emotion.onnx makes emotion "
+        "features of speech. Needs the extra [onnx]; docs/engines.md shows how the graphs are used."
+    )
+    parser.add_argument("weights", type=Path, metavar="WEIGHTS", help="file, card or folder of weights")
+    parser.add_argument("--onnx", type=Path, metavar="FILE", required=True, help="target, named <name>.onnx")
+    parser.add_argument("--fp16", action="store_true", help="half the size: weights and products in float16")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing files")

@@ -75,3 +75,10 @@ def scan(args: argparse.Namespace) -> None:
     from emotalk.data.scan import scan_folder
 
     scan_folder(args.folder, args.out, recipe=args.recipe)
+
+
+def export(args: argparse.Namespace) -> None:
+    """Write weights as ONNX."""
+    from emotalk.inference.onnx import export_onnx
+
+    export_onnx(args.weights, args.onnx, fp16=args.fp16, overwrite=args.overwrite)

@@ -35,6 +35,10 @@ class CaptureError(EmoTalkError):
     """Videos cannot be captured."""
 
 
+class ExportError(EmoTalkError):
+    """A network cannot be exported, or the export computes other values."""
+
+
 class Interrupted(Exception):  # noqa: N818 - not an error
     """The process was stopped by a signal after saving its state."""
 

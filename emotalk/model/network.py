@@ -130,10 +130,19 @@ class EmoTalk(nn.Module):
         worn = layout.emotion_to_motion(states)
         valid = layout.emotion_to_motion.mask[..., None]
         pooled = (worn * valid).sum(dim=1) / valid.sum(dim=1)
-        tracks = self._decode(views.index_select(0, layout.view), worn, layout.intensity, layout.subject)
+        tracks = self.decode(views.index_select(0, layout.view), worn, layout.intensity, layout.subject)
         return tracks, self.audio_encoder_emo.classifier(pooled).float()
 
-    def _decode(self, content: Tensor, emotion: Tensor, intensity: Tensor, subject: Tensor) -> Tensor:
+    def decode(self, content: Tensor, emotion: Tensor, intensity: Tensor, subject: Tensor) -> Tensor:
+        """Coefficients (R, T, 52) float32 from the outputs of the two transformers, at the frames of the motion.
+
+        Parameters
+        ----------
+        content, emotion : (R, T, hidden size)
+        intensity : (R, 2) float32
+        subject : (R, 24) float32
+            Weights of the intensities and of the subjects.
+        """
         memory = self.audio_feature_map_emo(emotion)
         num_frames = memory.shape[1]
         labels = [self.obj_vector_level(intensity), self.obj_vector_person(subject)]
