@@ -23,6 +23,7 @@ from emotalk.config.corpus import (
     SplitSettings,
     normalize_subject,
 )
+from emotalk.config.description import CORPUS, allowed_values, general_path, settings
 from emotalk.config.reading import merge, read_file
 from emotalk.config.section import PathSetting, Section
 from emotalk.config.training import ModelSettings, TrainSettings
@@ -201,8 +202,6 @@ _OWN_FOLDERS = frozenset(
 
 def _sentences(errors: Iterable[ErrorDetails]) -> Iterator[str]:
     """One sentence for each issue."""
-    from emotalk.config.reference import allowed_values
-
     for error in errors:
         path, kind = ".".join(map(str, error["loc"])), error["type"]
         if kind == "extra_forbidden":
@@ -224,8 +223,6 @@ def _shown(error: ErrorDetails) -> str:
 
 def _unknown(location: tuple[int | str, ...]) -> str:
     """What to write in place of an unknown setting."""
-    from emotalk.config.reference import CORPUS, general_path, settings
-
     names = [str(part) for part in location]
     written, path, name = ".".join(names), general_path(names), names[-1]
     if path in _OLD_NAMES:

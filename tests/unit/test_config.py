@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from emotalk.config.config import Config, Recipe, check_results_folder, load_config
+from emotalk.config.description import settings
 from emotalk.config.reading import merge, read_arguments, read_file
-from emotalk.config.reference import json_schema, reference, settings
+from emotalk.config.reference import json_schema, reference
 from emotalk.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
