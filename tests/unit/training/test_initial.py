@@ -134,3 +134,11 @@ def test_other_initial_weights_make_another_run(run, saved):
     save_weights(make_network(3), saved, "emotalk")
     run(init_weights=source, epochs=1)
     assert len(list(folder.glob("checkpoints/*/run.json"))) == 2
+
+
+def test_new_subjects_start_from_the_mean_of_all_subjects(saved):
+    path = str(saved / "emotalk.pth")
+    before = load_initial(InitialWeights(source=path)).obj_vector_person.weight
+    after = load_initial(InitialWeights(source=path, new_subjects=True)).obj_vector_person.weight
+    torch.testing.assert_close(after, before.mean(dim=1, keepdim=True).expand_as(before))
+    assert not torch.equal(after, before)
