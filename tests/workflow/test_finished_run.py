@@ -139,7 +139,7 @@ def test_a_workflow_killed_after_its_training_delivers_the_finished_run_next_tim
 def test_a_forced_training_keeps_the_previous_run_and_ends_with_equal_weights(finished, finished_folder):
     log = train(finished, "--forcerun", "train")
     assert TRAINED in log
-    assert "The run before is kept in" in log
+    assert "The previous run is kept in" in log
     assert list((finished.folder / "results/training/checkpoints").glob("*.replaced-*"))
     done = finished.run("--cores", "2", "extract")
     assert done.returncode == 0, done.stderr

@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-from emotalk.resampling import resample
 
 from emotalk.capture import capture_videos
 from emotalk.capture.faces import Faces, follow_face
@@ -19,6 +18,7 @@ from emotalk.config.corpus import CaptureSettings
 from emotalk.errors import CaptureError
 from emotalk.parallel import prepend_pythonpath
 from emotalk.provenance import file_digest
+from emotalk.timing import resample
 from tests.conftest import SHARED
 from tests.unit.capture.conftest import VIDEOS
 from tests.unit.capture.videos import damage, tone, turn, write_video

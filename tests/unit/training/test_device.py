@@ -13,4 +13,4 @@ def test_warning_if_torch_cannot_use_a_granted_gpu(monkeypatch, tmp_path, caplog
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(device, "_DRIVER", tmp_path if has_driver else tmp_path / "none")
     assert device.choose_device(granted, 1) == torch.device("cpu")
-    assert ("There is a GPU here, and torch cannot use it" in caplog.text) is warns
+    assert ("This machine has a GPU, but torch cannot use it" in caplog.text) is warns
