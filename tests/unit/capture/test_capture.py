@@ -250,7 +250,7 @@ def test_a_killed_capture_goes_on_where_it_was(images, model, tmp_path):
 
 
 def test_videos_are_captured_in_parallel(images, model, tmp_path, monkeypatch):
-    monkeypatch.setattr("emotalk.parallel._ALONE_S", 0.0)
+    monkeypatch.setattr("emotalk.parallel._SERIAL_S", 0.0)
     pictures = images(RADIO, 31)
     for name in "abc":
         write_video(tmp_path / f"{name}.mp4", pictures, at(30, pictures))
