@@ -151,7 +151,7 @@ class Listing:
         return files
 
     def _found(self, key: str, count: int) -> RecordingFiles:
-        """One recording, the how-manieth of its id."""
+        """Recording of a key; `count` numbers recordings with the same id, from 1."""
         recording_id, issues = unique_id(key, count)
         is_bad = any(issue.code == "unknown_name" for issue in issues)
         name = None if is_bad else labels(self._source, key)
@@ -182,13 +182,13 @@ def _naming_rule(source: Source) -> str:
 
 
 def number_duplicates(keyed: Iterable[tuple[str, T]]) -> Iterator[tuple[T, int]]:
-    """What stands with each id, and the how-manieth of its id it is; equal ids stand one after the other."""
+    """Yield the item of each (id, item) pair and its number among the items with the same id; ids must be sorted."""
     for _, same in groupby(keyed, key=itemgetter(0)):
         yield from ((item, count) for count, (_, item) in enumerate(same, start=1))
 
 
 def unique_id(key: str, count: int) -> tuple[str, list[Issue]]:
-    """Id of a recording, the how-manieth of those that its key gives this id, and what is wrong with that."""
+    """Create the id of a recording, and its issues; `count` numbers recordings with the same id, from 1."""
     recording_id, bad_id = clean_id(key)
     issues = [Issue("unknown_name", bad_id, always_excludes=True)] if bad_id else []
     if count > 1:

@@ -21,7 +21,7 @@ class RecordingName:
     statement
         Which sentence: its number, or its words.
     repetition
-        The how-manieth take of it.
+        Number of the take, from 1.
     """
 
     subject: str

@@ -56,7 +56,7 @@ class TableListing:
             yield self._found(_named(cells), count)
 
     def _found(self, row: Mapping[str, str | None], count: int) -> RecordingFiles:
-        """Recording of one row, the how-manieth of its id."""
+        """Recording of a row; `count` numbers recordings with the same id, from 1."""
         recording_id, issues = unique_id(_key(row), count)
         name, label_faults = _labels(recording_id, row)
         wav, track = (
