@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,7 +12,9 @@ from emotalk.blendshapes import CHANNELS
 from emotalk.errors import FormatError
 from emotalk.formats.channels import arrange
 from emotalk.formats.motion import Motion, rate_of
-from emotalk.formats.spreadsheet import read_spreadsheet
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _TIME, _MARK = "time", "ARKit blendshapes"
 _TIMES = ("time", "seconds", "timestamp", "time_s")
@@ -27,15 +29,14 @@ def write_table(path: str | Path, motion: Motion) -> None:
     table.to_csv(path, index=False, float_format="%.9g")
 
 
-def read_table(path: str | Path) -> Motion:
-    """Read a table of times and channels; columns are found by name.
+def motion_from_table(table: "pd.DataFrame") -> Motion:
+    """Motion of a table of times and channels; columns are found by name.
 
     Raises
     ------
     FormatError
         If a column is missing.
     """
-    table = read_spreadsheet(path)
     names = [str(name) for name in table.columns]
     time = next((name for name in names if name.strip().lower() in _TIMES), None)
     if time is None:

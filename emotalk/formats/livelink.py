@@ -24,7 +24,12 @@ _MOST_RATE = 240
 
 
 def read_capture(path: str | Path) -> Motion:
-    """Read a capture; columns are found by name. Rows that repeat a time or go back in time are dropped.
+    """Read a capture; see :func:`motion_from_capture`."""
+    return motion_from_capture(read_spreadsheet(path))
+
+
+def motion_from_capture(table: "pd.DataFrame") -> Motion:
+    """Motion of a capture; columns are found by name. Rows that repeat a time or go back in time are dropped.
 
     Raises
     ------
@@ -35,9 +40,8 @@ def read_capture(path: str | Path) -> Motion:
     ------
     docs/method.md, section "Data": 61 columns in PascalCase after `Timecode,BlendShapeCount`, 9 of them rotations.
     """
-    table = read_spreadsheet(path)
     names = [str(name).strip() for name in table.columns]
-    table.columns = names
+    table = table.set_axis(names, axis="columns")
     timecode = next((name for name in names if name.lower() == "timecode"), None)
     if timecode is None:
         raise FormatError("there is no column Timecode")

@@ -68,9 +68,8 @@ def is_capture(path: Path) -> bool:
 def read_track(path: Path, form: TrackFormat) -> tuple[np.ndarray, list[Issue]]:
     """Motion as (T, 52) float32 at 30 fps, and issues that were repaired; see :func:`read_with_issues`."""
     if not is_capture(path):
-        values, missing, issues = _read_npy(path, form)
-        values = values if form.fps == FPS else resample(values, form.fps, FPS)
-        return values, [*_missing_issues(path.name, missing), *issues]
+        values, issues = _read_npy(path, form)
+        return (values if form.fps == FPS else resample(values, form.fps, FPS)), issues
     motion, issues = read_with_issues(path, form)
     return motion.at(FPS).values, issues
 
@@ -86,8 +85,8 @@ def read_with_issues(path: Path, form: TrackFormat) -> tuple[Motion, list[Issue]
         `unreadable_track`, `pickled_track`, `wrong_dims`, `wrong_width`, `non_finite`, or a `track_gap` too large.
     """
     if not is_capture(path):
-        values, missing, issues = _read_npy(path, form)
-        return Motion.from_track(values, round(form.fps)), [*_missing_issues(path.name, missing), *issues]
+        values, issues = _read_npy(path, form)
+        return Motion.from_track(values, round(form.fps)), issues
     try:
         motion = _read_named(path)
     except (FormatError, OSError, UnicodeError) as error:
@@ -107,8 +106,9 @@ def _read_named(path: Path) -> Motion:
     """Motion of a file with channel names: JSON, a Live Link capture, or a table with times."""
     if path.suffix.lower() == ".json":
         return arkit.read_json(path)
-    names = [str(name).strip().lower() for name in read_spreadsheet(path, as_text=True).columns]
-    return livelink.read_capture(path) if "timecode" in names else arkit.read_table(path)
+    table = read_spreadsheet(path)
+    has_timecodes = "timecode" in [str(name).strip().lower() for name in table.columns]
+    return livelink.motion_from_capture(table) if has_timecodes else arkit.motion_from_table(table)
 
 
 def _missing_issues(name: str, missing: Sequence[str]) -> list[Issue]:
@@ -188,8 +188,8 @@ def _starts_with(path: Path, start: bytes) -> bool:
         return False
 
 
-def _read_npy(path: Path, form: TrackFormat) -> tuple[np.ndarray, tuple[str, ...], list[Issue]]:
-    """Values (T, 52) float32 in our order, the channels that the file does not have, and repaired issues.
+def _read_npy(path: Path, form: TrackFormat) -> tuple[np.ndarray, list[Issue]]:
+    """Values (T, 52) float32 in our order, and repaired issues.
 
     Rows of NaN only, as rule `capture` writes where no face was detected, are interpolated.
     """
@@ -206,15 +206,15 @@ def _read_npy(path: Path, form: TrackFormat) -> tuple[np.ndarray, tuple[str, ...
             values, missing = arrange(values, columns_of(form.channels, array.shape[1]))
         except FormatError as error:
             raise Issue("wrong_width", f"{name}: {error}", always_excludes=True) from None
-    issues: list[Issue] = []
+    issues = _missing_issues(name, missing)
     is_empty = np.asarray(np.isnan(values).all(axis=1))
     if is_empty.any() and not is_empty.all():
         places, known = np.arange(len(values)), np.flatnonzero(~is_empty)
-        issues = _gap_issues(name, Motion.from_track(np.where(is_empty[:, None], np.nan, 0), round(form.fps)))
+        issues += _gap_issues(name, Motion.from_track(np.where(is_empty[:, None], np.nan, 0), round(form.fps)))
         for column in values.T:
             column[is_empty] = np.interp(places[is_empty], known, column[known])
     _check_finite(name, values)
-    return (values / np.float32(form.scale) if form.scale != 1 else values), missing, issues
+    return (values / np.float32(form.scale) if form.scale != 1 else values), issues
 
 
 def _check_finite(name: str, values: np.ndarray) -> None:
