@@ -298,6 +298,13 @@ def test_a_link_that_leads_to_no_file_is_said(capture, tmp_path):
         capture(tmp_path)
 
 
+def test_a_videos_parquet_of_the_user_is_kept(model, tmp_path):
+    (tmp_path / "videos.parquet").write_bytes(b"mine")
+    with pytest.raises(CaptureError, match=r"videos\.parquet is no parquet file"):
+        capture_videos([VIDEOS], tmp_path, CaptureSettings(model=str(model)), processes=1)
+    assert (tmp_path / "videos.parquet").read_bytes() == b"mine"
+
+
 def test_a_missing_or_other_model_is_said(model, tmp_path):
     (tmp_path / "other.task").write_bytes(b"other")
     with pytest.raises(CaptureError, match=r"other\.task is not the model that this program knows"):
