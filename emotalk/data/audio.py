@@ -12,7 +12,7 @@ import soundfile
 import soxr
 
 from emotalk.data.containers import SUFFIXES as CONTAINER_SUFFIXES
-from emotalk.data.containers import ContainerAudio, ContainerError
+from emotalk.data.containers import ContainerAudio
 from emotalk.data.samples import from_int16, to_int16
 from emotalk.errors import Issue
 from emotalk.timing import FPS, SAMPLING_RATE
@@ -72,7 +72,7 @@ def inspect_audio(path: Path) -> tuple[AudioFacts, list[Issue]]:
                 loudest = float(max(block.max(), -block.min()))
                 full += int(np.count_nonzero(np.abs(block) >= _FULL_SCALE)) if loudest >= _FULL_SCALE else 0
                 peak = max(peak, loudest)
-    except (soundfile.SoundFileError, OSError, UnicodeError, ContainerError) as error:
+    except (soundfile.SoundFileError, OSError, UnicodeError) as error:
         found = f"{path.name} cannot be read as audio ({error})"
         raise Issue("unreadable_wav", found, always_excludes=True) from None
     if count == 0:

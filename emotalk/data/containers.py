@@ -7,14 +7,18 @@ from typing import Any, Self
 
 import numpy as np
 
-SUFFIXES = (".m4a", ".mp4", ".mov", ".m4v", ".webm", ".mkv", ".aac", ".3gp", ".wma", ".avi")
+VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi")
+SUFFIXES = (*VIDEO_SUFFIXES, ".m4a", ".aac", ".3gp", ".wma")
 """Endings of files that libsndfile does not read."""
 _TOLERANCE_S = 0.02
 """Differences between a frame's time and the samples so far that are rounding of the container's times."""
 
 
-class ContainerError(Exception):
-    """A container has no audio that can be decoded, or PyAV is not installed."""
+class ContainerError(OSError):
+    """A container has no audio that can be decoded, or PyAV is not installed.
+
+    An OSError, so that whoever reads audio handles it as any other file that cannot be read.
+    """
 
 
 class ContainerAudio:

@@ -13,7 +13,7 @@ import yaml
 
 from emotalk.config.corpus import SourceSettings
 from emotalk.data.audio import read_waveform
-from emotalk.data.containers import ContainerError
+from emotalk.data.containers import VIDEO_SUFFIXES
 from emotalk.data.discovery import Listing, RecordingFiles, Source
 from emotalk.data.issues import other_rate
 from emotalk.data.names import NAMING
@@ -25,7 +25,6 @@ from emotalk.timing import SAMPLING_RATE
 
 _LOG = logging.getLogger(__name__)
 _ETF = ("RAVDESS", "HDTF")
-_VIDEOS = (".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi")
 _SAMPLES = 5
 """Recordings of a corpus that are opened."""
 _FEW_SPEAKERS = 3
@@ -128,7 +127,7 @@ def _track_settings(recordings: Sequence[RecordingFiles]) -> Iterator[tuple[str,
         try:
             track, _ = read_track(recording.track, form)
             seconds = len(read_waveform(recording.wav)) / SAMPLING_RATE
-        except (Issue, ContainerError, OSError, soundfile.SoundFileError):
+        except (Issue, OSError, soundfile.SoundFileError):
             continue
         orders[form.channel_order if form.channels != "arkit" else likely_order(track) or "arkit"] += 1
         scales[100 if HIGHEST * 10 < track.max() <= 100 * HIGHEST else 1] += 1
@@ -153,7 +152,7 @@ def _warnings(recordings: Sequence[RecordingFiles], files: Sequence[Path]) -> It
         if lone:
             names = ", ".join(each.recording_id for each in lone[:5])
             yield f"{len(lone)} recordings have no {missing} and are excluded: {names}{', …' if len(lone) > 5 else ''}"
-    videos = [each for each in lone_audio if each.wav and each.wav.suffix.lower() in _VIDEOS]
+    videos = [each for each in lone_audio if each.wav and each.wav.suffix.lower() in VIDEO_SUFFIXES]
     if videos:
         yield f"{len(videos)} videos have no track: set 'video' of the source to capture them (docs/capture.md)"
     if unnamed := [each.recording_id for each in recordings if each.name is None]:

@@ -104,7 +104,7 @@ def _read_speech(path: Path) -> np.ndarray:
     try:
         samples = to_int16(read_waveform(path))
     except (soundfile.SoundFileError, OSError) as error:
-        raise EvaluationError(f"{path} is not an audio file that libsndfile can read ({error}).") from None
+        raise EvaluationError(f"{path} is not an audio file that libsndfile or FFmpeg can read ({error}).") from None
     if not len(samples):
         raise EvaluationError(f"{path} has no samples.")
     return samples

@@ -63,6 +63,12 @@ def test_a_recording_with_an_error_is_skipped(weights, speech, tmp_path):
     assert (tmp_path / "out/a.npy").exists()
 
 
+def test_a_video_that_cannot_be_read_is_skipped_like_any_audio(weights, speech, tmp_path):
+    (speech / "broken.mp4").write_bytes(b"no container")
+    audio = [speech / "broken.mp4", speech / "a.wav"]
+    assert predict(audio, tmp_path / "out", weights) == ["broken.mp4"]
+
+
 def test_duplicate_names_and_an_empty_list_are_errors(weights, speech, tmp_path):
     with pytest.raises(EvaluationError, match="Two recordings are named a"):
         predict([speech / "a.wav", tmp_path / "a.flac"], tmp_path / "out", weights)
