@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path, PurePath
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from emotalk.config.corpus import SourceSettings
 from emotalk.data.containers import SUFFIXES as CONTAINER_SUFFIXES
@@ -73,6 +73,13 @@ class Source:
             form=TrackFormat.from_settings(settings.channels, settings.fps, settings.scale),
             subject=settings.subject,
         )
+
+
+def make_sources(
+    corpora: Iterable[str], data: str | Path, settings: Mapping[str, SourceSettings | Mapping[str, Any]]
+) -> list[Source]:
+    """Sources of corpora, from the configuration's section `sources`."""
+    return [Source.from_settings(name, data, SourceSettings.model_validate(settings[name])) for name in corpora]
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ import soxr
 
 from emotalk.config.config import load_config
 from emotalk.config.corpus import SmoothSettings
-from emotalk.data.discovery import Source
+from emotalk.data.discovery import make_sources
 from emotalk.data.index import index_corpora
 from emotalk.data.manifest import write_manifest
 from emotalk.data.slicing import slice_corpus
@@ -140,7 +140,7 @@ def _stages(folder: Path, num_recordings: int, threads: int, epochs: int) -> lis
     settings = {"data": str(folder / "data"), "corpora": names, "sources": layouts, "split": split, "model": model}
     config = load_config([settings], recipes=_RECIPES)
     recordings = folder / "recordings.parquet"
-    sources = [Source.from_settings(name, config.data, config.sources[name]) for name in names]
+    sources = make_sources(names, config.data, config.sources)
     index = partial(index_corpora, sources, recordings, settings=config.index, strict=True, threads=threads)
     stages = [("index", index)]
     smoothing = SmoothSettings()

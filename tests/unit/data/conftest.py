@@ -6,7 +6,7 @@ import pytest
 import soundfile
 
 from emotalk.config.config import Config
-from emotalk.data.discovery import Source
+from emotalk.data.discovery import make_sources
 from emotalk.data.index import index_corpora
 
 
@@ -49,7 +49,7 @@ def index(data):
         out = data / "recordings.parquet"
         config = settings(corpora, **changes)
         index_corpora(
-            [Source.from_settings(corpus, data, config.sources[corpus]) for corpus in corpora],
+            make_sources(corpora, data, config.sources),
             out,
             settings=config.index,
             strict=strict,
