@@ -56,7 +56,9 @@ class AudioFile:
                 total += float(block.sum(dtype=np.float64))
                 squares += float(np.square(block, dtype=np.float64).sum())
         except (soundfile.SoundFileError, OSError) as error:
-            raise EvaluationError(f"{path} is not an audio file that libsndfile or FFmpeg can read ({error}).") from None
+            raise EvaluationError(
+                f"{path} is not an audio file that libsndfile or FFmpeg can read ({error})."
+            ) from None
         if count < MIN_SAMPLES:
             raise EvaluationError(f"{path} has {count} samples at 16 kHz; at least {MIN_SAMPLES} are needed.")
         if not np.isfinite(squares):
