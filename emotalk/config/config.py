@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from emotalk.config.corpus import (
@@ -21,7 +21,6 @@ from emotalk.config.corpus import (
     SmoothSettings,
     SourceSettings,
     SplitSettings,
-    normalize_subject,
 )
 from emotalk.config.description import CORPUS, allowed_values, general_path, settings
 from emotalk.config.reading import merge, read_file
@@ -134,20 +133,26 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _check(self) -> "Config":
-        if len(set(self.corpora)) < len(self.corpora):
-            raise ValueError(f"corpora: {', '.join(self.corpora)} names a corpus twice")
-        for corpus in self.sources.keys() - set(self.corpora):
-            raise ValueError(f"sources.{corpus}: there is no such corpus; 'corpora' is {', '.join(self.corpora)}")
-        for corpus, split in self.split.items():
-            lists = [part for part in (split.validation, split.test) if isinstance(part, list)]
-            if both := set.intersection(*(set(map(normalize_subject, part)) for part in lists)) if lists[1:] else set():
-                raise ValueError(f"split.{corpus}: {', '.join(sorted(both))} cannot be in both validation and test")
+        found = [
+            f"sources.{corpus}: there is no such corpus; 'corpora' is {', '.join(self.corpora)}"
+            for corpus in self.sources
+            if corpus not in self.corpora
+        ]
         if self.recipe == "personal" and self.train.init_weights.source is None:
-            raise ValueError(
+            found.append(
                 "train.init_weights.source: recipe personal fine-tunes weights and none are given; set the released "
                 "EmoTalk.pth or weights of this program"
             )
+        if found:
+            raise ValueError("\n  ".join(found))
         return self
+
+    @field_validator("corpora")
+    @classmethod
+    def _check_corpora(cls, corpora: list[str]) -> list[str]:
+        if len(set(corpora)) < len(corpora):
+            raise ValueError(f"{', '.join(corpora)} names a corpus twice")
+        return corpora
 
 
 def load_config(layers: Iterable[Mapping[str, Any]], recipes: str | Path) -> Config:
