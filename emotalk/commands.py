@@ -32,15 +32,15 @@ def predict(given: argparse.Namespace) -> None:
 def convert(given: argparse.Namespace) -> None:
     """Bring motion into another format."""
     from emotalk.errors import FormatError
-    from emotalk.formats.files import kind_of, read_motion, write_motion
+    from emotalk.formats.files import kind_from_name, read_motion, write_motion
     from emotalk.formats.tracks import TrackFormat
     from emotalk.timing import FPS
 
-    kind = kind_of(given.target)
+    kind = kind_from_name(given.target)
     if kind == "npy" and given.fps not in (None, FPS):
         raise FormatError(f"A track (npy) has {FPS} frames a second; --fps is for other formats.")
     motion = read_motion(given.source, TrackFormat.from_settings(given.channels, given.npy_fps, given.scale))
-    unseen = int((~motion.is_seen).sum())
+    unseen = int((~motion.has_face).sum())
     if unseen:
         _LOG.warning("%s shows no face in %d of %d rows.", given.source, unseen, len(motion.seconds))
     if rate := FPS if kind == "npy" else given.fps:

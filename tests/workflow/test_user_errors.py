@@ -21,7 +21,7 @@ def test_a_misspelt_setting_is_named_with_the_nearest_known_one(project):
 
 def test_a_data_folder_that_is_not_there_is_named(project, tmp_path):
     said = run(project(TINY_RUN | {"data": str(tmp_path / "nowhere")}), "--cores", "1", "index")
-    assert f"There is no folder {tmp_path / 'nowhere'}/HDTF/audio" in said
+    assert f"Folder {tmp_path / 'nowhere'}/HDTF/audio does not exist" in said
 
 
 @pytest.fixture
