@@ -15,7 +15,7 @@ from emotalk.config.corpus import SourceSettings
 from emotalk.data.containers import SUFFIXES as CONTAINER_SUFFIXES
 from emotalk.data.names import NAMING, Labels, clean_id, pairing_key, parse_pattern
 from emotalk.errors import CorpusError, Issue
-from emotalk.files import files_below
+from emotalk.files import iter_files
 from emotalk.formats.tracks import TrackFormat
 from emotalk.provenance import file_digest
 
@@ -140,7 +140,7 @@ class Listing:
     def _by_key(self, folder: Path, suffixes: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
         """Files of one type, by the key that audio and track of a recording share."""
         files: dict[str, tuple[str, ...]] = {}
-        for entry in files_below(folder):
+        for entry in iter_files(folder):
             if entry.name.lower() in _KNOWN_EXTRAS:
                 continue
             key = _key(self._source, PurePath(os.path.relpath(entry.path, folder)))

@@ -18,7 +18,7 @@ from emotalk.data.discovery import Listing, RecordingFiles, Source
 from emotalk.data.issues import matching_frame_rate
 from emotalk.data.names import NAMING
 from emotalk.errors import CorpusError, Issue
-from emotalk.files import atomic_path, files_below
+from emotalk.files import atomic_path, iter_files
 from emotalk.formats.channels import guess_channel_order
 from emotalk.formats.tracks import HIGHEST, TrackFormat, is_self_describing, read_track
 from emotalk.timing import SAMPLING_RATE
@@ -93,7 +93,7 @@ def _corpus_name(folder: Path) -> str:
 def _scan(name: str, folder: Path, *, is_etf: bool = False) -> CorpusScan:
     """Scan the files of one corpus."""
     scan = CorpusScan(name, {} if is_etf else {"audio": str(folder), "tracks": str(folder)})
-    files = [Path(entry.path) for entry in files_below(folder)]
+    files = [Path(entry.path) for entry in iter_files(folder)]
     if not is_etf:
         scan.source |= _naming(folder, files)
     settings = SourceSettings.model_validate(scan.source)

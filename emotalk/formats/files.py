@@ -56,11 +56,11 @@ def read_motion(path: str | Path, track_format: TrackFormat = TrackFormat()) -> 
         motion, issues = read_with_issues(path, track_format)
         issues = [*issues, *inspect_track(path.name, motion.without_gaps().values, track_format)]
     except Issue as error:
-        raise FormatError(f"{path}: {error.found}.") from None
+        raise FormatError(f"{path}: {error.description}.") from None
     for issue in issues:
         if issue.code == "out_of_range":
-            raise FormatError(f"{path}: {issue.found}.")
-        _LOG.warning("%s", issue.found)
+            raise FormatError(f"{path}: {issue.description}.")
+        _LOG.warning("%s", issue.description)
     return motion
 
 

@@ -294,7 +294,7 @@ def test_an_unreadable_folder_is_an_error(generic, data, monkeypatch):
         return original_scandir(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    with pytest.raises(CorpusError, match=r"closed cannot be looked into \(Permission denied\)"):
+    with pytest.raises(CorpusError, match=r"closed cannot be read \(Permission denied\)"):
         generic()
 
 

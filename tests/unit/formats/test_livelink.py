@@ -60,7 +60,7 @@ def test_rows_without_a_face_are_interpolated_and_reported(tmp_path):
     track, (issue,) = read_track(capture(tmp_path / "a.csv", values, without_face=range(100, 130)), TrackFormat())
     assert np.isfinite(track).all()
     assert issue.code == "track_gap"
-    assert "has rows without a face for 0.5 s (5%), the longest gap starts at 1.6 s" in issue.found
+    assert "has rows without a face for 0.5 s (5%), the longest gap starts at 1.6 s" in issue.description
 
 
 @pytest.mark.parametrize("without_face", [range(100, 300), range(600)])

@@ -115,7 +115,7 @@ def test_a_row_with_an_earlier_time_is_dropped_and_reported(tmp_path):
     codes[50] = "00:00:01:02.000"
     track, (issue,) = read_track(capture(tmp_path / "a.csv", codes=codes), TrackFormat())
     assert issue.code == "time_order"
-    assert "1 rows" in issue.found
+    assert "1 rows" in issue.description
     assert len(track) == 113
 
 
