@@ -184,7 +184,8 @@ def recordings_folder(wildcards, input) -> str:
 def audio_listing(wildcards) -> str:
     """Digest of the recordings to predict; asking for `predict` without naming any ends here."""
     if config["predict"]["audio"] is None:
-        raise WorkflowError("predict.audio is not set. Set a folder: --config 'predict={audio: my-recordings}'.")
+        # Snakemake shows a traceback for its own errors in functions of params.
+        sys.exit("Error: predict.audio is not set. Set a folder: --config 'predict={audio: my-recordings}'.")
     paths = [config["predict"][name] for name in ("audio", "emotion_from") if config["predict"][name]]
     return listing(*paths, suffixes=AUDIO_SUFFIXES)
 
