@@ -32,16 +32,16 @@ def predict(args: argparse.Namespace) -> None:
 def convert(args: argparse.Namespace) -> None:
     """Convert motion to another format."""
     from emotalk.errors import FormatError
-    from emotalk.formats.files import kind_of, read_motion, write_motion
+    from emotalk.formats.files import kind_from_name, read_motion, write_motion
     from emotalk.formats.tracks import TrackFormat
     from emotalk.timing import FPS
 
-    kind = kind_of(args.target)
+    kind = kind_from_name(args.target)
     if kind == "npy" and args.fps not in (None, FPS):
         raise FormatError(f"A track (npy) has {FPS} frames per second; use --fps only for other formats.")
     motion = read_motion(args.source, TrackFormat.from_settings(args.channels, args.npy_fps, args.scale))
-    if num_unseen := int((~motion.is_seen).sum()):
-        _LOG.warning("%s: no face in %d of %d rows.", args.source, num_unseen, len(motion.seconds))
+    if num_without_face := int((~motion.has_face).sum()):
+        _LOG.warning("%s: no face in %d of %d rows.", args.source, num_without_face, len(motion.seconds))
     if rate := FPS if kind == "npy" else args.fps:
         motion = motion.at(rate)
     args.target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Scan of a folder of recordings: a commented settings file that trains on it, written without decoding all of it."""
+"""Scan of a folder: writes a commented settings file for its recordings, after reading only some of them."""
 
 import logging
 import re
@@ -15,33 +15,33 @@ from emotalk.config.corpus import SourceSettings
 from emotalk.data.audio import read_waveform
 from emotalk.data.containers import VIDEO_SUFFIXES
 from emotalk.data.discovery import Listing, RecordingFiles, Source
-from emotalk.data.issues import other_rate
+from emotalk.data.issues import matching_frame_rate
 from emotalk.data.names import NAMING
 from emotalk.errors import CorpusError, Issue
 from emotalk.files import atomic_path, iter_files
-from emotalk.formats.channels import likely_order
-from emotalk.formats.tracks import HIGHEST, TrackFormat, is_capture, read_track
+from emotalk.formats.channels import guess_channel_order
+from emotalk.formats.tracks import HIGHEST, TrackFormat, is_self_describing, read_track
 from emotalk.timing import SAMPLING_RATE
 
 _LOG = logging.getLogger(__name__)
 _ETF = ("RAVDESS", "HDTF")
 _SAMPLES = 5
-"""Recordings of a corpus that are opened."""
+"""Number of recordings per corpus that are read."""
 _FEW_SPEAKERS = 3
 
 
 @dataclass
 class CorpusScan:
-    """What a scan found in a folder.
+    """Result of a scan of one corpus.
 
     Attributes
     ----------
     source
-        Settings of the source that differ from the defaults.
+        Settings of the source that differ from their defaults.
     subjects
-        Recordings by speaker.
+        Number of recordings by subject.
     warnings
-        What the user should look at.
+        Warnings for the user.
     """
 
     name: str
@@ -57,9 +57,9 @@ def scan_folder(folder: Path, out: Path, *, recipe: str) -> None:
     Parameters
     ----------
     folder
-        A folder in the layout of 3D-ETF, or any folder of audio and tracks of the same names.
+        A folder in the layout of 3D-ETF, or any folder with audio and tracks of the same names.
     recipe
-        Recipe to write into the file.
+        Recipe named in the settings file.
 
     Raises
     ------
@@ -67,20 +67,20 @@ def scan_folder(folder: Path, out: Path, *, recipe: str) -> None:
         If there are no recordings, or the file `out` exists.
     """
     if out.exists():
-        raise CorpusError(f"{out} exists. Name another file by --out, or remove it.")
+        raise CorpusError(f"{out} already exists. Set another file with --out, or remove it.")
     if not folder.is_dir():
-        raise CorpusError(f"There is no folder {folder}.")
+        raise CorpusError(f"Folder {folder} does not exist.")
     corpora = [name for name in _ETF if (folder / name / "audio").is_dir() and (folder / name / "blendshape").is_dir()]
     scans = [_scan(name, folder / name, is_etf=True) for name in corpora] or [_scan(_corpus_name(folder), folder)]
     if not any(scan.num_recordings for scan in scans):
         raise CorpusError(f"{folder} has no audio with a track of the same name. " + " ".join(scans[0].warnings))
     with atomic_path(out) as partial:
-        partial.write_text(_settings(folder, scans, recipe=recipe, is_etf=bool(corpora)), encoding="utf-8")
+        partial.write_text(_format_settings(folder, scans, recipe=recipe, is_etf=bool(corpora)), encoding="utf-8")
     for scan in scans:
         _LOG.info("%s: %d recordings of %d speakers", scan.name, scan.num_recordings, len(scan.subjects))
         for warning in scan.warnings:
             _LOG.warning("%s: %s", scan.name, warning)
-    _LOG.info("Wrote %s. Look at the data: snakemake --cores 8 data_page --configfile %s", out, out)
+    _LOG.info("Wrote %s. Inspect the data: snakemake --cores 8 data_page --configfile %s", out, out)
     _LOG.info("Then train: snakemake --cores 8 all --configfile %s", out)
 
 
@@ -90,24 +90,24 @@ def _corpus_name(folder: Path) -> str:
 
 
 def _scan(name: str, folder: Path, *, is_etf: bool = False) -> CorpusScan:
-    """Look at the files of one corpus."""
-    found = CorpusScan(name, {} if is_etf else {"audio": str(folder), "tracks": str(folder)})
+    """Scan the files of one corpus."""
+    scan = CorpusScan(name, {} if is_etf else {"audio": str(folder), "tracks": str(folder)})
     files = [Path(entry.path) for entry in iter_files(folder)]
     if not is_etf:
-        found.source |= _naming(folder, files)
-    settings = SourceSettings.model_validate(found.source)
+        scan.source |= _naming(folder, files)
+    settings = SourceSettings.model_validate(scan.source)
     source = Source.from_settings(name, folder.parent, settings)
     recordings = list(Listing(source))
-    complete = [each for each in recordings if each.wav and each.track and each.name]
-    found.num_recordings = len(complete)
-    found.subjects.update(each.name.subject for each in complete if each.name)
-    found.source |= dict(_track_settings(complete[:: max(1, len(complete) // _SAMPLES)][:_SAMPLES]))
-    found.warnings += _warnings(recordings, files)
-    return found
+    complete = [item for item in recordings if item.wav and item.track and item.labels]
+    scan.num_recordings = len(complete)
+    scan.subjects.update(item.labels.subject for item in complete if item.labels)
+    scan.source |= dict(_track_settings(complete[:: max(1, len(complete) // _SAMPLES)][:_SAMPLES]))
+    scan.warnings += _warnings(recordings, files)
+    return scan
 
 
 def _naming(folder: Path, files: Sequence[Path]) -> dict[str, str]:
-    """How subjects are found: by RAVDESS's or HDTF's names, by folders, or all files are one person."""
+    """Determine the naming: names of RAVDESS or HDTF, one folder per subject, or one subject."""
     stems = {path.stem for path in files}
     for layout, parse in NAMING.items():
         if stems and sum(parse(stem) is not None for stem in stems) > len(stems) / 2:
@@ -118,20 +118,22 @@ def _naming(folder: Path, files: Sequence[Path]) -> dict[str, str]:
 
 
 def _track_settings(recordings: Sequence[RecordingFiles]) -> Iterator[tuple[str, object]]:
-    """Settings of the tracks that some recordings suggest: order, scale and frame rate of npy files."""
-    tracks = [each for each in recordings if each.track and not is_capture(each.track)]
+    """Yield settings of the npy tracks estimated from some recordings: channel order, scale and frame rate."""
+    npy_recordings = [item for item in recordings if item.track and not is_self_describing(item.track)]
     orders, scales, rates = Counter[str](), Counter[int](), Counter[int]()
-    for recording in tracks:
+    for recording in npy_recordings:
         assert recording.track is not None and recording.wav is not None
-        form = TrackFormat("livelink") if _width(recording.track) == 61 else TrackFormat()
+        track_format = TrackFormat("livelink") if _width(recording.track) == 61 else TrackFormat()
         try:
-            track, _ = read_track(recording.track, form)
+            track, _ = read_track(recording.track, track_format)
             seconds = len(read_waveform(recording.wav)) / SAMPLING_RATE
         except (Issue, OSError, soundfile.SoundFileError):
             continue
-        orders[form.channel_order if form.channels != "arkit" else likely_order(track) or "arkit"] += 1
+        orders[
+            track_format.channel_order if track_format.channels != "arkit" else guess_channel_order(track) or "arkit"
+        ] += 1
         scales[100 if HIGHEST * 10 < track.max() <= 100 * HIGHEST else 1] += 1
-        rates[other_rate(len(track), seconds, 2) or 30] += 1
+        rates[matching_frame_rate(len(track), seconds, 2) or 30] += 1
     for key, counts, usual in (("channels", orders, "arkit"), ("scale", scales, 1), ("fps", rates, 30)):
         if counts and (best := counts.most_common(1)[0][0]) != usual:
             yield key, best
@@ -145,25 +147,25 @@ def _width(path: Path) -> int:
 
 
 def _warnings(recordings: Sequence[RecordingFiles], files: Sequence[Path]) -> Iterator[str]:
-    """What should be looked at before training."""
-    lone_audio = [each for each in recordings if each.wav and not each.track]
-    lone_tracks = [each for each in recordings if each.track and not each.wav]
+    """Yield warnings about recordings that cannot be used."""
+    lone_audio = [item for item in recordings if item.wav and not item.track]
+    lone_tracks = [item for item in recordings if item.track and not item.wav]
     for lone, missing in ((lone_audio, "track"), (lone_tracks, "audio")):
         if lone:
-            names = ", ".join(each.recording_id for each in lone[:5])
+            names = ", ".join(item.recording_id for item in lone[:5])
             yield f"{len(lone)} recordings have no {missing} and are excluded: {names}{', …' if len(lone) > 5 else ''}"
-    videos = [each for each in lone_audio if each.wav and each.wav.suffix.lower() in VIDEO_SUFFIXES]
+    videos = [item for item in lone_audio if item.wav and item.wav.suffix.lower() in VIDEO_SUFFIXES]
     if videos:
         yield f"{len(videos)} videos have no track: set 'video' of the source to capture them (docs/capture.md)"
-    if unnamed := [each.recording_id for each in recordings if each.name is None]:
+    if unnamed := [item.recording_id for item in recordings if item.labels is None]:
         yield f"{len(unnamed)} names do not follow the layout: {', '.join(unnamed[:5])}"
 
 
-def _settings(folder: Path, scans: Sequence[CorpusScan], *, recipe: str, is_etf: bool) -> str:
-    """The settings file as text with comments."""
+def _format_settings(folder: Path, scans: Sequence[CorpusScan], *, recipe: str, is_etf: bool) -> str:
+    """Create the text of the settings file."""
     lines = [
         "# Written by `emotalk scan`. config/README.md describes all settings.",
-        f"recipe: {recipe}   # or personal: fine-tune weights that you have, set train.init_weights.source",
+        f"recipe: {recipe}   # or personal: fine-tune existing weights, set train.init_weights.source",
         f"data: {_quoted(str((folder if is_etf else folder.parent).resolve()))}",
         f"corpora: [{', '.join(scan.name for scan in scans)}]",
     ]
@@ -176,12 +178,14 @@ def _settings(folder: Path, scans: Sequence[CorpusScan], *, recipe: str, is_etf:
     if sources:
         lines += ["sources:", *_indented(yaml.safe_dump(sources, allow_unicode=True, sort_keys=False))]
     split = {scan.name: {"validation": 0.1, "test": 0.1} for scan in scans}
-    lines.append("# Held out: names of subjects or recordings, fractions, or none; by: subject, recording or time.")
+    lines.append(
+        "# Held-out data: names of subjects or recordings, fractions, or none; by: subject, recording or time."
+    )
     lines += ["split:", *_indented(yaml.safe_dump(split, allow_unicode=True, sort_keys=False))]
     if recipe == "demo":
         lines.append("evaluate: {required_improvement: null}")
     if len(set().union(*(scan.subjects for scan in scans))) <= _FEW_SPEAKERS and recipe == "paper":
-        lines.append("# Few speakers: recipe personal learns more from them than training from pretrained encoders.")
+        lines.append("# Few speakers: recipe personal is better for them than training from pretrained encoders.")
     return "\n".join(lines) + "\n"
 
 

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from emotalk.blendshapes import CHANNELS, NUM_CHANNELS
-from emotalk.data.av_sync import offset_of
+from emotalk.data.av_sync import estimate_offset
 from emotalk.data.clips import ClipStore
-from emotalk.data.issues import code_of
+from emotalk.data.issues import issue_code
 from emotalk.data.recordings import read_rows
 from emotalk.data.track_files import read_tracks
 from emotalk.emotions import EMOTIONS
@@ -49,7 +49,7 @@ def count_recordings(recordings: pd.DataFrame) -> list[dict[str, Any]]:
 def count_issues(recordings: pd.DataFrame) -> list[dict[str, Any]]:
     """Count the recordings with each issue, with their status and the first names."""
     rows = recordings[["corpus", "recording_id", "status", "reasons"]].explode("reasons").dropna(subset="reasons")
-    rows = rows.assign(code=rows["reasons"].map(code_of)).drop_duplicates(["corpus", "recording_id", "code"])
+    rows = rows.assign(code=rows["reasons"].map(issue_code)).drop_duplicates(["corpus", "recording_id", "code"])
     return [
         {
             "code": code,
@@ -105,7 +105,7 @@ def average_synchrony(recordings: str | Path) -> dict[str, dict[str, Any]]:
         rows = table.filter(pa.compute.equal(table["corpus"], corpus))
         scores = rows["offset_scores"].combine_chunks().flatten().to_numpy().reshape(len(rows), -1)
         curve = np.average(scores, axis=0, weights=rows["num_frames"].to_numpy())
-        offset, confidence = offset_of(curve)
+        offset, confidence = estimate_offset(curve)
         each = rows.select(["offset_frames", "offset_confidence"]).to_pandas()
         by_corpus[corpus] = {"curve": curve, "offset": offset, "confidence": confidence, "each": each}
     return by_corpus

@@ -65,13 +65,13 @@ def test_preview_writes_a_page_with_speech(track, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["convert", "none.npy", "b.csv"], "There is no file none.npy"),
-        (["convert", "none.npy", "b.txt"], "unknown kind of motion; names must end in one of .npy, .csv"),
+        (["convert", "none.npy", "b.csv"], "File none.npy does not exist"),
+        (["convert", "none.npy", "b.txt"], "unknown suffix; supported are .npy, .csv"),
         (["convert", "A", "b.npy", "--fps", "60"], "has 30 frames per second; use --fps only for other formats"),
         (["convert", "A", "b.csv", "--fps", "23"], "set one of 24, 25, 30"),
-        (["convert", "A", "b.glb", "--head", "none.glb"], "none.glb is no GLB file"),
-        (["convert", "A", "b.glb"], "b.glb needs a head to animate; give one whose morph targets"),
-        (["convert", "none.glb", "b.npy"], "There is no file none.glb"),
+        (["convert", "A", "b.glb", "--head", "none.glb"], "none.glb is not a valid GLB file"),
+        (["convert", "A", "b.glb"], "b.glb needs a head to animate; set one whose morph targets"),
+        (["convert", "none.glb", "b.npy"], "File none.glb does not exist"),
     ],
 )
 def test_a_mistake_is_one_message_without_traceback(arguments, message, track, tmp_path):

@@ -23,7 +23,7 @@ def test_a_misspelt_setting_is_an_error_with_the_nearest_known_setting(project):
 
 def test_a_missing_data_folder_is_an_error_with_its_path(project, tmp_path):
     output = run_and_fail(project(TINY_RUN | {"data": str(tmp_path / "nowhere")}), "--cores", "1", "index")
-    assert f"There is no folder {tmp_path / 'nowhere'}/HDTF/audio" in output
+    assert f"Folder {tmp_path / 'nowhere'}/HDTF/audio does not exist" in output
 
 
 @pytest.fixture
@@ -41,5 +41,5 @@ def test_data_without_usable_recordings_is_an_error_with_the_reasons(project, br
     copy = project(TINY_RUN | {"data": broken_data, "corpora": ["RAVDESS"]})
     output = run_and_fail(copy, "--cores", "1", "index")
     assert "all 1 are excluded" in output
-    assert "wrong_width: 01-01-03-01-01-01-01.npy: it has 50 channels, and arkit has 52 or 51" in output
+    assert "wrong_width: 01-01-03-01-01-01-01.npy: it has 50 channels; arkit has 52 or 51" in output
     assert "wrong_width" in (copy.folder / "results/logs/index.log").read_text()

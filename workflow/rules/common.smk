@@ -60,9 +60,9 @@ def delivered_files() -> str:
     sources = make_sources([corpus for corpus in CORPORA if corpus not in CAPTURED], DATA, SOURCES)
     paths = [path for source in sources for path in (source.audio, source.tracks, source.table) if path]
     if tables := [source for source in sources if source.table]:
-        from emotalk.data.tables import files_elsewhere  # Takes a second to import.
+        from emotalk.data.tables import files_outside_folders  # Takes a second to import.
 
-        paths += [path for source in tables for path in files_elsewhere(source)]
+        paths += [path for source in tables for path in files_outside_folders(source)]
     return listing(*paths, suffixes=AUDIO_SUFFIXES + TRACK_SUFFIXES)
 
 

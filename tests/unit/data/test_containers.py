@@ -1,4 +1,4 @@
-"""Audio of phones' containers is read as it sounds; wav headers are read as programs write them."""
+"""Audio in containers, and wav files with unusual headers."""
 
 import struct
 
@@ -16,7 +16,7 @@ PCM = (TONE * 32767).astype("<i2").tobytes()
 
 @pytest.fixture
 def container(tmp_path):
-    """Write a container with the tone, starting some seconds after the picture."""
+    """Write a container with the tone, which starts `start_s` seconds after the video."""
     av = pytest.importorskip("av")
 
     def write(name, *, start_s=None):
@@ -46,20 +46,20 @@ def container(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.m4a", "a.mov", "a.mp4", "a.mkv"])
-def test_the_sound_of_a_container_is_the_tone(container, name):
+def test_audio_of_a_container_is_decoded(container, name):
     waveform = read_waveform(container(name))
     assert abs(len(waveform) - len(TONE)) < 0.1 * RATE
     power = np.abs(np.fft.rfft(waveform))
     assert abs(np.argmax(power) / len(waveform) * RATE - 440) < 2
 
 
-def test_sound_that_starts_after_the_picture_begins_with_silence(container):
+def test_audio_that_starts_after_the_video_is_padded_with_silence(container):
     waveform = read_waveform(container("a.mov", start_s=0.5))
-    loud = np.flatnonzero(np.abs(waveform) > 0.1)[0] / RATE
-    assert loud == pytest.approx(0.5, abs=0.03)
+    start = np.flatnonzero(np.abs(waveform) > 0.1)[0] / RATE
+    assert start == pytest.approx(0.5, abs=0.03)
 
 
-def test_a_container_without_sound_is_an_issue(tmp_path):
+def test_an_invalid_container_is_an_issue(tmp_path):
     pytest.importorskip("av")
     (tmp_path / "a.mp4").write_bytes(b"no container" * 100)
     with pytest.raises(Issue, match="unreadable_wav"):
@@ -67,10 +67,10 @@ def test_a_container_without_sound_is_an_issue(tmp_path):
 
 
 def wav(size: int, payload: bytes = PCM, riff: int | None = None) -> bytes:
-    """A wav whose header says `size`."""
-    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, RATE, 2 * RATE, 2, 16)
-    whole = (4 + len(form) + 8 + size) % 2**32 if riff is None else riff
-    return b"RIFF" + struct.pack("<I", whole) + b"WAVE" + form + b"data" + struct.pack("<I", size) + payload
+    """A wav with `size` in its header."""
+    format_chunk = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, RATE, 2 * RATE, 2, 16)
+    whole = (4 + len(format_chunk) + 8 + size) % 2**32 if riff is None else riff
+    return b"RIFF" + struct.pack("<I", whole) + b"WAVE" + format_chunk + b"data" + struct.pack("<I", size) + payload
 
 
 @pytest.mark.parametrize(
@@ -87,15 +87,15 @@ def wav(size: int, payload: bytes = PCM, riff: int | None = None) -> bytes:
     ],
     ids=["right", "SoX pipe", "killed arecord", "GStreamer pipe", "streamed", "header counted", "double", "zero"],
 )
-def test_a_whole_wav_with_an_odd_header_is_read_to_its_end(tmp_path, content):
+def test_a_complete_wav_with_an_unusual_header_is_read_to_its_end(tmp_path, content):
     path = tmp_path / "a.wav"
     path.write_bytes(content)
-    facts, issues = inspect_audio(path)
-    assert (facts.num_samples, issues) == (len(TONE), [])
+    info, issues = inspect_audio(path)
+    assert (info.num_samples, issues) == (len(TONE), [])
     np.testing.assert_allclose(read_waveform(path), TONE, atol=1e-3)
 
 
-def test_a_wav_that_was_cut_is_still_an_issue(tmp_path):
+def test_a_truncated_wav_is_an_issue(tmp_path):
     (tmp_path / "a.wav").write_bytes(wav(len(PCM), PCM[: len(PCM) // 2]))
     assert [issue.code for issue in inspect_audio(tmp_path / "a.wav")[1]] == ["truncated_wav"]
 

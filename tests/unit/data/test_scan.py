@@ -1,4 +1,4 @@
-"""A scan writes a settings file that loads, and says what it found."""
+"""A scan writes a valid settings file with the properties of the recordings."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def scanned(tmp_path):
     return run
 
 
-def test_a_flat_folder_is_one_person(tmp_path, scanned):
+def test_a_flat_folder_is_one_subject(tmp_path, scanned):
     for name in ("take 1", "Übung", "拍摄"):
         put(tmp_path / "takes", name)
     config, text = scanned()
@@ -39,7 +39,7 @@ def test_a_flat_folder_is_one_person(tmp_path, scanned):
     assert "3 recordings; speakers: takes (3)" in text
 
 
-def test_folders_are_persons(tmp_path, scanned):
+def test_folders_are_subjects(tmp_path, scanned):
     for name in ("anna/1", "ben/1", "ben/2"):
         put(tmp_path / "takes", name)
     config, text = scanned("demo")
@@ -60,7 +60,7 @@ def test_ravdess_names_are_recognized_in_any_folder(tmp_path, scanned):
     assert scanned()[0].sources["takes"].layout == "ravdess"
 
 
-def test_lone_files_are_named_in_the_file(tmp_path, scanned):
+def test_audio_without_track_is_listed_in_the_file(tmp_path, scanned):
     put(tmp_path / "takes", "a")
     soundfile.write(tmp_path / "takes/alone.wav", np.zeros(16_000), 16_000)
     assert "# Warning: 1 recordings have no track and are excluded: alone" in scanned()[1]
@@ -69,7 +69,7 @@ def test_lone_files_are_named_in_the_file(tmp_path, scanned):
 def test_an_existing_file_is_not_overwritten(tmp_path, scanned):
     put(tmp_path / "takes", "a")
     (tmp_path / "my.yaml").write_text("mine")
-    with pytest.raises(CorpusError, match="Name another file"):
+    with pytest.raises(CorpusError, match="already exists"):
         scanned()
     assert (tmp_path / "my.yaml").read_text() == "mine"
 
@@ -78,5 +78,5 @@ def test_a_folder_without_recordings_is_an_error(tmp_path):
     (tmp_path / "takes").mkdir()
     with pytest.raises(CorpusError, match="no audio with a track of the same name"):
         scan_folder(tmp_path / "takes", tmp_path / "my.yaml", recipe="paper")
-    with pytest.raises(CorpusError, match="There is no folder"):
+    with pytest.raises(CorpusError, match="does not exist"):
         scan_folder(tmp_path / "nowhere", tmp_path / "my.yaml", recipe="paper")
