@@ -5,6 +5,8 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from emotalk.emotions import EMOTION_WORDS
+
 
 @dataclass(frozen=True)
 class Labels:
@@ -31,16 +33,13 @@ class Labels:
     repetition: int | None = None
 
 
-RAVDESS_EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
-"""Emotion codes 01 to 08 of RAVDESS (Livingstone & Russo 2018)."""
-
 NUM_ACTORS = 24
 """Actors of RAVDESS, numbered from 1; the released network has a subject slot for each."""
 
 _RAVDESS = re.compile(r"0[1-3]-01-(0[1-8])-(0[12])-(0[12])-(0[12])-(0[1-9]|1\d|2[0-4])")
 _HDTF = re.compile(r"(?P<group>RD|WDA|WRA)_(?P<speaker>\w+?)_\d{3}(?:_(?:part)?\d+)?")
 
-_EMOTION_WORDS = {
+_SYNONYMS = {
     "neutral": "neutral normal none 中性 平静中性 中立",
     "calm": "calm relaxed 平静 冷静",
     "happy": "happy happiness joy joyful amused amusement 高兴 快乐 开心 喜悦",
@@ -51,7 +50,7 @@ _EMOTION_WORDS = {
     "surprised": "surprised surprise 惊讶 吃惊",
 }
 """Emotion labels of RAVDESS and their synonyms."""
-_EMOTIONS = {word: emotion for emotion, words in _EMOTION_WORDS.items() for word in words.split()}
+_EMOTIONS = {word: emotion for emotion, words in _SYNONYMS.items() for word in words.split()}
 _INTENSITIES = {
     1: "1 01 1.0 normal medium low weak mild 普通 正常 弱",
     2: "2 02 2.0 strong high intense 强 强烈",
@@ -91,7 +90,7 @@ def parse_ravdess(stem: str) -> Labels | None:
     if match is None:
         return None
     emotion, intensity, statement, repetition, actor = (int(field) for field in match.groups())
-    return Labels(str(actor), RAVDESS_EMOTIONS[emotion - 1], intensity, str(statement), repetition)
+    return Labels(str(actor), EMOTION_WORDS[emotion - 1], intensity, str(statement), repetition)
 
 
 def parse_hdtf(stem: str) -> Labels | None:

@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emotalk.data.names import RAVDESS_EMOTIONS
 from emotalk.data.pairing import NO_CLIP, PseudoPairs, RandomPairs
+from emotalk.emotions import EMOTION_WORDS
 
 
 def ravdess(actors=24, repetitions=2) -> pd.DataFrame:
@@ -11,7 +11,7 @@ def ravdess(actors=24, repetitions=2) -> pd.DataFrame:
     rows = [
         (str(actor), intensity, statement, emotion, True)
         for actor in range(1, actors + 1)
-        for emotion in RAVDESS_EMOTIONS
+        for emotion in EMOTION_WORDS
         for intensity in (1, 2)
         for statement in (1, 2)
         for _ in range(repetitions)
