@@ -65,6 +65,7 @@ def score(clips, manifest, tmp_path):
         write_card(tmp_path / "emotalk.json", {"encoders": {"content": TINY, "emotion": TINY}})
         out = dict(predictions=tmp_path / "predictions", swapped=tmp_path / "swapped", metrics=tmp_path / "metrics.csv")
         out |= dict(by_clip=tmp_path / "clips.parquet", channels=tmp_path / "channels.csv")
+        out |= dict(groups=tmp_path / "groups.csv", comparisons=tmp_path / "comparisons.csv")
         settings = EvaluateSettings(bootstrap_draws=100, **changes)
         evaluate(
             tmp_path / "emotalk.json", clips, manifest, **out, settings=settings, seed=1, device=torch.device("cpu")
