@@ -24,6 +24,7 @@ COLUMNS = [*GROUP, "metric", "region", "baseline", "num_clips", "model", "value"
 the unit of the metric, positive where the model is better; `low` and `high` are its 95 % interval."""
 
 _MIN_CLIPS = 3
+_EQUAL = 0.2
 
 
 def label_test_clips(store: ClipStore, manifest: Manifest) -> pd.DataFrame:
@@ -65,8 +66,9 @@ def compare(grouped: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        `COLUMNS`, one row per group, metric, region and baseline. `verdict` is "better", "worse", or "as good" if the
-        interval contains 0; "unknown" with fewer than three clips.
+        `COLUMNS`, one row per group, metric, region and baseline. `verdict` is "better" or "worse" if the interval does
+        not contain 0, "as good" if it does and reaches at most a fifth of the baseline's value, and "unclear" if it is
+        wider or there are fewer than three clips.
     """
     metrics = [metric.name for metric in METRICS if metric.ranks]
     rows: list[dict[str, Any]] = []
@@ -89,7 +91,7 @@ def _rows(by_predictor: pd.DataFrame, metric: str) -> Iterator[dict[str, Any]]:
             "advantage": advantage,
             "low": low,
             "high": high,
-            "verdict": _verdict(low, high) if len(pairs) >= _MIN_CLIPS else "unknown",
+            "verdict": _verdict(low, high, pairs[baseline].mean()) if len(pairs) >= _MIN_CLIPS else "unclear",
         }
 
 
@@ -102,7 +104,9 @@ def paired_interval(differences: pd.Series) -> tuple[float, float, float]:
     return mean, mean - margin, mean + margin
 
 
-def _verdict(low: float, high: float) -> str:
+def _verdict(low: float, high: float, value: float) -> str:
     if low > 0:
         return "better"
-    return "worse" if high < 0 else "as good"
+    if high < 0:
+        return "worse"
+    return "as good" if max(-low, high) <= _EQUAL * abs(value) else "unclear"

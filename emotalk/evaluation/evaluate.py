@@ -69,8 +69,8 @@ def evaluate(
         _LOG.warning(
             "Nothing is evaluated, because the test split has no clips. To evaluate, hold data out by 'split'."
         )
-        for path in (folder, Path(swapped)):
-            path.mkdir(parents=True, exist_ok=True)
+        for output in (folder, Path(swapped)):
+            output.mkdir(parents=True, exist_ok=True)
         empty = pd.DataFrame({"clip_id": [], "predicted_subject": []}, dtype=str)
         empty.to_parquet(by_clip, index=False)
         for path, columns in (
@@ -157,7 +157,8 @@ def check_improvement(metrics: str | Path, out: str | Path, *, required: float |
         Path(out).write_text("Nothing to check: there is no test split.\n", encoding="utf-8")
         return
     improvement = mouth_improvement(table)
-    result = f"The model's mouth error is {improvement:.1%} below that of the mean face"
+    side = "below" if improvement >= 0 else "above"
+    result = f"The model's mouth error is {abs(improvement):.1%} {side} that of the mean face"
     if required is not None and improvement < required:
         raise EvaluationError(
             f"{result}; evaluate.required_improvement is {required:.1%}. Train longer, or check the losses in the "
