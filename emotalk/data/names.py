@@ -1,11 +1,10 @@
 """File names of recordings: parsing of labels, and valid ids."""
 
 import re
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from emotalk.emotions import EMOTION_WORDS
+from emotalk.emotions import RAVDESS_EMOTIONS, parse_emotion
 
 
 @dataclass(frozen=True)
@@ -39,28 +38,11 @@ NUM_ACTORS = 24
 _RAVDESS = re.compile(r"0[1-3]-01-(0[1-8])-(0[12])-(0[12])-(0[12])-(0[1-9]|1\d|2[0-4])")
 _HDTF = re.compile(r"(?P<group>RD|WDA|WRA)_(?P<speaker>\w+?)_\d{3}(?:_(?:part)?\d+)?")
 
-_SYNONYMS = {
-    "neutral": "neutral normal none 中性 平静中性 中立",
-    "calm": "calm relaxed 平静 冷静",
-    "happy": "happy happiness joy joyful amused amusement 高兴 快乐 开心 喜悦",
-    "sad": "sad sadness sorrow 悲伤 伤心 难过",
-    "angry": "angry anger mad 生气 愤怒",
-    "fearful": "fearful fear afraid scared 害怕 恐惧",
-    "disgust": "disgust disgusted 厌恶 恶心",
-    "surprised": "surprised surprise 惊讶 吃惊",
-}
-"""Emotion labels of RAVDESS and their synonyms."""
-_EMOTIONS = {word: emotion for emotion, words in _SYNONYMS.items() for word in words.split()}
 _INTENSITIES = {
     1: "1 01 1.0 normal medium low weak mild 普通 正常 弱",
     2: "2 02 2.0 strong high intense 强 强烈",
 }
 _INTENSITY_BY_WORD = {word: intensity for intensity, words in _INTENSITIES.items() for word in words.split()}
-
-
-def parse_emotion(word: str) -> str | None:
-    """Convert an English or Chinese emotion word to the label of RAVDESS; None if unknown."""
-    return _EMOTIONS.get(unicodedata.normalize("NFC", word).strip().lower())
 
 
 def parse_intensity(word: str) -> int | None:
@@ -90,7 +72,7 @@ def parse_ravdess(stem: str) -> Labels | None:
     if match is None:
         return None
     emotion, intensity, statement, repetition, actor = (int(field) for field in match.groups())
-    return Labels(str(actor), EMOTION_WORDS[emotion - 1], intensity, str(statement), repetition)
+    return Labels(str(actor), RAVDESS_EMOTIONS[emotion - 1], intensity, str(statement), repetition)
 
 
 def parse_hdtf(stem: str) -> Labels | None:

@@ -11,8 +11,8 @@ import pandas as pd
 
 from emotalk.data.discovery import Source, number_duplicates, unique_id
 from emotalk.data.inspection import RecordingFiles
-from emotalk.data.names import Labels, clean_id, parse_emotion, parse_intensity
-from emotalk.emotions import EMOTION_WORDS
+from emotalk.data.names import Labels, clean_id, parse_intensity
+from emotalk.emotions import RAVDESS_EMOTIONS, parse_emotion
 from emotalk.errors import CorpusError, Issue
 from emotalk.formats.spreadsheet import read_spreadsheet
 
@@ -146,7 +146,7 @@ def _parse_labels(recording_id: str, row: Mapping[str, str | None]) -> tuple[Lab
     emotion = parse_emotion(row["emotion"] or "")
     intensity, repetition = parse_intensity(row["intensity"] or ""), _parse_number(row["repetition"])
     rules = {
-        "emotion": (emotion, f"unknown; use {', '.join(EMOTION_WORDS)} or a synonym"),
+        "emotion": (emotion, f"unknown; use {', '.join(RAVDESS_EMOTIONS)} or a synonym"),
         "intensity": (intensity, "neither 1 (normal) nor 2 (strong)"),
         "repetition": (repetition, "not a number from 0 to 99"),
     }

@@ -12,7 +12,7 @@ from emotalk.data.samples import to_int16
 from emotalk.demo.face import animate
 from emotalk.demo.recipe import Emotion, Recipe, read_recipe
 from emotalk.demo.speech import Voice, articulate, synthesize
-from emotalk.emotions import EMOTION_WORDS
+from emotalk.emotions import RAVDESS_EMOTIONS
 from emotalk.progress import progress
 from emotalk.timing import SAMPLING_RATE, frames_in
 
@@ -53,7 +53,7 @@ def write_demo_corpus(recipe: str | Path, out: str | Path, *, actors: int, seed:
 def _ravdess_recordings(recipe: Recipe, actors: int) -> Iterator[DemoRecording]:
     """Yield recordings like those of RAVDESS; neutral has no strong intensity."""
     for actor in range(1, actors + 1):
-        for code, word in enumerate(EMOTION_WORDS, start=1):
+        for code, word in enumerate(RAVDESS_EMOTIONS, start=1):
             for intensity in (1, 2) if word != "neutral" else (1,):
                 emotion = recipe.emotions[word] if intensity == 1 else _strong_emotion(recipe, word)
                 for statement, phonemes in recipe.statements.items():

@@ -14,7 +14,7 @@ from emotalk.data.av_sync import estimate_offset
 from emotalk.data.clips import ClipStore
 from emotalk.data.issues import issue_code
 from emotalk.data.splits import SPLITS
-from emotalk.emotions import EMOTION_WORDS
+from emotalk.emotions import RAVDESS_EMOTIONS
 from emotalk.report.names import INTENSITIES
 from emotalk.timing import FPS
 
@@ -72,7 +72,7 @@ def count_pairs(clips: Sequence[str | Path], manifest: str | Path) -> pd.DataFra
     filters = [("epoch", "==", 1), ("kind", "==", "cross")]
     rows = pq.read_table(manifest, columns=list(_CLIP_COLUMNS), filters=filters).to_pandas()
     labels = ClipStore(clips).labels().select(["clip_id", "emotion"]).to_pandas().set_index("clip_id")["emotion"]
-    content, reference = (pd.Categorical(rows[name].map(labels), EMOTION_WORDS) for name in _CLIP_COLUMNS)
+    content, reference = (pd.Categorical(rows[name].map(labels), RAVDESS_EMOTIONS) for name in _CLIP_COLUMNS)
     return pd.crosstab(pd.Series(reference, name="reference"), pd.Series(content, name="content"), dropna=False)
 
 
@@ -80,7 +80,7 @@ def count_emotions(clips: pd.DataFrame) -> list[dict[str, Any]]:
     """Count the clips of each emotion, in total and by intensity and split."""
     emotion = clips["emotion"].fillna(NO_EMOTION)
     rows = []
-    for word in (*EMOTION_WORDS, NO_EMOTION):
+    for word in (*RAVDESS_EMOTIONS, NO_EMOTION):
         group = clips[emotion == word]
         if group.empty:
             continue

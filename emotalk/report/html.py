@@ -6,6 +6,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from emotalk.files import atomic_path
+
 _LOG = logging.getLogger(__name__)
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -19,5 +21,6 @@ def write_page(template: str, page: str | Path, content: dict[str, Any]) -> None
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    Path(page).write_text(environment.get_template(template).render(content), encoding="utf-8")
+    with atomic_path(page) as unfinished:
+        unfinished.write_text(environment.get_template(template).render(content), encoding="utf-8")
     _LOG.info("Open %s in a browser.", Path(page).resolve())

@@ -18,7 +18,7 @@ import torch
 from emotalk.config.corpus import PairSettings, SplitSettings
 from emotalk.data.manifest import write_manifest
 from emotalk.data.names import NUM_ACTORS
-from emotalk.emotions import EMOTION_WORDS
+from emotalk.emotions import RAVDESS_EMOTIONS
 from emotalk.training.settings import RunSettings
 from emotalk.training.train import TrainingFiles, train
 from tests.benchmarks.lengths import ravdess_lengths
@@ -27,7 +27,7 @@ from tests.benchmarks.material import ENCODERS, WEIGHTS, make_model_settings, wr
 
 def ravdess_labels() -> list[dict[str, Any]]:
     """Labels of the 1,440 clips of RAVDESS (docs/method.md, section "Data")."""
-    combinations = product(range(1, NUM_ACTORS + 1), EMOTION_WORDS, (1, 2), (1, 2), (1, 2))
+    combinations = product(range(1, NUM_ACTORS + 1), RAVDESS_EMOTIONS, (1, 2), (1, 2), (1, 2))
     names = ("subject", "emotion", "intensity", "statement", "repetition")
     rows = [dict(zip(names, combination, strict=True)) for combination in combinations]
     rows = [row for row in rows if (row["emotion"], row["intensity"]) != ("neutral", 2)]

@@ -4,7 +4,7 @@ import pytest
 
 from emotalk.config.corpus import PairSettings, SplitSettings
 from emotalk.data.manifest import MANIFEST, Manifest, write_manifest
-from emotalk.emotions import EMOTION_WORDS, EMOTIONS
+from emotalk.emotions import EMOTIONS, RAVDESS_EMOTIONS
 from emotalk.errors import CorpusError
 from tests.clips import ClipWriter
 
@@ -25,7 +25,7 @@ def clips(tmp_path):
             writer.write(common | unknown | labels, np.zeros(16_000, np.int16), np.zeros((30, 52), np.float32))
 
         for actor in (1, 2, 3):
-            for emotion in EMOTION_WORDS:
+            for emotion in RAVDESS_EMOTIONS:
                 for intensity in (1, 2) if emotion != "neutral" else (1,):
                     for statement in (1, 2):
                         name = f"{emotion}-{intensity}-{statement}-{actor}"
@@ -81,7 +81,7 @@ def test_indices_follow_the_labels(manifest):
     cross = table[table["kind"] == "cross"]
     assert (cross["subject"] == cross["audio_c1e2"].str[-1].astype(int) - 1).all()
     assert (cross["intensity"] == cross["audio_c1e2"].str.split("-").str[1].astype(int) - 1).all()
-    classes = dict(zip(EMOTION_WORDS, (4, 4, 3, 5, 0, 2, 1, 6), strict=True))
+    classes = dict(zip(RAVDESS_EMOTIONS, (4, 4, 3, 5, 0, 2, 1, 6), strict=True))
     assert (cross["emotion_e2"] == cross["audio_c1e2"].str.split("-").str[0].map(classes)).all()
     assert (cross["emotion_e1"] == cross["audio_c2e1"].str.split("-").str[0].map(classes)).all()
     self_examples = table[table["kind"] == "self"]

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from emotalk.data.pairing import NO_CLIP, PseudoPairs, RandomPairs
-from emotalk.emotions import EMOTION_WORDS
+from emotalk.emotions import RAVDESS_EMOTIONS
 
 
 def ravdess(actors=24, repetitions=2) -> pd.DataFrame:
@@ -11,7 +11,7 @@ def ravdess(actors=24, repetitions=2) -> pd.DataFrame:
     rows = [
         (str(actor), intensity, statement, emotion, True)
         for actor in range(1, actors + 1)
-        for emotion in EMOTION_WORDS
+        for emotion in RAVDESS_EMOTIONS
         for intensity in (1, 2)
         for statement in (1, 2)
         for _ in range(repetitions)
