@@ -78,8 +78,8 @@
 
   // Only one curve is a tab stop; the arrow keys move between curves.
   function moveFocus(step) {
-    const from = Math.max(0, plots.indexOf(document.activeElement));
-    const target = plots[Math.min(plots.length - 1, Math.max(0, from + step))];
+    const from = plots.indexOf(document.activeElement), last = plots.length - 1;
+    const target = from < 0 ? plots.find((cell) => cell.tabIndex === 0) : plots[Math.min(last, Math.max(0, from + step))];
     for (const cell of plots) cell.tabIndex = cell === target ? 0 : -1;
     target.focus();
   }
@@ -178,14 +178,14 @@
     actions[event.key]();
   });
   // Links elsewhere on the page show a clip: <a href="#player" data-clip="3">.
-  for (const link of document.querySelectorAll("[data-clip]")) {
-    link.addEventListener("click", (event) => {
-      event.preventDefault();
-      choose(Number(link.dataset.clip));
-      root.scrollIntoView({ block: "start" });
-      play.focus({ preventScroll: true });
-    });
-  }
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("[data-clip]");
+    if (!link) return;
+    event.preventDefault();
+    choose(Number(link.dataset.clip));
+    root.scrollIntoView({ block: "start" });
+    play.focus({ preventScroll: true });
+  });
   window.addEventListener("resize", () => clip && show());
   choose(0);
 })();
