@@ -31,7 +31,7 @@ class Data:
 def speech(num_frames: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Noise that is loud where the mouth is open, and its (T, 52) track."""
     rng = np.random.default_rng(seed)
-    opening = np.clip(np.sin(np.arange(num_frames) * 0.7 + seed) + 0.3 * rng.standard_normal(num_frames), 0, 1)
+    opening = np.convolve(rng.standard_normal(num_frames + 4), np.ones(5) / 3, mode="valid").clip(0, 1)
     track = np.repeat(opening[:, None], 52, axis=1) * rng.uniform(0.2, 0.8, 52) + 0.01 * rng.random((num_frames, 52))
     loudness = np.repeat(opening, 534)[: num_frames * 1600 // 3]
     return 0.2 * loudness * rng.standard_normal(len(loudness)), track.astype(np.float32)
@@ -47,7 +47,7 @@ def make_data(tmp_path):
             (folder / part).mkdir(parents=True)
         out.mkdir()
         for seed, (stem, track) in enumerate(tracks.items()):
-            wav, own_track = speech(60, seed)
+            wav, own_track = speech(60 if track is None else len(track), seed)
             soundfile.write(folder / f"audio/{stem}.wav", wav, 16_000)
             np.save(folder / f"blendshape/{stem}.npy", own_track if track is None else track)
         settings = {"data": "x", "results": "y", "corpora": [corpus], **changes}

@@ -49,7 +49,7 @@ def test_the_worst_recordings_come_first(make_data):
     trembling = (smooth + 0.3 * noise).clip(0, 1)
     beyond = smooth.copy()
     beyond[20, channel_indices(["jawOpen"])] = 1.2
-    late = np.roll(speech(60, 3)[1], 6, axis=0)
+    late = np.roll(speech(300, 3)[1], 6, axis=0)
     data = make_data({"fine": None, "trembling": trembling, "beyond": beyond, "late": late}, smooth={"enabled": False})
     findings = find_conspicuous(pd.read_parquet(data.recordings), data.tracks, 0.3)
     first = {finding.kind: finding for finding in reversed(findings)}
