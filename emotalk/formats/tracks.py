@@ -204,6 +204,8 @@ def _read_npy(path: Path, track_format: TrackFormat) -> tuple[np.ndarray, list[I
         raise Issue(
             "wrong_dims", f"{name} has shape {array.shape}; a track is (frames, channels)", always_excludes=True
         )
+    if not len(array):
+        raise Issue("wrong_dims", f"{name} has no frames", always_excludes=True)
     with np.errstate(over="ignore"):  # An overflow is reported as `non_finite`.
         values = array.astype(np.float32)
     missing: tuple[str, ...] = ()
