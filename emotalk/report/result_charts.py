@@ -57,7 +57,7 @@ def chart_channels(channels: pd.DataFrame) -> list[RowChart]:
         Row(
             row["channel"],
             [Mark("model", 0, scale.place(row["mae"]))],
-            f"{row['mae']:.3f}" + (typeset(f", r {row['correlation']:.2f}") if pd.notna(row["correlation"]) else ""),
+            f"{row['mae']:.3f}{_format_correlation(row['correlation'])}",
         )
         for row in ordered.to_dict("records")
     ]
@@ -66,3 +66,7 @@ def chart_channels(channels: pd.DataFrame) -> list[RowChart]:
         RowChart("Error of each channel", scale, "error (blendshape units)", part, is_stacked=True)
         for part in (rows[:half], rows[half:])
     ]
+
+
+def _format_correlation(value: float) -> str:
+    return "" if pd.isna(value) else typeset(f", r {round(value, 2) + 0.0:.2f}")  # -0.0 + 0.0 is 0.0.
