@@ -30,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     _add_convert(commands.add_parser("convert", help="bring motion from one format into another"))
     _add_preview(commands.add_parser("preview", help="make a page with a face that shows motion"))
     _add_capture(commands.add_parser("capture", help="make recordings, wav and npy, from videos of faces"))
+    _add_app(commands.add_parser("app", help="start a page in the browser to try weights on speech"))
     return root
 
 
@@ -130,3 +131,24 @@ def _add_capture(parser: argparse.ArgumentParser) -> None:
     cuts = "a recording for each scene of a video that is cut, or none"
     parser.add_argument("--on-cut", choices=("divide", "exclude"), default="divide", help=cuts)
     parser.add_argument("--processes", type=int, metavar="N", help="videos at once; by default one per core")
+
+
+def _add_app(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "A page on this machine: drop or record speech, see and hear the face, download its motion. Two weights "
+        "are shown side by side."
+    )
+    parser.add_argument(
+        "weights", nargs="*", type=Path, metavar="WEIGHTS", help="file, card or folder; results/weights by default"
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen at; 0.0.0.0 lets other machines in")
+    parser.add_argument("--port", type=_port, default=7860)
+    parser.add_argument("--share", action="store_true", help="public link through Gradio's servers")
+    parser.add_argument("--device", choices=("auto", "cpu"), default="auto", help="auto: a GPU where there is one")
+
+
+def _port(text: str) -> int:
+    """Port to listen at."""
+    if not text.isdigit() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port from 1 to 65535")
+    return int(text)

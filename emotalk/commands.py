@@ -69,3 +69,12 @@ def capture(given: argparse.Namespace) -> None:
 
     settings = CaptureSettings(model=str(given.model), on_cut=given.on_cut)
     capture_videos(given.videos, given.out, settings, processes=given.processes or usable_cores())
+
+
+def app(given: argparse.Namespace) -> None:
+    """Serve the page to try weights."""
+    from emotalk.app.server import run
+    from emotalk.device import choose_device, usable_cores
+
+    device = choose_device(int(given.device == "auto"), usable_cores())
+    run(given.weights or [Path("results/weights")], device=device, host=given.host, port=given.port, share=given.share)
