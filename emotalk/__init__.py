@@ -1,3 +1,3 @@
-"""Train, evaluate and use EmoTalk: speech to 52 ARKit blendshape coefficients, with emotion."""
+"""Train, evaluate and use EmoTalk, which predicts 52 ARKit blendshape coefficients with emotion from speech."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""`python -m emotalk`: the command of the same name."""
+"""Entry point of `python -m emotalk`."""
 
 from emotalk.cli import main
 

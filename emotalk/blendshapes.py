@@ -1,4 +1,4 @@
-"""The 52 ARKit blendshape coefficients, in the order of every EmoTalk track, and regions of the face by name."""
+"""Names of the 52 ARKit blendshape coefficients in the channel order of EmoTalk tracks, and named face regions."""
 
 from collections.abc import Iterable
 
@@ -14,7 +14,7 @@ mouthStretchRight mouthUpperUpLeft mouthUpperUpRight noseSneerLeft noseSneerRigh
 """
 
 CHANNELS: tuple[str, ...] = tuple(_ALPHABETICAL.split())
-"""Names in alphabetical order, which is the column order of 3D-ETF tracks."""
+"""Channel names in alphabetical order, the column order of 3D-ETF tracks."""
 
 NUM_CHANNELS = len(CHANNELS)
 
@@ -32,16 +32,16 @@ REGIONS: dict[str, tuple[str, ...]] = {
     region: tuple(name for name in CHANNELS if name.startswith(prefixes))
     for region, prefixes in _REGION_PREFIXES.items()
 }
-"""Regions as lists of channel names; the mouth includes the jaw, mouthClose and the tongue, the cheeks the nose. The
-upper face is what shows emotion beside the mouth: brows, eyes, the cheeks below them, the nose."""
+"""Channel names of each region. "mouth" includes jaw and tongue, "cheeks" includes the nose, and "upper" is the part of
+the face that shows emotion besides the mouth: brows, eyes, cheek squint and nose."""
 
 
 def channel_indices(names: Iterable[str]) -> list[int]:
-    """Columns of the named channels in a track.
+    """Return the columns of the named channels in a track.
 
     Raises
     ------
     ValueError
-        If a name is none of the 52.
+        If a name is not one of the 52 channels.
     """
     return [CHANNELS.index(name) for name in names]

@@ -1,4 +1,4 @@
-"""The command `emotalk`: speech to motion, motion to other programs, motion to a page to look at."""
+"""Command line `emotalk`: predict motion from speech, convert motion between formats, preview motion."""
 
 import argparse
 import importlib
@@ -10,65 +10,84 @@ from emotalk.logs import job_log
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command that was typed."""
-    given = parser().parse_args(arguments)
+    """Parse the arguments and run the subcommand."""
+    args = build_parser().parse_args(arguments)
     with job_log(None):
-        # Only what a command needs is imported: torch alone takes seconds.
-        _command(given.command)(given)
+        # Each subcommand imports only what it needs, because importing torch takes seconds.
+        _find_command(args.command)(args)
 
 
-def _command(name: str) -> Callable[[argparse.Namespace], None]:
+def _find_command(name: str) -> Callable[[argparse.Namespace], None]:
     return getattr(importlib.import_module("emotalk.commands"), name)
 
 
-def parser() -> argparse.ArgumentParser:
-    """Parser of all commands."""
-    root = argparse.ArgumentParser(prog="emotalk", description="AudioFile to 52 ARKit blendshape coefficients.")
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of all subcommands."""
+    root = argparse.ArgumentParser(prog="emotalk", description="Predict 52 ARKit blendshape coefficients from speech.")
     root.add_argument("--version", action="version", version=__version__)
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add_predict(commands.add_parser("predict", help="speak recordings with trained weights"))
-    _add_convert(commands.add_parser("convert", help="bring motion from one format into another"))
-    _add_preview(commands.add_parser("preview", help="make a page with a face that shows motion"))
-    _add_capture(commands.add_parser("capture", help="make recordings, wav and npy, from videos of faces"))
-    _add_app(commands.add_parser("app", help="start a page in the browser to try weights on speech"))
+    _add_predict(commands.add_parser("predict", help="predict motion for recordings with trained weights"))
+    _add_convert(commands.add_parser("convert", help="convert motion from one format to another"))
+    _add_preview(commands.add_parser("preview", help="write a page that shows motion on a drawn face"))
+    _add_capture(commands.add_parser("capture", help="capture recordings, wav and npy, from videos of faces"))
+    _add_scan(commands.add_parser("scan", help="look at a folder of recordings and write a settings file"))
+    _add_export(commands.add_parser("export", help="write trained weights as ONNX, for programs without torch"))
+    _add_app(commands.add_parser("app", help="serve a page that predicts motion in the browser"))
     return root
 
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Speak recordings of any length: <out>/<name>.npy, (frames, 52) at 30 fps, for each."
-    parser.add_argument("audio", nargs="+", type=Path, help="recordings, wav or flac")
-    parser.add_argument("--weights", type=Path, default=Path("results/weights"), help="file, card or folder of weights")
-    parser.add_argument("--out", type=Path, default=Path(), help="folder for the motion")
-    parser.add_argument("--emotion-from", metavar="AUDIO", help="use the emotion of this recording")
+    parser.description = (
+        "Predict motion for recordings of any length; writes <out>/<name>.npy, (frames, 52) at 30 fps, for each."
+    )
+    parser.add_argument("audio", nargs="+", type=Path, help="recordings, WAV or FLAC")
+    parser.add_argument(
+        "--weights", type=Path, default=Path("results/weights"), help="weights: a file, its card or a folder"
+    )
+    parser.add_argument("--out", type=Path, default=Path(), help="output folder")
+    parser.add_argument("--emotion-from", metavar="AUDIO", help="use this recording as emotion reference")
     parser.add_argument("--intensity", choices=("normal", "strong"), default="normal")
     parser.add_argument(
-        "--subject", type=_subject, default="mean", help="0 to 23, or mean of those that were trained (default)"
+        "--subject",
+        type=_parse_subject,
+        default="mean",
+        help="subject index 0 to 23, or 'mean' of the training subjects (default)",
     )
-    parser.add_argument("--smooth", action="store_true", help="Savitzky-Golay (5, 2), as the released demo")
-    parser.add_argument("--blinks", type=int, metavar="SEED", help="replace the lids by made-up blinks")
-    kinds = ("npy", "livelink", "arkit-csv", "json")
-    shown = ", ".join(kinds)
-    parser.add_argument("--format", nargs="+", type=_kind, choices=kinds, default=["npy"], metavar="KIND", help=shown)
     parser.add_argument(
-        "--window", type=_window, default=30.0, metavar="SECONDS", help="longest part processed at once, at least 10"
+        "--smooth", action="store_true", help="smooth with Savitzky-Golay (window 5, degree 2), as in the released demo"
     )
-    parser.add_argument("--device", choices=("auto", "cpu"), default="auto", help="auto: a GPU where there is one")
+    parser.add_argument("--blinks", type=int, metavar="SEED", help="replace the eyelids with random blinks")
+    formats = ("npy", "livelink", "arkit-csv", "json")
+    parser.add_argument(
+        "--format",
+        nargs="+",
+        type=_parse_format,
+        choices=formats,
+        default=["npy"],
+        metavar="FORMAT",
+        help=f"one or more of {', '.join(formats)}",
+    )
+    parser.add_argument(
+        "--window",
+        type=_parse_window,
+        default=30.0,
+        metavar="SECONDS",
+        help="longest part that is processed at once, at least 10 (default 30)",
+    )
+    parser.add_argument("--device", choices=("auto", "cpu"), default="auto", help="auto uses a GPU if one is available")
 
 
-_GLB = "glb needs a head: predict npy, then 'emotalk convert' it with --head HEAD.glb"
-
-
-def _kind(text: str) -> str:
-    """Format of predicted motion."""
+def _parse_format(text: str) -> str:
+    """Reject glb, which needs the option --head of `emotalk convert`."""
     if text == "glb":
         raise argparse.ArgumentTypeError(
-            "glb needs a head: predict npy, then 'emotalk convert' it with --head HEAD.glb"
+            "glb needs a head model: predict npy, then run 'emotalk convert' with --head HEAD.glb"
         )
     return text
 
 
-def _subject(text: str) -> str | int:
-    """Subject of predictions."""
+def _parse_subject(text: str) -> str | int:
+    """Parse a subject index or "mean"."""
     if text == "mean":
         return text
     if not text.isdigit() or int(text) > 23:
@@ -76,46 +95,60 @@ def _subject(text: str) -> str | int:
     return int(text)
 
 
-def _window(text: str) -> float:
-    """Seconds of a window."""
+def _parse_window(text: str) -> float:
+    """Parse the length of a window in seconds."""
     try:
         seconds = float(text)
     except ValueError:
         seconds = 0.0
     if not 10 <= seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 10 up")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds of at least 10")
     return seconds
 
 
-def _rate(text: str) -> int:
-    """Frames a second."""
+def _parse_rate(text: str) -> int:
+    """Parse a frame rate in frames per second."""
     if not text.isdigit() or not 1 <= int(text) <= 240:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to 240")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 240")
     return int(text)
 
 
 def _add_convert(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Formats by name: .npy, .csv (Live Link Face), .arkit.csv, .json; .glb as a target, with --head."
+        "Convert motion. The file name determines the format: .npy, .csv (Live Link Face), .arkit.csv, .json; or .glb, "
+        "only as target and with --head."
     )
     parser.add_argument("source", type=Path)
     parser.add_argument("target", type=Path)
-    parser.add_argument("--fps", type=_rate, help="frames a second of the target; by default the source's own times")
-    parser.add_argument("--npy-fps", type=_rate, default=30, help="frames a second of an npy source")
     parser.add_argument(
-        "--channels",
-        default="arkit",
-        help="column order of an npy source: arkit, mediapipe, livelink, or names with commas",
+        "--fps", type=_parse_rate, help="frames per second of the target; by default the times of the source"
     )
+    parser.add_argument(
+        "--npy-fps", type=_parse_rate, default=30, help="frames per second of an npy source (default 30)"
+    )
+    orders = "column order of an npy source: arkit, mediapipe, livelink, or names with commas"
+    parser.add_argument("--channels", default="arkit", help=orders)
     parser.add_argument("--scale", type=float, default=1.0, help="value in the source that means 1 (100: percentages)")
-    parser.add_argument("--head", type=Path, metavar="GLB", help="head with ARKit morph targets, for a .glb target")
+    parser.add_argument(
+        "--head", type=Path, metavar="GLB", help="head model with ARKit morph targets, for a .glb target"
+    )
 
 
 def _add_preview(parser: argparse.ArgumentParser) -> None:
-    parser.description = "One self-contained page with a drawn face, its curves, and the speech if it is given."
+    parser.description = (
+        "Write one self-contained page with a drawn face, a curve for each channel, and optionally the speech."
+    )
     parser.add_argument("motion", type=Path, help="npy, Live Link csv, ARKit csv or json")
-    parser.add_argument("audio", type=Path, nargs="?", help="speech to play with it")
+    parser.add_argument("audio", type=Path, nargs="?", help="speech to play with the motion")
     parser.add_argument("-o", "--out", type=Path, default=Path("preview.html"))
+
+
+def _add_scan(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Look at a folder of recordings and write a commented settings file that trains on it."
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("-o", "--out", type=Path, default=Path("my.yaml"), help="file to write")
+    recipes = ("demo", "paper", "personal")
+    parser.add_argument("--recipe", choices=recipes, default="paper", help="demo: small random encoders, for a trial")
 
 
 def _add_capture(parser: argparse.ArgumentParser) -> None:
@@ -133,22 +166,33 @@ def _add_capture(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--processes", type=int, metavar="N", help="videos at once; by default one per core")
 
 
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Two graphs: <name>.onnx makes coefficients of speech and emotion features, <name>.emotion.onnx makes emotion "
+        "features of speech. Needs the extra [onnx]; docs/engines.md shows how the graphs are used."
+    )
+    parser.add_argument("weights", type=Path, metavar="WEIGHTS", help="file, card or folder of weights")
+    parser.add_argument("--onnx", type=Path, metavar="FILE", required=True, help="target, named <name>.onnx")
+    parser.add_argument("--fp16", action="store_true", help="half the size: weights and products in float16")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
+
+
 def _add_app(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "A page on this machine: drop or record speech, see and hear the face, download its motion. Two weights "
+        "Serve a page on this machine: drop or record speech, see and hear the face, download its motion. Two weights "
         "are shown side by side."
     )
     parser.add_argument(
-        "weights", nargs="*", type=Path, metavar="WEIGHTS", help="file, card or folder; results/weights by default"
+        "weights", nargs="*", type=Path, metavar="WEIGHTS", help="file, card or folder (default results/weights)"
     )
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen at; 0.0.0.0 lets other machines in")
-    parser.add_argument("--port", type=_port, default=7860)
-    parser.add_argument("--share", action="store_true", help="public link through Gradio's servers")
-    parser.add_argument("--device", choices=("auto", "cpu"), default="auto", help="auto: a GPU where there is one")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for all networks")
+    parser.add_argument("--port", type=_parse_port, default=7860)
+    parser.add_argument("--share", action="store_true", help="also make a public link through Gradio's servers")
+    parser.add_argument("--device", choices=("auto", "cpu"), default="auto", help="auto uses a GPU if one is available")
 
 
-def _port(text: str) -> int:
-    """Port to listen at."""
+def _parse_port(text: str) -> int:
+    """Parse the port to listen on."""
     if not text.isdigit() or not 1 <= int(text) <= 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port from 1 to 65535")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 1 to 65535")
     return int(text)

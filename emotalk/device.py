@@ -1,4 +1,4 @@
-"""The device that a process computes on, its precision, and the memory that is free."""
+"""Device of a process, its precision, and free memory."""
 
 import logging
 from pathlib import Path
@@ -14,14 +14,14 @@ _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def choose_device(gpus: int, threads: int, local_rank: int = 0) -> torch.device:
-    """A GPU where one is granted and present, else the CPU with at most `threads` threads.
+    """Choose a GPU if one is requested and available, else the CPU with at most `threads` threads.
 
-    More threads than the process may use only wait for each other.
+    More threads than available cores would slow the process down.
 
     Parameters
     ----------
     local_rank
-        Number of this process on its machine; each computes on a GPU of its own.
+        Index of this process on its machine; each process uses its own GPU.
     """
     torch.set_num_threads(max(1, min(threads, usable_cores())))
     if gpus > 0 and torch.cuda.is_available():
@@ -30,18 +30,18 @@ def choose_device(gpus: int, threads: int, local_rank: int = 0) -> torch.device:
         return device
     if gpus > 0 and _DRIVER.exists():
         _LOG.warning(
-            "There is a GPU here, and torch cannot use it: the CPU computes. `python -c 'import torch; "
-            "torch.cuda.init()'` tells why; most often the driver is older than torch's CUDA (%s) needs.",
+            "This machine has a GPU, but torch cannot use it; the CPU is used instead. `python -c 'import torch; "
+            "torch.cuda.init()'` shows the reason. Most often the driver is too old for torch's CUDA version (%s).",
             torch.version.cuda,
         )
     return torch.device("cpu")
 
 
 def choose_kernels(device: torch.device) -> None:
-    """Let a GPU compute in TF32 what stays in fp32, and attend by kernels that are there already.
+    """Enable TF32 for fp32 matrix products on a GPU, and disable cuDNN attention.
 
-    cuDNN's are built anew for each shape, and in training nearly every batch has another: half a second to eight for
-    each of the first hundred, on an H200.
+    cuDNN builds its attention kernels for each new shape, and in training nearly every batch has a new shape. On an
+    H200 this takes 0.5 to 8 s for each of the first hundred batches.
     """
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")
@@ -49,7 +49,7 @@ def choose_kernels(device: torch.device) -> None:
 
 
 def free_memory(device: torch.device | None = None) -> float:
-    """Bytes free on a device, by default on the host; infinite where the system does not tell."""
+    """Return the free bytes of a device, by default of the host; infinity if the system does not report them."""
     if device is not None and device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     try:
@@ -59,29 +59,29 @@ def free_memory(device: torch.device | None = None) -> float:
         return float("inf")
 
 
-def choose_precision(wanted: str, device: torch.device) -> str:
-    """Precision to compute with: "fp32", "bf16" or "fp16"; parameters, optimizer and losses stay in fp32.
+def choose_precision(requested: str, device: torch.device) -> str:
+    """Choose the compute precision: "fp32", "bf16" or "fp16"; parameters, optimizer and losses stay in fp32.
 
-    "auto" takes bf16 where the GPU computes it itself, fp16 on older GPUs, and fp32 on the CPU, so that runs on the
-    CPU end with equal bits wherever they run.
+    "auto" is bf16 on GPUs with native bf16, fp16 on older GPUs, and fp32 on every CPU, so that CPU runs are
+    reproducible bit by bit on all machines.
 
     Raises
     ------
     TrainingError
-        If bf16 is asked of a GPU that has it not.
+        If bf16 is requested and the GPU does not support it.
     """
     has_bf16 = device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
-    if wanted == "bf16" and not has_bf16:
+    if requested == "bf16" and not has_bf16:
         raise TrainingError(
-            f"{torch.cuda.get_device_name(device)} has no bf16. Set train.precision to fp16, or leave it at auto."
+            f"{torch.cuda.get_device_name(device)} does not support bf16. Set train.precision to fp16 or auto."
         )
-    if wanted != "auto":
-        return wanted
+    if requested != "auto":
+        return requested
     if device.type != "cuda":
         return "fp32"
     return "bf16" if has_bf16 else "fp16"
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """Context in which matrix products are computed in a precision."""
+    """Return a context in which matrix products are computed in a precision."""
     return torch.autocast(device.type, dtype=_TYPES[precision], enabled=precision != "fp32")

@@ -1,24 +1,24 @@
-"""Emotions: the classes of the released network's classifier, and how corpus labels map to them."""
+"""Emotion classes of the released network's classifier, and their mapping from corpus labels."""
 
 EMOTIONS = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
-"""Classes of the emotion encoder's head, in the order of its logits."""
+"""Classes of the emotion encoder's classifier, in the order of its logits."""
 
 UNLABELLED = -1
-"""Class index of a clip without a usable emotion label; it carries no classification loss."""
+"""Class index of a clip without a usable emotion label; such clips have no classification loss."""
 
 _CLASSES = {name: name for name in EMOTIONS} | {"fearful": "fear", "surprised": "surprise"}
 
 
 def emotion_class(label: str | None, *, calm: str) -> int:
-    """Class index of a corpus's emotion word, or `UNLABELLED`.
+    """Return the class index of a corpus's emotion label, or `UNLABELLED`.
 
     Parameters
     ----------
     label
-        RAVDESS emotion word or the head's own; None where the corpus has no labels.
+        Emotion label of RAVDESS or of `EMOTIONS`; None if the corpus has no labels.
     calm
-        What "calm", which the head does not know, counts as: "neutral" or "ignored". Neither the paper nor the
-        released code says.
+        How "calm", which is not a class, is treated: "neutral" or "ignored". Neither the paper nor the released code
+        specifies it.
     """
     if label == "calm":
         label = "neutral" if calm == "neutral" else None

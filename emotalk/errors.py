@@ -1,14 +1,14 @@
-"""Errors of the package: each says what is wrong, what the rule is and what to do."""
+"""Errors of the package; each message states the problem, the rule and the remedy."""
 
 from dataclasses import dataclass
 
 
 class EmoTalkError(Exception):
-    """Root of all errors that the package raises for a user's input."""
+    """Base class of all errors that are caused by the user's input."""
 
 
 class ConfigError(EmoTalkError):
-    """A setting is unknown, of the wrong type or out of its range."""
+    """A setting is unknown, has the wrong type or is out of range."""
 
 
 class CorpusError(EmoTalkError):
@@ -16,48 +16,52 @@ class CorpusError(EmoTalkError):
 
 
 class WeightsError(EmoTalkError):
-    """Weights are missing, damaged or do not fit the network."""
+    """Weights are missing, damaged or do not match the network."""
 
 
 class TrainingError(EmoTalkError):
-    """Training cannot start or must not go on."""
+    """Training cannot start or must not continue."""
 
 
 class EvaluationError(EmoTalkError):
-    """Predictions cannot be scored, or a model falls short of what the configuration asks."""
+    """Predictions cannot be evaluated, or the model is below the required improvement."""
 
 
 class FormatError(EmoTalkError):
-    """A file of motion is not what its name says, or has no place for what is to be written."""
+    """A motion file does not match its format, or the format cannot store the motion."""
 
 
 class CaptureError(EmoTalkError):
     """Videos cannot be captured."""
 
 
-class Interrupted(Exception):  # noqa: N818 - nothing went wrong
-    """A signal asked to stop, and everything is saved."""
+class ExportError(EmoTalkError):
+    """A network cannot be exported, or the export computes other values."""
+
+
+class Interrupted(Exception):  # noqa: N818 - not an error
+    """The process was stopped by a signal after saving its state."""
 
 
 @dataclass(eq=False)
-class Issue(Exception):  # noqa: N818  (an entry of the catalogue, not an error of the program)
-    """A issue of one recording.
+class Issue(Exception):  # noqa: N818  (a property of the data, not an error of the program)
+    """An issue of one recording.
 
     Attributes
     ----------
     code
-        Its name, `wrong_width` for example; `docs/own-data.md` lists all of them. What is done about it is fixed
-        (`FIXED_POLICIES`), or a setting in section `index.issues` of the configuration.
-    found
-        What was found and what the rule is, with the numbers.
+        Name of the issue, for example `wrong_width`; `docs/own-data.md` lists all codes. Its policy is fixed
+        (`FIXED_POLICIES`) or a setting in section `index.issues` of the configuration.
+    description
+        The problem and the rule, with the numbers.
     always_excludes
-        Whether the recording cannot be used, whatever the policy: nothing is left to keep or to repair.
+        If true, the recording is excluded under every policy, because it cannot be kept or repaired.
     """
 
     code: str
-    found: str
+    description: str
     always_excludes: bool = False
 
     def __str__(self) -> str:
-        # What it quotes, a file's name for example, may be no text that a table can hold.
-        return f"{self.code}: {self.found}".encode("utf-8", "backslashreplace").decode()
+        # Quoted file names may contain bytes that are not valid UTF-8, which a Parquet table cannot store.
+        return f"{self.code}: {self.description}".encode("utf-8", "backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, and folders that others filled."""
+"""Atomic writing of files, and recursive listing of folders."""
 
 import errno
 import os
@@ -13,30 +13,32 @@ PARTIAL = ".partial"
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Path to write to, beside `path`; renamed to `path` at the end, removed if an error ends the context.
+    """Yield a temporary path beside `path`, which is renamed to `path` at the end or removed after an error.
 
-    So whoever reads `path` finds all of a file or none, and a reader of the one before keeps what it opened.
+    Readers of `path` therefore never see a partial file, and a reader of the previous file can finish reading it.
     """
     path = Path(path)
     partial = path.with_name(path.name + PARTIAL)
     try:
-        partial.unlink(missing_ok=True)  # What a killed process left may be a link, or in the way of one.
+        partial.unlink(
+            missing_ok=True
+        )  # Left by a killed process; a link would be followed, and would block creating one.
         yield partial
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def files_below(folder: str | Path) -> Iterator[os.DirEntry[str]]:
-    """Every file below a folder, with those behind links; a folder that does not exist counts as empty.
+def iter_files(folder: str | Path) -> Iterator[os.DirEntry[str]]:
+    """Yield every file below a folder, following links; a missing folder counts as empty.
 
-    Hidden entries are left out (macOS leaves a `._name.wav` beside each file that it copies), and a folder is visited
-    once, however many links lead to it.
+    Hidden entries are skipped (macOS writes a `._name.wav` beside each file that it copies). Each folder is visited
+    once, even if several links point to it.
 
     Raises
     ------
     CorpusError
-        If a folder is closed to us: what lies in it would be missing without a word.
+        If a folder cannot be read, because its files would otherwise be missing silently.
     """
     pending, visited = [str(folder)], set()
     while pending:
@@ -50,7 +52,7 @@ def files_below(folder: str | Path) -> Iterator[os.DirEntry[str]]:
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
-            raise _closed(current, error) from None
+            raise _unreadable_error(current, error) from None
         for entry in visible:
             if _is_folder(entry):
                 pending.append(entry.path)
@@ -62,17 +64,17 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
     except OSError as error:
-        if error.errno == errno.ELOOP:  # A link that leads to itself is named by who tries to read it.
+        if error.errno == errno.ELOOP:  # A circular link is reported when it is read.
             return False
-        raise _closed(entry.path, error) from None
+        raise _unreadable_error(entry.path, error) from None
 
 
-def _closed(path: str, error: OSError) -> CorpusError:
-    return CorpusError(f"{path} cannot be looked into ({error.strerror}). Let it be read, or move it elsewhere.")
+def _unreadable_error(path: str, error: OSError) -> CorpusError:
+    return CorpusError(f"{path} cannot be read ({error.strerror}). Change its permissions, or move it elsewhere.")
 
 
-def size_and_time(file: Path | os.DirEntry[str]) -> tuple[int, int]:
-    """Size in bytes and time of change in nanoseconds; zeros for a link that leads nowhere."""
+def size_and_mtime(file: Path | os.DirEntry[str]) -> tuple[int, int]:
+    """Return size in bytes and modification time in nanoseconds; zeros for a broken link."""
     try:
         status = file.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""Logging of one job: to its file and to the terminal, errors as sentences instead of tracebacks."""
+"""Logging of one job to its file and to the terminal; errors of the input are logged without traceback."""
 
 import errno
 import logging
@@ -11,35 +11,34 @@ from pathlib import Path
 from emotalk.errors import EmoTalkError, Interrupted
 
 INTERRUPTED_EXIT_CODE = 75
-"""What sysexits.h calls a temporary failure: try again, and the work goes on."""
+"""EX_TEMPFAIL of sysexits.h: the job can be resumed by running it again."""
 _FORMAT, _TIME = "%(asctime)s %(message)s", "%H:%M:%S"
-_DEFECT = "This is a defect of the program, not of your data; please report it with these lines:"
+_BUG = "This is a bug in the program, not a problem of your data. Please report it with these lines:"
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 
 
 @contextmanager
 def job_log(path: str | Path | None, *, append: bool = False, level: int = logging.INFO) -> Iterator[None]:
-    """Send log lines and warnings of the enclosed work to `path` and to standard error.
+    """Send log lines and warnings of the context to `path` and to standard error.
 
-    An :class:`EmoTalkError` ends the process with exit code 1 and its message; an :class:`Interrupted` with
-    `INTERRUPTED_EXIT_CODE`; anything else is a defect of the program and keeps its traceback, which goes to the file
-    too.
+    An :class:`EmoTalkError` ends the process with exit code 1 and its message, an :class:`Interrupted` with
+    `INTERRUPTED_EXIT_CODE`. Any other exception is a bug, and its traceback is logged.
 
     Parameters
     ----------
     path
-        None for standard error alone.
+        Log file; None for standard error only.
     append
-        Whether the file has lines of a process that started this one, which are kept.
+        If true, keep the lines of the process that started this one.
     level
-        Lowest level of what is logged; above INFO, the file is made only when there is something to log.
+        Lowest level that is logged; above INFO, the file is created with its first line.
     """
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if path is not None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         if not append:
             Path(path).unlink(missing_ok=True)
-        # Always at the end: a launcher and the processes that it starts write to one file.
+        # Append, because a launcher and its processes write to the same file.
         handlers.append(logging.FileHandler(path, "a", encoding="utf-8", delay=level > logging.INFO))
     logging.basicConfig(level=level, format=_FORMAT, datefmt=_TIME, handlers=handlers)
     logging.captureWarnings(True)
@@ -52,22 +51,22 @@ def job_log(path: str | Path | None, *, append: bool = False, level: int = loggi
         logging.warning("%s", stop)
         sys.exit(INTERRUPTED_EXIT_CODE)
     except KeyboardInterrupt:
-        logging.warning("Stopped at once.")
+        logging.warning("Stopped by Ctrl-C.")
         sys.exit(128 + signal.SIGINT)
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
-            logging.exception("%s", _DEFECT)
+            logging.exception("%s", _BUG)
         else:
-            logging.error("Error: %s. Make room or give access, and run the command again.", error)
+            logging.error("Error: %s. Free disk space or change the permissions, then run the command again.", error)
         sys.exit(1)
     except Exception:
-        logging.exception("%s", _DEFECT)
+        logging.exception("%s", _BUG)
         sys.exit(1)
 
 
 @contextmanager
-def also_logged(path: Path) -> Iterator[None]:
-    """Context whose log lines are added to a second file, too."""
+def copy_log_to(path: Path) -> Iterator[None]:
+    """Also append the log lines of the context to a second file."""
     handler = logging.FileHandler(path, "a", encoding="utf-8")
     handler.setFormatter(logging.Formatter(f"%(asctime)s {_FORMAT.partition(' ')[2]}", "%Y-%m-%d %H:%M:%S"))
     logging.getLogger().addHandler(handler)

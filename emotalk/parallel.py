@@ -1,4 +1,4 @@
-"""A function mapped over many items by worker processes: results in order, a bounded number of them in memory."""
+"""Parallel map over worker processes, with ordered results and bounded memory."""
 
 import os
 import signal
@@ -19,16 +19,16 @@ from emotalk.errors import EmoTalkError
 
 T = TypeVar("T")
 R = TypeVar("R")
-_ALONE_S = 5.0
-"""Workers take two seconds to start and import; what is done within this time is done without them."""
+_SERIAL_S = 5.0
+"""Time before workers are started. Starting them takes two seconds, so that short work is faster without them."""
 _CHUNK_ITEMS = 8
 _CHUNKS_AHEAD = 2
-# A forked copy of a process with threads can hang; these methods start from a clean process.
+# Forking a process that has threads can deadlock.
 _START_METHOD = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
 
 
 def usable_cores() -> int:
-    """CPU cores that this process may use."""
+    """Return the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -44,26 +44,26 @@ def parallel_map(
     Parameters
     ----------
     function
-        Importable from its module, or a `functools.partial` of such a function.
+        Importable function, or a `functools.partial` of one.
     items
-        Read as results are taken, some chunks ahead.
+        Read lazily, a few chunks ahead of the results.
     processes
-        Workers; 1 stands for this process. No more are started than there are cores, and none for work that this
-        process does in five seconds.
+        Number of workers, limited to the available cores; 1 means this process only. No workers are started for work
+        that takes less than five seconds.
     cost
-        Share of a chunk that an item fills. A chunk has at most 8 items and ends when its costs reach 1, so that long
-        recordings are not held in memory by the dozen.
+        Fraction of a chunk that an item fills. A chunk ends at 8 items or when its costs sum to 1, which limits the
+        number of long recordings in memory.
 
     Raises
     ------
     EmoTalkError
-        If a worker dies, of lack of memory for example.
+        If a worker dies, for example because it ran out of memory.
     """
     processes = min(processes, usable_cores())
-    items, until = iter(items), time.monotonic() + _ALONE_S
+    items, deadline = iter(items), time.monotonic() + _SERIAL_S
     for item in items:
         yield function(item)
-        if processes > 1 and time.monotonic() >= until:
+        if processes > 1 and time.monotonic() >= deadline:
             break
     else:
         return
@@ -75,7 +75,7 @@ def parallel_map(
     with ProcessPoolExecutor(processes, context, initializer=_initialize_worker) as pool:
         try:
             for chunk in _chunks(items, cost):
-                with _main_module_hidden():  # The pool starts workers as they are needed.
+                with _main_module_hidden():  # The pool starts workers on demand.
                     pending.append(pool.submit(_apply, function, chunk))
                 if len(pending) > _CHUNKS_AHEAD * processes:
                     yield from pending.popleft().result()
@@ -87,8 +87,8 @@ def parallel_map(
             raise
         except BrokenProcessPool:
             raise EmoTalkError(
-                "A worker process died, most often of lack of memory. Give the job more memory or fewer threads, and "
-                "run the command again."
+                "A worker process died, most likely because it ran out of memory. Give the job more memory or fewer "
+                "threads, then run the command again."
             ) from None
         finally:
             for future in pending:
@@ -113,7 +113,7 @@ def _apply(function: Callable[[T], R], chunk: list[T]) -> list[R]:
 
 
 def _initialize_worker() -> None:
-    """Leave Ctrl-C to the parent, and exit when the parent is gone, however it died."""
+    """Ignore Ctrl-C, which the parent handles, and exit when the parent dies."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 
@@ -127,9 +127,9 @@ def _exit_with_parent() -> None:
 
 @contextmanager
 def _main_module_hidden() -> Iterator[None]:
-    """Context in which workers start without importing the main module again.
+    """Context in which new workers do not import the main module.
 
-    The scripts of a workflow, and many of users, would run anew there: they have no `if __name__ == "__main__"`.
+    Scripts without `if __name__ == "__main__"`, such as those of the workflow, would run again in each worker.
     """
     main = vars(sys.modules["__main__"])
     path = main.pop("__file__", None)
@@ -141,7 +141,7 @@ def _main_module_hidden() -> Iterator[None]:
 
 
 def prepend_pythonpath() -> None:
-    """Let processes that this one starts import this copy of the package before any that is installed."""
-    here = str(Path(__file__).parents[1])
-    before = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, dict.fromkeys([here, *before])))
+    """Make child processes import this copy of the package instead of an installed one."""
+    root = str(Path(__file__).parents[1])
+    previous = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, dict.fromkeys([root, *previous])))

@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, log lines with rate and time left elsewhere."""
+"""Progress of long work: a bar on a terminal, otherwise log lines with rate and remaining time."""
 
 import logging
 import sys
@@ -14,16 +14,16 @@ _LOG = logging.getLogger(__name__)
 
 
 class Progress:
-    """Shows how much of some work is done, how fast it goes, and the time left.
+    """Progress display with the number of finished items, the rate and the remaining time.
 
     Parameters
     ----------
     total
-        How many items there are.
+        Number of items.
     what
-        The work, "Slicing" for example.
+        Name of the work, for example "Slicing".
     unit
-        The items in the plural, "recordings" for example.
+        Plural name of the items, for example "recordings".
     """
 
     def __init__(self, total: int, what: str, unit: str) -> None:
@@ -39,25 +39,24 @@ class Progress:
         self._bar.close()
 
     def advance(self) -> None:
-        """Count one item as done."""
+        """Count one item as finished."""
         self._done += 1
         self._bar.update()
         now = time.monotonic()
         if _is_logged() and now - self._last_line > _LINE_EVERY_S:
             self._last_line = now
             rate = self._done / (now - self._start)
-            left = tqdm.format_interval((self._total - self._done) / rate)
-            _LOG.info(
-                "%s: %d of %d %s, %.1f a second, %s left", self._what, self._done, self._total, self._unit, rate, left
-            )
+            remaining = tqdm.format_interval((self._total - self._done) / rate)
+            log_values = (self._what, self._done, self._total, self._unit, rate, remaining)
+            _LOG.info("%s: %d of %d %s, %.1f per second, %s remaining", *log_values)
 
 
 def progress(items: Iterable[T], *, total: int, what: str, unit: str) -> Iterator[T]:
-    """Pass `items` on while showing the progress of working through them."""
-    with Progress(total, what, unit) as shown:
+    """Yield `items` and show the progress of the iteration."""
+    with Progress(total, what, unit) as display:
         for item in items:
             yield item
-            shown.advance()
+            display.advance()
 
 
 def _is_logged() -> bool:

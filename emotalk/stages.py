@@ -1,8 +1,8 @@
-"""Versions of what each stage computes: raised by hand when its result changes, so that results of before are stale.
+"""Versions of the stages. Raise a version by hand when the result of the stage changes; earlier results become stale.
 
-Only the result counts: a message, a progress line, a renamed function or a faster way to the same numbers leave the
-version as it is. `tests/golden` compares the results of all stages with stored ones, and names the stage whose version
-is to be raised. The version of `train` is part of a run's identity: raising it starts all runs anew.
+Do not raise it for a changed message, a renamed function or a faster computation of the same result. `tests/golden`
+compares the results of all stages with stored ones and names the stage whose version must be raised. The version of
+`train` is part of the identity of a run: if it is raised, all runs start from the beginning.
 """
 
 STAGE_VERSIONS = {

@@ -1,7 +1,7 @@
-"""Conversions between seconds, audio samples and motion frames: their one home.
+"""Conversions between seconds, audio samples and motion frames.
 
-Audio is 16 kHz and motion 30 fps, so a frame holds 533 1/3 samples. Only multiples of three frames fall on a
-whole sample; cuts are made there and nowhere else.
+Audio is 16 kHz and motion 30 fps, so that a frame has 533 1/3 samples. Clips are cut only at multiples of three frames,
+which are at a whole sample.
 """
 
 from fractions import Fraction
@@ -11,26 +11,26 @@ import numpy as np
 SAMPLING_RATE = 16_000
 FPS = 30
 EXACT_FRAMES = 3
-"""Cuts at multiples of this many frames fall on a whole sample (3 frames = 1,600 samples)."""
+"""Multiples of this number of frames are at a whole sample (3 frames = 1,600 samples)."""
 
 
 def frame_to_sample(frame: int) -> int:
-    """Sample at which `frame` begins, rounded down (exact at multiples of three frames)."""
+    """Return the first sample of `frame`, rounded down (exact for multiples of three frames)."""
     return frame * SAMPLING_RATE // FPS
 
 
 def frames_in(num_samples: int, sampling_rate: int = SAMPLING_RATE) -> int:
-    """Number of motion frames that audio covers completely (rounded down)."""
+    """Return the number of motion frames that audio covers completely (rounded down)."""
     return num_samples * FPS // sampling_rate
 
 
 def frames_to_predict(num_samples: int) -> int:
-    """Number of frames that the released network predicts for 16 kHz audio (rounded up)."""
+    """Return the number of frames that the released network predicts for 16 kHz audio (rounded up)."""
     return -(-num_samples * FPS // SAMPLING_RATE)
 
 
-def resample(track: np.ndarray, rate: float, to: float) -> np.ndarray:
-    """Motion of `rate` frames a second at `to`: a linear-phase low-pass keeps what is too fast from folding back.
+def resample(track: np.ndarray, rate: float, target_rate: float) -> np.ndarray:
+    """Resample motion from `rate` to `target_rate` frames per second with a linear-phase low-pass against aliasing.
 
     Parameters
     ----------
@@ -38,10 +38,10 @@ def resample(track: np.ndarray, rate: float, to: float) -> np.ndarray:
 
     Returns
     -------
-    (ceil(T to / rate), C) float32
-        Frame i shows the instant i / `to` seconds after the first frame.
+    (ceil(T target_rate / rate), C) float32
+        Frame i is i / `target_rate` seconds after the first frame.
     """
-    from scipy.signal import resample_poly  # Takes a second.
+    from scipy.signal import resample_poly  # Slow import.
 
-    ratio = Fraction(to / rate).limit_denominator(1000)
+    ratio = Fraction(target_rate / rate).limit_denominator(1000)
     return resample_poly(track, ratio.numerator, ratio.denominator, axis=0, padtype="edge").astype(np.float32)

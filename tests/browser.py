@@ -1,4 +1,4 @@
-"""A real browser without a window, in which a test looks at a page and uses it."""
+"""A headless browser for tests of pages."""
 
 import shutil
 from pathlib import Path
@@ -8,22 +8,22 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium or Chrome")
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="Chromium or Chrome is not installed")
 
 _ARGS = ["--autoplay-policy=no-user-gesture-required"]
 
 
-def use(page: Path, script: str, *, size: tuple[int, int] = (1000, 900)) -> Any:
-    """Open a page from its file, run a script in it, and return what that returns.
+def run_in_page(page: Path, script: str, *, size: tuple[int, int] = (1000, 900)) -> Any:
+    """Open a page from its file, run a script in it, and return the result.
 
-    Fails on any error of the page, also on its console, and on any request to another machine.
+    Fails if the page has an error, logs an error to the console, or sends a request.
 
     Parameters
     ----------
     script
         Body of an async function; `wait(milliseconds)` is defined for it.
     size
-        Width and height of what the window shows, in pixels.
+        Width and height of the viewport in pixels.
     """
     errors: list[str] = []
     requests: list[str] = []
@@ -35,6 +35,6 @@ def use(page: Path, script: str, *, size: tuple[int, int] = (1000, 900)) -> Any:
         tab.on("request", lambda request: requests.append(request.url[:80]))
         tab.goto(page.as_uri())
         result = tab.evaluate(f"async () => {{ {wait} {script} }}")
-    elsewhere = [url for url in requests if not url.startswith(("file:", "data:"))]
-    assert not errors and not elsewhere, f"errors: {errors}; requests: {elsewhere}"
+    remote = [url for url in requests if not url.startswith(("file:", "data:"))]
+    assert not errors and not remote, f"errors: {errors}; requests: {remote}"
     return result

@@ -1,4 +1,4 @@
-"""Clip stores that tests make themselves."""
+"""Clip stores for tests."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from emotalk.data.clips import clip_row, write_clips
 
 
 class ClipWriter:
-    """Context that collects clips and writes them to a clip store at its end."""
+    """Context that collects clips and writes them to a clip store on exit."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._rows = path, []

@@ -1,3 +1,5 @@
+"""Fixtures of all tests, and the sizes of small encoders."""
+
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import torch
 from tests.conformance import weights
 
 SHARED = Path(__file__).parents[2] / "shared"
-"""Real recordings lie beside the project, where they are; tests that need them skip where they are not."""
+"""Real recordings beside the project; tests that need them are skipped if they are missing."""
 CONFORMANCE = Path(__file__).parent / "conformance"
 
 TINY = {
@@ -25,24 +27,24 @@ TINY = {
     "num_conv_pos_embeddings": 4,
     "num_conv_pos_embedding_groups": 2,
 }
-"""wav2vec2 configuration values of encoders that take milliseconds."""
+"""wav2vec2 configuration of encoders that run in milliseconds."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files of the workflow first: they take longest, and processes share files in this order."""
+    """Run tests of the workflow first, because they take longest."""
     items.sort(key=lambda item: "tests/workflow" not in item.path.as_posix())
 
 
 @pytest.fixture(scope="session")
 def reference() -> dict[str, np.ndarray]:
-    """What the released code answers."""
+    """Outputs of the released code."""
     with np.load(CONFORMANCE / "reference.npz") as file:
         return dict(file)
 
 
 @pytest.fixture(scope="session")
 def released_state() -> dict[str, torch.Tensor]:
-    """The recomputable state dict under its released names."""
+    """State dict with released names and reproducible values."""
     import json
 
     shapes = json.loads((CONFORMANCE / "state_dict_small.json").read_text())
@@ -51,7 +53,7 @@ def released_state() -> dict[str, torch.Tensor]:
 
 @pytest.fixture
 def released(released_state, tmp_path) -> Callable:
-    """A fresh network with these weights, loaded as a user loads them."""
+    """Function that loads a new network with these weights in the same way as a user."""
     from emotalk.model import load_weights
 
     def load():
@@ -61,14 +63,14 @@ def released(released_state, tmp_path) -> Callable:
     return load
 
 
-def reconstruct(network, clips, content, emotion, num_frames, *, level=0, person=0):
-    """Tracks and logits for one batch of clips, as training computes them."""
-    from emotalk.model.inputs import Request
+def reconstruct(network, clips, content, emotion, num_frames, *, intensity=0, subject=0):
+    """Return tracks and logits of one batch of clips, computed as in training."""
+    from emotalk.model.inputs import ReconstructionSpec
     from emotalk.model.layout import Layout
     from emotalk.model.sequences import speech_batch
 
     clips = [np.asarray(clip, np.float32) for clip in clips]
     samples, count = [len(clip) for clip in clips], len(content)
-    request = Request(samples, samples, content, emotion, num_frames, [level] * count, [person] * count)
+    request = ReconstructionSpec(samples, samples, content, emotion, num_frames, [intensity] * count, [subject] * count)
     speech = speech_batch(clips)
     return network(speech, speech, Layout.of(request, *network.conv_frames))

@@ -1,4 +1,4 @@
-"""Make the moving picture of the README from the demo's report: `python -m tests.demo_picture`."""
+"""Make the animated picture of the README from the report of the demo: `python -m tests.demo_picture`."""
 
 import argparse
 import io
@@ -19,7 +19,7 @@ _SEEK = """(seconds) => {
 
 
 def record(page: Path, out: Path, *, clip: int, width: int) -> None:
-    """Write an animated WebP of one clip of a report's player, faces side by side."""
+    """Write an animated WebP of the faces of one clip in the player of a report."""
     frames = []
     with sync_playwright() as playwright, playwright.chromium.launch(executable_path=CHROMIUM) as browser:
         tab = browser.new_page(viewport={"width": width, "height": 800})
@@ -37,12 +37,12 @@ def record(page: Path, out: Path, *, clip: int, width: int) -> None:
 
 
 def main() -> None:
-    """Read the command line."""
+    """Parse the arguments and write the picture."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--page", type=Path, default=Path("results/report/index.html"))
     parser.add_argument("--out", type=Path, default=Path("docs/demo.webp"))
-    parser.add_argument("--clip", type=int, default=0, help="place in the list of clips")
-    parser.add_argument("--width", type=int, default=760, help="pixels")
+    parser.add_argument("--clip", type=int, default=0, help="index in the list of clips")
+    parser.add_argument("--width", type=int, default=760, help="width of the page in pixels")
     args = parser.parse_args()
     record(args.page, args.out, clip=args.clip, width=args.width)
 

@@ -1,4 +1,4 @@
-"""Picture and table of modules in docs/architecture.md, made from the code: `python -m tests.imports_graph --write`."""
+"""Import graph and module table of docs/architecture.md: `python -m tests.imports_graph --write` renews them."""
 
 import argparse
 import ast
@@ -16,7 +16,7 @@ _MODULES = "<!-- modules -->\n"
 
 
 def package_of(path: Path) -> str:
-    """Node of the picture that a file belongs to: its package, or a group of the modules at the top."""
+    """Return the node of a file in the graph: its package, or a group of top-level modules."""
     parts = path.relative_to(ROOT).with_suffix("").parts
     if parts[0] == "workflow":
         return "workflow"
@@ -26,7 +26,7 @@ def package_of(path: Path) -> str:
 
 
 def imported_files(path: Path) -> Iterator[Path]:
-    """Files of the package that a file imports, inside its functions too."""
+    """Yield the files of the package that a file imports, also inside functions."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
             names = [f"{node.module}.{alias.name}" for alias in node.names] + [str(node.module)]
@@ -41,28 +41,28 @@ def imported_files(path: Path) -> Iterator[Path]:
 
 
 def package_imports() -> dict[str, set[str]]:
-    """For each package the packages that it imports."""
-    found: dict[str, set[str]] = defaultdict(set)
+    """Return the packages that each package imports."""
+    imports: dict[str, set[str]] = defaultdict(set)
     for pattern in ("emotalk/**/*.py", "workflow/scripts/*.py"):
         for path in sorted(ROOT.glob(pattern)):
-            found[package_of(path)] |= {package_of(file) for file in imported_files(path)}
-    return {package: imports - {package} for package, imports in found.items()}
+            imports[package_of(path)] |= {package_of(file) for file in imported_files(path)}
+    return {package: imported - {package} for package, imported in imports.items()}
 
 
 def reachable(imports: Mapping[str, set[str]], start: str) -> set[str]:
-    """Packages that a package imports, directly or through others; itself among them if there is a cycle."""
-    found: set[str] = set()
-    waiting = list(imports[start])
-    while waiting:
-        package = waiting.pop()
-        if package not in found:
-            found.add(package)
-            waiting += imports[package]
-    return found
+    """Return the packages that a package imports directly or indirectly, including itself if there is a cycle."""
+    result: set[str] = set()
+    pending = list(imports[start])
+    while pending:
+        package = pending.pop()
+        if package not in result:
+            result.add(package)
+            pending += imports[package]
+    return result
 
 
 def graph() -> str:
-    """Mermaid picture; an arrow that follows from other arrows is left out."""
+    """Return a Mermaid graph of the imports; arrows that follow from other arrows are left out."""
     imports = package_imports()
     lines = ["```mermaid", "flowchart TD"]
     for package in sorted(imports):
@@ -72,7 +72,7 @@ def graph() -> str:
 
 
 def modules() -> str:
-    """Markdown table of all modules with the first line of their docstrings."""
+    """Return a Markdown table of all modules with the first line of their docstrings."""
     lines = ["| module | task |", "| --- | --- |"]
     for path in sorted(ROOT.glob("emotalk/**/*.py"), key=lambda path: (len(path.parts), path)):
         summary = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
@@ -83,14 +83,14 @@ def modules() -> str:
 
 
 def updated(text: str) -> str:
-    """The document with the picture and the table of today's code."""
+    """Return the document with current graph and table."""
     with_picture = _MERMAID.sub(lambda _: graph(), text, count=1)
     return with_picture.partition(_MODULES)[0] + _MODULES + "\n" + modules()
 
 
 def main() -> None:
-    """Print the picture, or update the document."""
-    parser = argparse.ArgumentParser(description="Picture and table of the modules, made from the code.")
+    """Print the graph, or update the document."""
+    parser = argparse.ArgumentParser(description="Import graph and module table of the package.")
     parser.add_argument("--write", action="store_true", help=f"update {DOCUMENT.relative_to(ROOT)}")
     if parser.parse_args().write:
         DOCUMENT.write_text(updated(DOCUMENT.read_text(encoding="utf-8")), encoding="utf-8")

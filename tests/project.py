@@ -1,4 +1,4 @@
-"""A copy of the project in which the workflow runs as a user runs it."""
+"""A copy of the project in which tests run the workflow."""
 
 import shutil
 import signal
@@ -23,23 +23,23 @@ TINY_RUN = {
     "train": {"epochs": 1, "batch_size": 8, "lr_schedule": "constant"},
     "evaluate": {"required_improvement": None},
 }
-"""The demo, small enough for a test."""
+"""Settings of a demo run that is small enough for a test."""
 
 
-def _hears_ctrl_c() -> None:
-    """A shell lets what it starts in the background ignore SIGINT, and so does all that those processes start."""
+def _restore_ctrl_c() -> None:
+    """Restore SIGINT, which processes started in the background by a shell ignore."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Project:
-    """A folder with the project's files, which a test may change, and a configuration over the default one."""
+    """A copy of the project's files that a test may change, with a configuration file."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     @classmethod
-    def new(cls, folder: Path, config: dict) -> "Project":
-        """A fresh copy."""
+    def from_checkout(cls, folder: Path, config: dict) -> "Project":
+        """Copy the checkout without its results."""
         for part in _PARTS:
             source, target = _ROOT / part, folder / part
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -52,38 +52,38 @@ class Project:
         return project
 
     def copy(self, folder: Path) -> "Project":
-        """A copy of this one with its results; times are kept, so that nothing is stale."""
+        """Copy this project with its results and file times, so that nothing is stale."""
         shutil.copytree(self.folder, folder, symlinks=True)
         return type(self)(folder)
 
     def configure(self, config: dict) -> None:
-        """Replace the configuration."""
+        """Replace the configuration file."""
         (self.folder / _CONFIG).write_text(yaml.safe_dump(config), encoding="utf-8")
 
     def command(self, *arguments: str) -> list[str]:
-        """What a user types, with the copy's package."""
+        """Return the Snakemake command of a user."""
         return [sys.executable, "-m", "snakemake", *arguments, "--configfile", _CONFIG]
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Type a command and wait for it."""
+        """Run Snakemake and wait for it."""
         return self._run(self.command(*arguments))
 
     def run_without_settings(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Type a command without the test's settings, and wait for it."""
+        """Run Snakemake without the configuration file and wait for it."""
         return self._run([sys.executable, "-m", "snakemake", *arguments])
 
     def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=600, check=False)
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        """Type a command, in a process group of its own, which can be killed without this process."""
-        with open(self.folder / "said.txt", "ab") as said:
+        """Start Snakemake in its own process group, which can be killed separately."""
+        with open(self.folder / "output.txt", "ab") as output:
             command = self.command(*arguments)
-            options = {"stdout": said, "stderr": said, "start_new_session": True, "preexec_fn": _hears_ctrl_c}
+            options = {"stdout": output, "stderr": output, "start_new_session": True, "preexec_fn": _restore_ctrl_c}
             return subprocess.Popen(command, cwd=self.folder, **options)
 
     def jobs(self, *arguments: str) -> set[str]:
-        """Rules that a dry run would run."""
+        """Return the rules that Snakemake would run."""
         done = self.run("-n", *arguments)
         assert done.returncode == 0, done.stderr + done.stdout
         table = (done.stdout + done.stderr).rpartition("Job stats:")[2].partition("\n\n")[0].splitlines()[3:]

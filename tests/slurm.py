@@ -1,6 +1,6 @@
-"""A real Slurm of two nodes on this machine, each with a pretend GPU: for tests, as root, without cgroups or database.
+"""A local Slurm cluster of two nodes, each with a simulated GPU: for tests as root, without cgroups or database.
 
-Both nodes claim more cores and memory than there are, so that jobs ask for what the profile says.
+Both nodes report more cores and memory than the machine has, so that jobs can request the resources of the profile.
 """
 
 import os
@@ -16,23 +16,23 @@ from pathlib import Path
 _ETC = Path("/etc/slurm")
 _FILES = ("slurm.conf", "gres.conf", "cgroup.conf")
 _NODES = ("one", "two")
-_PATIENCE_S = 30
+_TIMEOUT_S = 30
 
 
-def obstacle() -> str | None:
-    """Why there can be no such Slurm here, if so."""
+def find_obstacle() -> str | None:
+    """Return the reason why Slurm cannot be started here, or None."""
     if os.name != "posix" or os.geteuid() != 0:
-        return "only root may start Slurm"
+        return "only root can start Slurm"
     if missing := [name for name in ("slurmctld", "slurmd", "munged", "srun") if not shutil.which(name)]:
         return f"{', '.join(missing)} not found: apt-get install slurm-wlm munge"
     if any((_ETC / name).exists() for name in _FILES):
-        return f"{_ETC} holds the configuration of another Slurm"
+        return f"{_ETC} has the configuration of another Slurm cluster"
     return None
 
 
 @contextmanager
-def cluster(folder: Path) -> Iterator[None]:
-    """Context in which Slurm runs, with its files in a folder that user munge can reach."""
+def run_cluster(folder: Path) -> Iterator[None]:
+    """Context in which Slurm runs, with its files in a folder that user munge can read."""
     pids = folder / "run"
     for name in ("state", "log", "run", *(f"spool.{node}" for node in _NODES)):
         (folder / name).mkdir(parents=True)
@@ -48,7 +48,7 @@ def cluster(folder: Path) -> Iterator[None]:
     daemons: list[subprocess.Popen[bytes]] = []
     try:
         for name in _FILES:
-            # Snakemake's executor drops SLURM_CONF, so that only the usual place will do.
+            # Snakemake's executor removes SLURM_CONF, so that only the default path works.
             (_ETC / name).symlink_to(folder / name)
         munge = ["--key-file", key, "--socket", pids / "munge.socket", "--pid-file", pids / "munged.pid"]
         munge += ["--log-file", pids / "munged.log", "--seed-file", pids / "munged.seed", "--foreground"]
@@ -59,12 +59,12 @@ def cluster(folder: Path) -> Iterator[None]:
         _wait_for_nodes(folder)
         yield
     finally:
-        subprocess.run(["scancel", "--user=root"], timeout=_PATIENCE_S, capture_output=True, check=False)
+        subprocess.run(["scancel", "--user=root"], timeout=_TIMEOUT_S, capture_output=True, check=False)
         for daemon in reversed(daemons):
             daemon.terminate()
         for daemon in daemons:
             try:
-                daemon.wait(_PATIENCE_S)
+                daemon.wait(_TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 daemon.kill()
         for name in _FILES:
@@ -72,24 +72,24 @@ def cluster(folder: Path) -> Iterator[None]:
 
 
 def _wait_for_nodes(folder: Path) -> None:
-    until = time.monotonic() + _PATIENCE_S
+    deadline = time.monotonic() + _TIMEOUT_S
     states = ["sinfo", "--noheader", "--Node", "-o", "%T"]
     while subprocess.run(states, capture_output=True, text=True, check=False).stdout.split() != ["idle"] * len(_NODES):
-        if time.monotonic() > until:
+        if time.monotonic() > deadline:
             logs = "\n".join(path.read_text() for path in sorted((folder / "log").iterdir()))
-            raise RuntimeError(f"Slurm did not come up.\n{logs[-3000:]}")
+            raise RuntimeError(f"Slurm did not start.\n{logs[-3000:]}")
         time.sleep(0.2)
 
 
 def _free_ports(count: int) -> list[int]:
     sockets = [socket.socket() for _ in range(count)]
     try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+        for item in sockets:
+            item.bind(("127.0.0.1", 0))
+        return [item.getsockname()[1] for item in sockets]
     finally:
-        for each in sockets:
-            each.close()
+        for item in sockets:
+            item.close()
 
 
 def _configuration(folder: Path) -> str:

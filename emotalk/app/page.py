@@ -13,7 +13,7 @@ from emotalk.app.prediction import Model, faces_page, in_frame, predict, render,
 from emotalk.app.sessions import Sessions
 from emotalk.config.use import PredictSettings
 from emotalk.errors import EmoTalkError, EvaluationError
-from emotalk.model.inputs import NUM_PERSONS
+from emotalk.model.inputs import NUM_SUBJECTS
 from emotalk.timing import SAMPLING_RATE
 
 _LOG = logging.getLogger(__name__)
@@ -123,7 +123,7 @@ def _controls(models: Sequence[Model]) -> dict[str, gr.components.Component]:
 def _subjects(models: Sequence[Model]) -> list[tuple[str, str | int]]:
     """Choices of the subject; those that some of the weights were not trained with are marked."""
     known = [set(model.training_subjects) for model in models if model.training_subjects]
-    marks = ["" if all(index in each for each in known) else " (not trained)" for index in range(NUM_PERSONS)]
+    marks = ["" if all(index in each for each in known) else " (not trained)" for index in range(NUM_SUBJECTS)]
     return [("Mean of the training subjects", "mean"), *((f"{i}{mark}", i) for i, mark in enumerate(marks))]
 
 

@@ -19,13 +19,13 @@ from emotalk.data.samples import to_int16
 from emotalk.errors import EvaluationError, WeightsError
 from emotalk.formats.files import SUFFIXES, write_motion
 from emotalk.formats.motion import Motion
-from emotalk.inference.postprocessing import smoothed, with_blinks
-from emotalk.inference.predict import INTENSITIES, subject_of
+from emotalk.inference.postprocessing import add_blinks, smooth
+from emotalk.inference.predict import INTENSITIES, resolve_subject
 from emotalk.inference.windows import AudioFile, predict_speech
 from emotalk.model.card import read_card
 from emotalk.model.network import EmoTalk
 from emotalk.model.weights import load_weights, weights_in
-from emotalk.report.player import PlayerClip, player_data
+from emotalk.report.player import PlayerClip, encode_clips
 from emotalk.timing import SAMPLING_RATE
 
 _LOG = logging.getLogger(__name__)
@@ -151,21 +151,21 @@ def predict(
             model.network,
             speech,
             intensity=INTENSITIES.index(settings.intensity),
-            subject=subject_of(settings.subject, model.path),
+            subject=resolve_subject(settings.subject, model.path),
             emotion_from=reference,
             window_s=settings.window_s,
         )
         if settings.smooth:
-            track = smoothed(track)
+            track = smooth(track)
         if settings.blink_seed is not None:
-            track = with_blinks(track, seed=settings.blink_seed)
+            track = add_blinks(track, seed=settings.blink_seed)
         tracks[model.label] = track
     return waveform, tracks
 
 
 def _audio_file(path: Path) -> AudioFile:
     try:
-        return AudioFile.of(path)
+        return AudioFile.from_path(path)
     except EvaluationError as error:  # Visitors are not told the server's folders.
         raise EvaluationError(str(error).replace(str(path), path.name)) from None
 
@@ -191,7 +191,7 @@ def write_files(
 def faces_page(title: str, note: str, tracks: Mapping[str, np.ndarray], waveform: np.ndarray) -> str:
     """Page with the faces, their sound and their curves; it loads nothing."""
     clip = PlayerClip(title, note, tracks, waveform)
-    return render("faces.html.j2", title=title, player=player_data([clip]))
+    return render("faces.html.j2", title=title, player=encode_clips([clip]))
 
 
 def render(template: str, **content: Any) -> str:

@@ -22,6 +22,7 @@ from emotalk.capture.records import (
     VideoRecord,
     audio_path,
     check_replaceable,
+    check_videos_table,
     commit,
     faces_path,
     faces_table,
@@ -73,6 +74,7 @@ def capture_videos(
     """
     model_sha256 = check_model(Path(settings.model))
     jobs = find_videos(videos)
+    check_videos_table(out)
     records, waiting = _current_and_waiting(jobs, out, model_sha256, settings.on_cut)
     if records:
         _LOG.info("%d of %d videos are captured already.", len(records), len(jobs))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emotalk.errors import CaptureError
-from emotalk.files import files_below
+from emotalk.files import iter_files
 
 SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".flv", ".wmv"),
@@ -49,7 +49,7 @@ def _jobs_in(path: Path) -> Iterator[Job]:
         yield Job(path, path.stem)
     elif not path.is_dir():
         raise CaptureError(f"There is no video or folder {path}.")
-    for entry in files_below(path):
+    for entry in iter_files(path):
         if entry.name.lower().endswith(SUFFIXES):
             if not Path(entry.path).is_file():
                 raise CaptureError(f"{entry.path} leads to no file. Remove that link, or bring the file back.")

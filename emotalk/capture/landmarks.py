@@ -19,7 +19,6 @@ from emotalk.provenance import file_digest
 if TYPE_CHECKING:
     from mediapipe.tasks.python.vision import FaceLandmarker
 
-DEFAULT_MODEL = Path("resources/face_landmarker.task")
 MODEL_SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
 MODEL_URL = (
     "https://storage.googleapis.com/mediapipe-models/face_landmarker/face_landmarker/float16/1/face_landmarker.task"

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from emotalk.capture.faces import BOX, POSE, Faces
 from emotalk.capture.tracks import Scene
 from emotalk.errors import CaptureError
-from emotalk.files import PARTIAL, atomic_path, size_and_time
+from emotalk.files import PARTIAL, atomic_path, size_and_mtime
 from emotalk.provenance import file_digest
 
 _MARK = b"emotalk.capture"
@@ -52,7 +52,7 @@ class Origin:
     @classmethod
     def from_files(cls, video: Path, model_sha256: str, on_cut: str) -> "Origin":
         """Origin of a capture that begins now."""
-        size, mtime_ns = size_and_time(video)
+        size, mtime_ns = size_and_mtime(video)
         return cls(size, mtime_ns, file_digest(video), model_sha256, on_cut)
 
 
@@ -130,7 +130,7 @@ def is_current(record: VideoRecord | None, out: Path, video: Path, model_sha256:
     made = record.origin
     if (made.version, made.model_sha256) != (_VERSION, model_sha256) or (record.num_cuts and made.on_cut != on_cut):
         return False
-    size, mtime_ns = size_and_time(video)
+    size, mtime_ns = size_and_mtime(video)
     return size == made.size and (mtime_ns == made.mtime_ns or file_digest(video) == made.sha256)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from emotalk.config.corpus import (
@@ -21,8 +21,8 @@ from emotalk.config.corpus import (
     SmoothSettings,
     SourceSettings,
     SplitSettings,
-    normalize_subject,
 )
+from emotalk.config.description import CORPUS, allowed_values, general_path, settings
 from emotalk.config.reading import merge, read_file
 from emotalk.config.section import PathSetting, Section
 from emotalk.config.training import ModelSettings, TrainSettings
@@ -133,20 +133,26 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _check(self) -> "Config":
-        if len(set(self.corpora)) < len(self.corpora):
-            raise ValueError(f"corpora: {', '.join(self.corpora)} names a corpus twice")
-        for corpus in self.sources.keys() - set(self.corpora):
-            raise ValueError(f"sources.{corpus}: there is no such corpus; 'corpora' is {', '.join(self.corpora)}")
-        for corpus, split in self.split.items():
-            lists = [part for part in (split.validation, split.test) if isinstance(part, list)]
-            if both := set.intersection(*(set(map(normalize_subject, part)) for part in lists)) if lists[1:] else set():
-                raise ValueError(f"split.{corpus}: {', '.join(sorted(both))} cannot be in both validation and test")
+        found = [
+            f"sources.{corpus}: there is no such corpus; 'corpora' is {', '.join(self.corpora)}"
+            for corpus in self.sources
+            if corpus not in self.corpora
+        ]
         if self.recipe == "personal" and self.train.init_weights.source is None:
-            raise ValueError(
+            found.append(
                 "train.init_weights.source: recipe personal fine-tunes weights and none are given; set the released "
                 "EmoTalk.pth or weights of this program"
             )
+        if found:
+            raise ValueError("\n  ".join(found))
         return self
+
+    @field_validator("corpora")
+    @classmethod
+    def _check_corpora(cls, corpora: list[str]) -> list[str]:
+        if len(set(corpora)) < len(corpora):
+            raise ValueError(f"{', '.join(corpora)} names a corpus twice")
+        return corpora
 
 
 def load_config(layers: Iterable[Mapping[str, Any]], recipes: str | Path) -> Config:
@@ -201,8 +207,6 @@ _OWN_FOLDERS = frozenset(
 
 def _sentences(errors: Iterable[ErrorDetails]) -> Iterator[str]:
     """One sentence for each issue."""
-    from emotalk.config.reference import allowed_values
-
     for error in errors:
         path, kind = ".".join(map(str, error["loc"])), error["type"]
         if kind == "extra_forbidden":
@@ -224,8 +228,6 @@ def _shown(error: ErrorDetails) -> str:
 
 def _unknown(location: tuple[int | str, ...]) -> str:
     """What to write in place of an unknown setting."""
-    from emotalk.config.reference import CORPUS, general_path, settings
-
     names = [str(part) for part in location]
     written, path, name = ".".join(names), general_path(names), names[-1]
     if path in _OLD_NAMES:

@@ -291,6 +291,10 @@ class SplitSettings(Section):
     def _check(self) -> "SplitSettings":
         if self.by == "time" and (isinstance(self.validation, list) or isinstance(self.test, list)):
             raise ValueError("by: with time, validation and test must be fractions or none, not lists of names")
+        if isinstance(self.validation, list) and isinstance(self.test, list):
+            both = set(map(normalize_subject, self.validation)) & set(map(normalize_subject, self.test))
+            if both:
+                raise ValueError(f"{', '.join(sorted(both))} cannot be in both validation and test")
         return self
 
 

@@ -1,1 +1,1 @@
-"""Data: from files of recordings to a manifest of training examples."""
+"""Data preparation: from recording files to the manifest of training examples."""

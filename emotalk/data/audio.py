@@ -1,4 +1,4 @@
-"""Reading of recorded speech: block by block, as 16 kHz mono or as what an inspection needs."""
+"""Reading audio block by block: as 16 kHz mono, or to inspect a file."""
 
 import io
 import os
@@ -12,33 +12,33 @@ import soundfile
 import soxr
 
 from emotalk.data.containers import SUFFIXES as CONTAINER_SUFFIXES
-from emotalk.data.containers import ContainerAudio, ContainerError
+from emotalk.data.containers import ContainerAudio
 from emotalk.data.samples import from_int16, to_int16
 from emotalk.errors import Issue
 from emotalk.timing import FPS, SAMPLING_RATE
 
-_BLOCK_S, _LARGEST_RATE_OF_VALUES = 10, 1_000_000
-"""Seconds decoded at once, one where a second holds more values than this. Whole seconds are whole frames at any rate,
-and memory does not grow with the file."""
-_FASTEST_RATE, _MOST_CHANNELS = 384_000, 64
+_BLOCK_S, _MAX_VALUES_PER_S = 10, 1_000_000
+"""Seconds per decoded block; 1 if a second has more values than the limit. Whole seconds have whole frames at any rate.
+Memory does not depend on the length of the file."""
+_MAX_RATE, _MAX_CHANNELS = 384_000, 64
 _SILENT_PEAK = 1e-3
 _FULL_SCALE = 0.999
-_CLIPPED_PART = 1e-3
-_OVER_SCALE, _UNSCALED = 1.001, 10
+_CLIPPED_SHARE = 1e-3
+_MAX_PEAK, _UNSCALED_PEAK = 1.001, 10
 
 
 @dataclass(frozen=True)
-class AudioFacts:
-    """What an inspection finds in an audio file.
+class AudioInfo:
+    """Properties of an audio file.
 
     Attributes
     ----------
     sampling_rate, num_channels, num_samples
-        As in the file; samples a channel.
+        Of the file; `num_samples` counts samples per channel.
     peak
-        Largest amplitude of the down-mix.
+        Largest amplitude of the mono mix.
     envelope : (T,) float32
-        Root mean square of each motion frame (1/30 s), the last one perhaps of a part of a frame.
+        Root mean square of each motion frame (1/30 s); the last frame may be incomplete.
     """
 
     sampling_rate: int
@@ -48,80 +48,81 @@ class AudioFacts:
     envelope: np.ndarray
 
 
-def inspect_audio(path: Path) -> tuple[AudioFacts, list[Issue]]:
-    """Decode a file from its beginning to its end and tell what is in it, and what is wrong with it.
+def inspect_audio(path: Path) -> tuple[AudioInfo, list[Issue]]:
+    """Decode the whole file; return its properties and its issues.
 
     Raises
     ------
     Issue
-        `unreadable_wav`, `unsupported_rate`, `empty_wav` or `non_finite`: such a file cannot be used.
+        `unreadable_wav`, `unsupported_rate`, `empty_wav` or `non_finite`, if the file cannot be used.
     """
-    energy, count, peak, full = [], 0, 0.0, 0
+    energy, count, peak, num_full_scale = [], 0, 0.0, 0
     try:
-        cut_off = missing_bytes(path)
-        # What overflows or is not finite is seen in the envelope.
+        num_missing = count_missing_bytes(path)
+        # Overflows and non-finite samples are detected in the envelope.
         with _open(path) as file, np.errstate(all="ignore"):
             rate, num_channels = file.samplerate, file.channels
-            if not FPS <= rate <= _FASTEST_RATE or num_channels > _MOST_CHANNELS:
-                claims = f"claims {rate} samples a second in {num_channels} channels"
-                rule = f"{FPS} to {_FASTEST_RATE} and at most {_MOST_CHANNELS} are read"
-                raise Issue("unsupported_rate", f"{path.name} {claims}; {rule}", always_excludes=True)
+            if not FPS <= rate <= _MAX_RATE or num_channels > _MAX_CHANNELS:
+                header = f"has a header with {rate} samples per second and {num_channels} channels"
+                rule = f"{FPS} to {_MAX_RATE} samples per second and at most {_MAX_CHANNELS} channels are supported"
+                raise Issue("unsupported_rate", f"{path.name} {header}; {rule}", always_excludes=True)
             for block in _mono_blocks(file):
                 count += len(block)
                 energy.append(_energy(block, rate))
                 loudest = float(max(block.max(), -block.min()))
-                full += int(np.count_nonzero(np.abs(block) >= _FULL_SCALE)) if loudest >= _FULL_SCALE else 0
+                if loudest >= _FULL_SCALE:
+                    num_full_scale += int(np.count_nonzero(np.abs(block) >= _FULL_SCALE))
                 peak = max(peak, loudest)
-    except (soundfile.SoundFileError, OSError, UnicodeError, ContainerError) as error:
-        found = f"{path.name} cannot be read as audio ({error})"
-        raise Issue("unreadable_wav", found, always_excludes=True) from None
+    except (soundfile.SoundFileError, OSError, UnicodeError) as error:
+        message = f"{path.name} cannot be read as audio ({error})"
+        raise Issue("unreadable_wav", message, always_excludes=True) from None
     if count == 0:
-        raise Issue("empty_wav", f"{path.name} holds no sample", always_excludes=True)
+        raise Issue("empty_wav", f"{path.name} has no samples", always_excludes=True)
     envelope = np.sqrt(np.concatenate(energy))
     if not np.isfinite(envelope).all():
         frame = int(np.flatnonzero(~np.isfinite(envelope))[0])
-        found = f"{path.name} holds samples that are NaN or infinite, the first in frame {frame}"
-        raise Issue("non_finite", found, always_excludes=True)
-    facts = AudioFacts(rate, num_channels, count, peak, envelope)
-    return facts, list(_audio_faults(path.name, facts, cut_off, full / count))
+        message = f"{path.name} has samples that are NaN or infinite, the first in frame {frame}"
+        raise Issue("non_finite", message, always_excludes=True)
+    info = AudioInfo(rate, num_channels, count, peak, envelope)
+    return info, list(_audio_issues(path.name, info, num_missing, num_full_scale / count))
 
 
-def _audio_faults(name: str, facts: AudioFacts, cut_off: int, full_part: float) -> Iterator[Issue]:
-    if cut_off:
-        yield Issue("truncated_wav", f"{name} lacks {cut_off} of the bytes that its header promises")
-    if facts.sampling_rate < SAMPLING_RATE:
-        rule = f"the network hears {SAMPLING_RATE}, and what a slower recording lacks is lost"
-        yield Issue("unsupported_rate", f"{name} has {facts.sampling_rate} samples a second; {rule}")
-    if facts.peak < _SILENT_PEAK:
-        yield Issue("silent_wav", f"{name} is nowhere louder than {facts.peak:.1g} (1 is full scale)")
-    if facts.peak > _OVER_SCALE:
-        rule = "what is above 1 is cut off, and so loud a file is taken for one that was never scaled"
-        found = f"{name} reaches {facts.peak:.3g} times full scale; {rule} if above {_UNSCALED}"
-        yield Issue("clipped_wav", found, always_excludes=facts.peak > _UNSCALED)
-    elif full_part > _CLIPPED_PART:
-        yield Issue("clipped_wav", f"{name} has {full_part:.1%} of its samples at full scale")
+def _audio_issues(name: str, info: AudioInfo, num_missing: int, full_scale_share: float) -> Iterator[Issue]:
+    if num_missing:
+        yield Issue("truncated_wav", f"{name} is {num_missing} bytes shorter than its header specifies")
+    if info.sampling_rate < SAMPLING_RATE:
+        rule = f"the network needs {SAMPLING_RATE}; resampling cannot restore the missing frequencies"
+        yield Issue("unsupported_rate", f"{name} has {info.sampling_rate} samples per second; {rule}")
+    if info.peak < _SILENT_PEAK:
+        yield Issue("silent_wav", f"{name} has a peak of {info.peak:.1g} (1 is full scale)")
+    if info.peak > _MAX_PEAK:
+        rule = f"samples above 1 are clipped; a peak above {_UNSCALED_PEAK} means that the file was never scaled"
+        message = f"{name} reaches {info.peak:.3g} times full scale; {rule}"
+        yield Issue("clipped_wav", message, always_excludes=info.peak > _UNSCALED_PEAK)
+    elif full_scale_share > _CLIPPED_SHARE:
+        yield Issue("clipped_wav", f"{name} has {full_scale_share:.1%} of its samples at full scale")
 
 
 def _energy(block: np.ndarray, rate: int) -> np.ndarray:
-    """Mean square of each frame in a block that begins on a frame."""
+    """Mean square of each frame in a block that starts at a frame boundary."""
     starts = np.arange(-(-len(block) * FPS // rate)) * rate // FPS
     sums = np.add.reduceat(np.square(block), starts)
     return sums / np.diff(starts, append=len(block))
 
 
 def _mono_blocks(file: soundfile.SoundFile | ContainerAudio) -> Iterator[np.ndarray]:
-    """Float32 samples, the mean of all channels, in blocks."""
-    seconds = _BLOCK_S if file.samplerate * file.channels <= _LARGEST_RATE_OF_VALUES else 1
-    # libsndfile turns 16-bit samples into the same floats, at a third of the speed.
-    kind, floats = ("int16", from_int16) if file.subtype == "PCM_16" else ("float32", np.asarray)
-    for block in file.blocks(seconds * file.samplerate, dtype=kind, always_2d=True):
-        yield floats(block[:, 0]) if file.channels == 1 else floats(block).mean(axis=1)
+    """Yield blocks of float32 samples, averaged over the channels."""
+    seconds = _BLOCK_S if file.samplerate * file.channels <= _MAX_VALUES_PER_S else 1
+    # libsndfile converts 16-bit samples to the same floats, but three times slower.
+    dtype, to_float = ("int16", from_int16) if file.subtype == "PCM_16" else ("float32", np.asarray)
+    for block in file.blocks(seconds * file.samplerate, dtype=dtype, always_2d=True):
+        yield to_float(block[:, 0]) if file.channels == 1 else to_float(block).mean(axis=1)
 
 
 def waveform_blocks(path: str | Path) -> Iterator[np.ndarray]:
-    """Audio as blocks of 16 kHz mono float32: channels are averaged, other rates are resampled.
+    """Yield audio as blocks of 16 kHz mono float32: channels are averaged, other rates are resampled.
 
-    soxr's high-quality setting is what `librosa.load` uses by default; in blocks it gives the same samples.
+    `librosa.load` uses the same soxr quality (HQ) by default; reading in blocks gives the same samples.
 
     Raises
     ------
@@ -139,14 +140,14 @@ def waveform_blocks(path: str | Path) -> Iterator[np.ndarray]:
 
 
 def read_waveform(path: str | Path) -> np.ndarray:
-    """Audio as (N,) float32 at 16 kHz; see :func:`waveform_blocks`."""
+    """Read audio as (N,) float32 at 16 kHz; see :func:`waveform_blocks`."""
     return np.concatenate([np.empty(0, np.float32), *waveform_blocks(path)])
 
 
 def read_samples(path: str | Path, count: int) -> np.ndarray:
-    """The first `count` samples of speech, or as many as there are, as clips store them: 16 kHz mono, int16.
+    """Read at most `count` samples in the format of the clip store: 16 kHz mono, int16.
 
-    What is so already is taken as it is.
+    Files that have this format already are not converted.
 
     Raises
     ------
@@ -156,8 +157,8 @@ def read_samples(path: str | Path, count: int) -> np.ndarray:
         If the file cannot be decoded.
     """
     with _open(path) as file:
-        is_stored_form = (file.samplerate, file.channels, file.subtype) == (SAMPLING_RATE, 1, "PCM_16")
-        if is_stored_form and isinstance(file, soundfile.SoundFile):
+        is_stored_format = (file.samplerate, file.channels, file.subtype) == (SAMPLING_RATE, 1, "PCM_16")
+        if is_stored_format and isinstance(file, soundfile.SoundFile):
             return file.read(count, dtype="int16")
     samples, filled = np.empty(count, np.int16), 0
     for block in waveform_blocks(path):
@@ -171,9 +172,9 @@ def read_samples(path: str | Path, count: int) -> np.ndarray:
     return samples[:filled]
 
 
-_MOST_CHUNKS = 1000
-_LARGEST_SIZE = 0x7F000000
-"""Sizes from here on are placeholders of programs that do not know the end when they begin (pipes, recorders)."""
+_MAX_CHUNKS = 1000
+_MIN_PLACEHOLDER = 0x7F000000
+"""Larger sizes are placeholders, written by programs that do not know the final size (pipes, recorders)."""
 _HEADER_BYTES = 44
 
 
@@ -183,22 +184,22 @@ class _DataChunk:
 
     Attributes
     ----------
-    size_at
-        Place of the chunk's size in the file.
+    size_offset
+        Byte offset of the chunk's size field in the file.
     size, available
-        Bytes of samples as the header says, and as the file has.
+        Bytes of samples according to the header, and in the file.
     is_complete
-        Whether the size of the whole file in the header is right.
+        Whether the file size in the header is correct.
     """
 
-    size_at: int
+    size_offset: int
     size: int
     available: int
     is_complete: bool
 
 
 def _data_chunk(path: Path) -> _DataChunk | None:
-    """Find the data chunk; None for every file that is not a RIFF wav.
+    """Find the data chunk; None if the file is not a RIFF wav.
 
     Raises
     ------
@@ -211,7 +212,7 @@ def _data_chunk(path: Path) -> _DataChunk | None:
         if len(head) < 12 or head[:4] != b"RIFF" or head[8:] != b"WAVE":
             return None
         is_complete = struct.unpack("<I", head[4:8])[0] + 8 == total
-        for _ in range(_MOST_CHUNKS):
+        for _ in range(_MAX_CHUNKS):
             chunk = file.read(8)
             if len(chunk) < 8:
                 return None
@@ -222,11 +223,11 @@ def _data_chunk(path: Path) -> _DataChunk | None:
     return None
 
 
-def missing_bytes(path: Path) -> int:
-    """Bytes of samples that a RIFF wav lacks according to its header; 0 for every other file.
+def count_missing_bytes(path: Path) -> int:
+    """Count the bytes of samples that a RIFF wav is shorter than its header specifies; 0 for other files.
 
-    Nothing is missing where the header's size is a placeholder, or exceeds the file by no more than a header (a writer
-    that counted it), or where only the size of the data chunk is wrong and that of the file is right.
+    The result is also 0 if the size is a placeholder, if it exceeds the file by at most the length of a header (some
+    programs count the header), or if the file size in the header is correct.
 
     Raises
     ------
@@ -234,21 +235,21 @@ def missing_bytes(path: Path) -> int:
         If the file cannot be read.
     """
     data = _data_chunk(path)
-    if data is None or data.size == 0 or data.size >= _LARGEST_SIZE or data.is_complete:
+    if data is None or data.size == 0 or data.size >= _MIN_PLACEHOLDER or data.is_complete:
         return 0
     missing = data.size - data.available
     return missing if missing > _HEADER_BYTES else 0
 
 
 def _open(path: str | Path) -> soundfile.SoundFile | ContainerAudio:
-    """Open audio by libsndfile, or by FFmpeg's libraries.
+    """Open audio with libsndfile or FFmpeg.
 
-    A wav whose data has size 0 in its header, and samples, is read to its end: its header is corrected in memory.
+    If the header of a wav gives size 0 although there are samples, the header is corrected in memory.
 
     Raises
     ------
     soundfile.LibsndfileError, OSError, ContainerError
-        If it cannot be opened.
+        If the file cannot be opened.
     """
     path = Path(path)
     if path.suffix.lower() in CONTAINER_SUFFIXES:
@@ -257,6 +258,6 @@ def _open(path: str | Path) -> soundfile.SoundFile | ContainerAudio:
     if data is None or data.size or not data.available:
         return soundfile.SoundFile(path)
     content = bytearray(path.read_bytes())
-    struct.pack_into("<I", content, data.size_at, data.available)
+    struct.pack_into("<I", content, data.size_offset, data.available)
     struct.pack_into("<I", content, 4, len(content) - 8)
     return soundfile.SoundFile(io.BytesIO(content))

@@ -1,30 +1,30 @@
-"""Audit of synchrony: by how many frames motion lies apart from audio, judged by loudness against mouth opening."""
+"""Synchrony of audio and motion: estimates the offset in frames from loudness and mouth opening."""
 
 import numpy as np
 
 from emotalk.blendshapes import channel_indices
 
 MAX_LAG = 15
-"""Frames (half a second) by which audio and motion are shifted against each other."""
+"""Largest tested shift between audio and motion, in frames (half a second)."""
 LAGS = np.arange(-MAX_LAG, MAX_LAG + 1)
-_TREND = 31
-_FLOOR = 1e-3
-_APART = 5
-_SHORTEST = 3 * MAX_LAG
-_STILL = 1e-4
+_TREND_FRAMES = 31
+_LOUDNESS_FLOOR = 1e-3
+_MIN_PEAK_DISTANCE = 5
+_MIN_FRAMES = 3 * MAX_LAG
+_MIN_STD = 1e-4
 _OPENING = channel_indices(["jawOpen", "mouthLowerDownLeft", "mouthLowerDownRight"])
 _CLOSING = channel_indices(["mouthClose"])
 
 
 def mouth_opening(track: np.ndarray) -> np.ndarray:
-    """How far the mouth is open in each frame of a (T, 52) track."""
+    """Compute how far the mouth is open in each frame of a (T, 52) track: (T,) float32."""
     return track[:, _OPENING].sum(axis=1) - track[:, _CLOSING].sum(axis=1)
 
 
 def offset_correlations(envelope: np.ndarray, opening: np.ndarray) -> np.ndarray | None:
-    """Correlation of loudness with mouth opening at each shift of the motion from -`MAX_LAG` to `MAX_LAG` frames.
+    """Correlate loudness with mouth opening at each shift of the motion from -`MAX_LAG` to `MAX_LAG` frames.
 
-    Both curves lose their trend over a second first.
+    The trend over one second is removed from both curves first.
 
     Parameters
     ----------
@@ -35,52 +35,52 @@ def offset_correlations(envelope: np.ndarray, opening: np.ndarray) -> np.ndarray
 
     Returns
     -------
-    (2 `MAX_LAG` + 1,) float32, or None where nothing can be told: too short, silent, or a mouth that does not move.
+    (2 `MAX_LAG` + 1,) float32, or None if the recording is too short or silent or the mouth does not move.
     """
     length = min(len(envelope), len(opening))
-    if length < _SHORTEST:
+    if length < _MIN_FRAMES:
         return None
-    loudness = np.log10(np.maximum(envelope[:length], _FLOOR * max(envelope.max(), 1e-9)))
+    loudness = np.log10(np.maximum(envelope[:length], _LOUDNESS_FLOOR * max(envelope.max(), 1e-9)))
     audio, motion = _without_trend(loudness), _without_trend(opening[:length])
-    if audio.std() < _STILL or motion.std() < _STILL:
+    if audio.std() < _MIN_STD or motion.std() < _MIN_STD:
         return None
     return _correlations(audio, motion).astype(np.float32)
 
 
-def offset_of(scores: np.ndarray) -> tuple[float, float]:
-    """Offset of motion against audio in frames, and how sure that is.
+def estimate_offset(scores: np.ndarray) -> tuple[float, float]:
+    """Estimate the offset of motion relative to audio in frames, and its confidence.
 
-    The offset is the shift of the highest correlation, between frames by the parabola through it and its neighbours;
-    positive where motion comes late. Mouths open before they sound, so that a little less than 0 is normal. The
-    confidence is by how much the highest correlation exceeds the highest one that lies elsewhere.
+    The offset is the shift with the highest correlation, interpolated between frames by a parabola; it is positive if
+    motion is late. The mouth opens before the sound starts, so slightly negative values are normal. The confidence is
+    the difference between the highest correlation and the highest correlation at least 5 frames away.
     """
     best = int(scores.argmax())
-    rivals = scores[np.abs(LAGS - LAGS[best]) >= _APART]
-    return float(LAGS[best] + _between(scores, best)), float(max(0.0, scores[best] - rivals.max()))
+    distant_scores = scores[np.abs(LAGS - LAGS[best]) >= _MIN_PEAK_DISTANCE]
+    return float(LAGS[best] + _peak_offset(scores, best)), float(max(0.0, scores[best] - distant_scores.max()))
 
 
 def _without_trend(curve: np.ndarray) -> np.ndarray:
-    """The curve less its mean over about a second."""
-    padded = np.pad(curve.astype(float), _TREND // 2, mode="edge")
+    """Subtract the moving average over about one second."""
+    padded = np.pad(curve.astype(float), _TREND_FRAMES // 2, mode="edge")
     total = np.concatenate([[0.0], np.cumsum(padded)])
-    return curve - (total[_TREND:] - total[:-_TREND]) / _TREND
+    return curve - (total[_TREND_FRAMES:] - total[:-_TREND_FRAMES]) / _TREND_FRAMES
 
 
 def _correlations(audio: np.ndarray, motion: np.ndarray) -> np.ndarray:
-    """Correlation of the audio with the motion at each of `LAGS` frames later, over the frames that both have then."""
+    """Correlation of audio with motion delayed by each of `LAGS`, over the overlapping frames."""
     products = np.correlate(np.pad(motion, MAX_LAG), audio, mode="valid")
     length = len(audio)
-    first, second = (np.concatenate([[0.0], np.cumsum(np.square(curve))]) for curve in (audio, motion))
-    audio_power = first[length - np.maximum(LAGS, 0)] - first[np.maximum(-LAGS, 0)]
-    motion_power = second[length - np.maximum(-LAGS, 0)] - second[np.maximum(LAGS, 0)]
+    audio_energy, motion_energy = (np.concatenate([[0.0], np.cumsum(np.square(curve))]) for curve in (audio, motion))
+    audio_power = audio_energy[length - np.maximum(LAGS, 0)] - audio_energy[np.maximum(-LAGS, 0)]
+    motion_power = motion_energy[length - np.maximum(-LAGS, 0)] - motion_energy[np.maximum(LAGS, 0)]
     norm = np.sqrt(audio_power * motion_power)
     return np.divide(products, norm, out=np.zeros_like(products), where=norm > 0)
 
 
-def _between(scores: np.ndarray, best: int) -> float:
-    """Where the top of the parabola through the best score and its neighbours lies, in frames from the best."""
+def _peak_offset(scores: np.ndarray, best: int) -> float:
+    """Vertex of the parabola through the best score and its neighbours, in frames relative to the best score."""
     if not 0 < best < len(scores) - 1:
         return 0.0
     before, top, after = scores[best - 1 : best + 2]
-    bend = before - 2 * top + after
-    return float(np.clip(0.5 * (before - after) / bend, -0.5, 0.5)) if bend < 0 else 0.0
+    curvature = before - 2 * top + after
+    return float(np.clip(0.5 * (before - after) / curvature, -0.5, 0.5)) if curvature < 0 else 0.0

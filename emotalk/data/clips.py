@@ -1,4 +1,4 @@
-"""The clip store: written as clips come, read memory-mapped and without copies."""
+"""The clip store: written incrementally, read by memory mapping without copies."""
 
 import bisect
 import hashlib
@@ -34,24 +34,24 @@ CLIPS = pa.schema(
         pa.field("track", pa.list_(pa.float32()), nullable=False),
     ]
 )
-"""Frames count within the recording; `is_whole` tells a recording left in one piece; `digest` is of the waveform's and
-the track's bytes; `waveform` is 16 kHz mono, `track` a (T, 52) array, row after row."""
+"""Frame numbers are relative to the recording. `is_whole` is true if the recording was not cut. `digest` covers both
+arrays. `waveform` is 16 kHz mono; `track` is a flattened (T, 52) array."""
 
 LABELS = [name for name in CLIPS.names if name not in ("waveform", "track")]
 
 
 @dataclass(frozen=True)
 class Clip:
-    """What training sees of one clip.
+    """Training data of one clip.
 
     Attributes
     ----------
     clip_id
-        Its name in manifests and file names.
+        Id in the manifest and in file names.
     waveform : (N,) int16
         16 kHz mono.
     track : (T, 52) float32
-        30 fps; both arrays are views of the memory map.
+        At 30 fps. Both arrays are views of the memory map.
     """
 
     clip_id: str
@@ -63,28 +63,28 @@ _CLIPS_PER_BATCH = 16
 
 
 def content_digest(waveform: np.ndarray, track: np.ndarray) -> str:
-    """Digest of a clip's samples and motion."""
+    """Compute a digest of waveform and track."""
     digest = hashlib.sha256(np.ascontiguousarray(waveform).data)
     digest.update(np.ascontiguousarray(track).data)
     return digest.hexdigest()[:16]
 
 
 def clip_row(clip_id: str, waveform: np.ndarray, track: np.ndarray, labels: Mapping[str, Any]) -> dict[str, Any]:
-    """Row of the clip store.
+    """Create a row of the clip store.
 
     Parameters
     ----------
     waveform : (N,) int16
     track : (T, 52) float32
     labels
-        All other columns but the digest.
+        All other columns, without the digest.
     """
     digest = content_digest(waveform, track)
     return {**labels, "clip_id": clip_id, "digest": digest, "waveform": waveform, "track": track}
 
 
 def write_clips(out: str | Path, clips: Iterable[Mapping[str, Any]]) -> int:
-    """Write rows from :func:`clip_row` as they come, so that memory does not grow with the corpus; returns how many."""
+    """Write rows from :func:`clip_row` incrementally, in constant memory; return their number."""
     count = 0
     iterator = iter(clips)
     with atomic_path(out) as path, pa.ipc.new_file(str(path), CLIPS) as writer:
@@ -97,14 +97,14 @@ def write_clips(out: str | Path, clips: Iterable[Mapping[str, Any]]) -> int:
 
 
 class ClipStore:
-    """Random access by clip id to one or more clip files; the operating system's page cache holds what is used.
+    """Random access by clip id to one or more clip files, cached by the operating system.
 
-    A clip is compared with its digest when it is read for the first time.
+    The digest of a clip is verified when it is first read.
 
     Raises
     ------
     CorpusError
-        If a file is no clip store, or two clips have one id.
+        If a file is not a clip store, or two clips have the same id.
     """
 
     def __init__(self, paths: Sequence[str | Path]) -> None:
@@ -114,18 +114,20 @@ class ClipStore:
             try:
                 file = pa.ipc.open_file(pa.memory_map(str(path)))
             except (pa.ArrowInvalid, OSError) as error:
-                raise CorpusError(f"{path} is no clip store ({error}). Make it again with --forcerun slice.") from None
+                raise CorpusError(f"{path} is not a clip store ({error}). Recreate it with --forcerun slice.") from None
             if not file.schema.equals(CLIPS):
-                raise CorpusError(f"{path} has other columns than a clip store. Make it again with --forcerun slice.")
+                raise CorpusError(
+                    f"{path} does not have the columns of a clip store. Recreate it with --forcerun slice."
+                )
             self._batches += [file.get_batch(i) for i in range(file.num_record_batches)]
         self._starts = [0]
         for batch in self._batches:
             self._starts.append(self._starts[-1] + batch.num_rows)
         self._rows = {clip_id: row for row, clip_id in enumerate(self._column("clip_id"))}
         if len(self._rows) < len(self):
-            twice = next(name for name, count in Counter(self._column("clip_id")).items() if count > 1)
+            duplicate_id = next(name for name, count in Counter(self._column("clip_id")).items() if count > 1)
             raise CorpusError(
-                f"Two clips are named {twice}: the name of a corpus and of a recording make that of another corpus. "
+                f"Two clips have the id {duplicate_id}, because names of corpora and recordings are joined by '_'. "
                 "Rename a corpus in 'corpora'."
             )
 
@@ -147,19 +149,19 @@ class ClipStore:
         if clip_id not in self._verified:
             if content_digest(waveform, track) != batch.column("digest")[row].as_py():
                 raise CorpusError(
-                    f"Clip {clip_id} in the clip store is damaged: its samples or motion are not those of its digest. "
-                    "Make the store again with --forcerun slice."
+                    f"Clip {clip_id} in the clip store is damaged: its data does not match its digest. Recreate the "
+                    "clip store with --forcerun slice."
                 )
             self._verified.add(clip_id)
         return Clip(clip_id, waveform, track)
 
     def labels(self) -> pa.Table:
-        """Everything but waveforms and tracks, one row a clip."""
+        """Return all columns except waveforms and tracks, one row per clip."""
         return pa.Table.from_batches(
             [batch.select(LABELS) for batch in self._batches], pa.schema(map(CLIPS.field, LABELS))
         )
 
     def digest(self) -> str:
-        """Digest of all clips: their ids and contents, in any order of files."""
+        """Compute a digest of ids and contents of all clips, independent of the order of files."""
         pairs = sorted(zip(self._column("clip_id"), self._column("digest"), strict=True))
         return hashlib.sha256(repr(pairs).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Audio in the containers of phones and cameras (m4a, mov, mp4, webm, …), decoded by FFmpeg through PyAV."""
+"""Audio in container formats of phones and cameras (m4a, mov, mp4, webm, …), decoded by FFmpeg through PyAV."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,20 +7,24 @@ from typing import Any, Self
 
 import numpy as np
 
-SUFFIXES = (".m4a", ".mp4", ".mov", ".m4v", ".webm", ".mkv", ".aac", ".3gp", ".wma", ".avi")
-"""Endings of files that libsndfile does not read."""
+VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi")
+SUFFIXES = (*VIDEO_SUFFIXES, ".m4a", ".aac", ".3gp", ".wma")
+"""Suffixes of files that libsndfile cannot read."""
 _TOLERANCE_S = 0.02
-"""Differences between a frame's time and the samples so far that are rounding of the container's times."""
+"""Smaller differences between a timestamp and the number of samples so far are rounding errors of the container."""
 
 
-class ContainerError(Exception):
-    """A container has no audio that can be decoded, or PyAV is not installed."""
+class ContainerError(OSError):
+    """The audio of a container cannot be decoded, or PyAV is not installed.
+
+    It is an OSError, so that code that reads audio handles it as any other file that cannot be read.
+    """
 
 
 class ContainerAudio:
-    """Audio of a container with the interface of `soundfile.SoundFile` that this package uses.
+    """Audio of a container, with those methods of `soundfile.SoundFile` that this package uses.
 
-    Time 0 is that of the container: audio that starts later begins with silence, and audio before 0 is dropped.
+    Time 0 is the start of the container: audio that starts later is padded with silence, audio before 0 is dropped.
 
     Raises
     ------
@@ -57,18 +61,18 @@ class ContainerAudio:
         self._container.close()
 
     def blocks(self, blocksize: int, dtype: str = "float32", always_2d: bool = True) -> Iterator[np.ndarray]:
-        """Samples (N, channels) float32 in blocks of `blocksize`; the last may be shorter."""
-        waiting: list[np.ndarray] = []
+        """Yield blocks (`blocksize`, channels) float32; the last block may be shorter."""
+        pending: list[np.ndarray] = []
         count = 0
         for part in self._parts():
-            waiting.append(part)
+            pending.append(part)
             count += len(part)
             while count >= blocksize:
-                joined = np.concatenate(waiting)
+                joined = np.concatenate(pending)
                 yield joined[:blocksize]
-                waiting, count = [joined[blocksize:]], count - blocksize
+                pending, count = [joined[blocksize:]], count - blocksize
         if count:
-            yield np.concatenate(waiting)
+            yield np.concatenate(pending)
 
     def _parts(self) -> Iterator[np.ndarray]:
         written = 0
@@ -83,7 +87,7 @@ class ContainerAudio:
             written = start + len(samples) if gap else written + len(samples)
 
     def _decoded(self) -> Iterator[tuple[int, np.ndarray]]:
-        """Place of the first sample on the container's clock, and samples (N, channels), of each frame."""
+        """Yield the start of each frame in samples since time 0, and its samples (N, channels)."""
         import av
 
         resampler: Any = av.AudioResampler(format="flt", layout=self._stream.layout, rate=self.samplerate)
@@ -101,7 +105,9 @@ class ContainerAudio:
             raise ContainerError(f"its audio cannot be decoded ({error})") from None
 
     def _origin(self) -> float:
-        """Time of the first picture, else of the first sample that is played."""
+        """Start time of the video stream in seconds, or of the audio stream if there is no video."""
         streams = self._container.streams.video or [self._stream]
-        times = [float(each.start_time * (each.time_base or 0)) for each in streams if each.start_time is not None]
+        times = [
+            float(stream.start_time * (stream.time_base or 0)) for stream in streams if stream.start_time is not None
+        ]
         return max(0.0, min(times)) if times else 0.0

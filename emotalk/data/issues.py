@@ -1,4 +1,4 @@
-"""What can be wrong with a recording, and what is done about it."""
+"""Issues of recordings: their effect on the status of a recording, and a summary."""
 
 import logging
 from collections import Counter, defaultdict
@@ -11,29 +11,29 @@ from emotalk.errors import CorpusError, Issue
 from emotalk.timing import FPS
 
 _STATUS = {"keep": "ok", "repair": "repaired", "exclude": "excluded"}
-_WORSE = ("ok", "repaired", "excluded")
+_SEVERITY = ("ok", "repaired", "excluded")
 
 
 def apply_policy(row: dict[str, Any], issues: Iterable[Issue], settings: IndexSettings) -> None:
-    """Add issues to a recording's row: its reasons, and the status that they leave it."""
+    """Add issues to the reasons of a recording's row, and update its status."""
     for issue in issues:
         policy = settings.policy(issue.code)
         status = _STATUS["exclude" if issue.always_excludes else policy]
         row["reasons"] = [*row["reasons"], str(issue)]
-        row["status"] = max(row["status"], status, key=_WORSE.index)
+        row["status"] = max(row["status"], status, key=_SEVERITY.index)
 
 
-def code_of(reason: str) -> str:
-    """Code that a reason starts with."""
+def issue_code(reason: str) -> str:
+    """Return the code at the start of a reason."""
     return reason.partition(":")[0]
 
 
-_USUAL_RATES = (24, 25, 48, 50, 60, 90, 100, 120)
+_USUAL_FRAME_RATES = (24, 25, 48, 50, 60, 90, 100, 120)
 
 
 @dataclass(frozen=True)
 class Lengths:
-    """Frames of audio and of motion, and by how many the motion is late, if that is to be mended."""
+    """Numbers of frames of audio and track, and the delay of the motion in frames, if it is to be repaired."""
 
     audio: int
     track: int
@@ -41,49 +41,49 @@ class Lengths:
 
     @property
     def common(self) -> int:
-        """Frames that both have, from where both begin."""
+        """Number of frames that audio and track have in common after the shift."""
         return max(0, min(self.audio - max(0, -self.shift), self.track - max(0, self.shift)))
 
     @property
     def is_usual(self) -> bool:
-        """Whether the track is as long as its audio or one frame shorter (DOMAIN.md, section 1)."""
+        """Whether the track is as long as the audio or one frame shorter (docs/method.md, section "Data")."""
         return self.audio - 1 <= self.track <= self.audio
 
 
-def length_issues(lengths: Lengths, settings: IndexSettings, *, longer: int = 0) -> Iterator[Issue]:
-    """Issues of the lengths of a recording, whose track may be `longer` by more frames than the settings allow."""
-    found = f"the track has {lengths.track} frames, the audio {lengths.audio}"
+def length_issues(lengths: Lengths, settings: IndexSettings, *, extra_frames: int = 0) -> Iterator[Issue]:
+    """Yield issues of the lengths; the track may be up to `extra_frames` longer, even beyond the settings' limit."""
+    message = f"the track has {lengths.track} frames, the audio {lengths.audio}"
     difference = lengths.track - lengths.audio
-    if not -settings.max_frame_difference <= difference <= max(settings.max_frame_difference, longer):
-        rule = f"at most {settings.max_frame_difference} frames of difference are tolerated"
-        yield Issue("frame_mismatch", f"{found}; {rule}", always_excludes=True)
+    if not -settings.max_frame_difference <= difference <= max(settings.max_frame_difference, extra_frames):
+        rule = f"the largest allowed difference is {settings.max_frame_difference} frames"
+        yield Issue("frame_mismatch", f"{message}; {rule}", always_excludes=True)
     elif not lengths.is_usual:
-        yield Issue("frame_mismatch", f"{found}; both are cut to {lengths.common}")
+        yield Issue("frame_mismatch", f"{message}; both are cut to {lengths.common} frames")
     if lengths.common < settings.min_frames:
-        rule = f"the shortest usable recording has {settings.min_frames}"
+        rule = f"the minimum is {settings.min_frames}"
         yield Issue("too_short", f"{lengths.common} frames; {rule}", always_excludes=True)
     if lengths.common > settings.max_minutes * 60 * FPS:
         minutes = lengths.common / (60 * FPS)
-        yield Issue("too_long", f"{minutes:.1f} minutes; the longest usable recording has {settings.max_minutes:g}")
+        yield Issue("too_long", f"{minutes:.1f} minutes; the maximum is {settings.max_minutes:g}")
 
 
-def other_rate(num_frames: int, seconds: float, tolerance: int) -> int | None:
-    """Frame rate that would make a track as long as its audio, where 30 does not and another usual one does."""
+def matching_frame_rate(num_frames: int, seconds: float, tolerance: int) -> int | None:
+    """Return the usual frame rate at which a track is as long as its audio; None if 30 fits or no rate does."""
 
     def difference(fps: int) -> float:
         return abs(num_frames / fps - seconds) * FPS
 
-    nearest = min(_USUAL_RATES, key=difference)
+    nearest = min(_USUAL_FRAME_RATES, key=difference)
     return nearest if difference(FPS) > tolerance + 1 and difference(nearest) <= tolerance else None
 
 
 _LOG = logging.getLogger(__name__)
-_NAMES = 3
-_LISTED = 100
+_MAX_NAMES = 3
+_MAX_LISTED = 100
 
 
 class IssueSummary:
-    """Counts of recordings by status and of issues by code, with the first names of each."""
+    """Counts of recordings by status and of issues by code, with the first recordings of each code."""
 
     def __init__(self, settings: IndexSettings) -> None:
         self._settings = settings
@@ -93,53 +93,52 @@ class IssueSummary:
         self._excluded: dict[str, list[str]] = defaultdict(list)
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """Count a recording."""
+        """Add a recording to the counts."""
         self._status[row["corpus"]][row["status"]] += 1
-        codes = [code_of(reason) for reason in row["reasons"]]
+        codes = [issue_code(reason) for reason in row["reasons"]]
         for code in dict.fromkeys(codes):
             self._codes[code] += 1
-            if len(self._names[code]) < _NAMES:
+            if len(self._names[code]) < _MAX_NAMES:
                 self._names[code].append(row["recording_id"])
-        told = f"{row['recording_id']}: {'; '.join(row['reasons'])}"
-        if row["status"] == "excluded" and len(excluded := self._excluded[row["corpus"]]) < _LISTED:
-            excluded.append(told)
+        if row["status"] == "excluded" and len(excluded := self._excluded[row["corpus"]]) < _MAX_LISTED:
+            excluded.append(f"{row['recording_id']}: {'; '.join(row['reasons'])}")
 
     def log(self, corpora: Sequence[str]) -> None:
-        """Log counts by corpus and status, then a line for each code: its policy, how many, the first names."""
+        """Log counts by corpus and status, then one line per code: policy, count and first recordings."""
         for corpus in corpora:
             counts = sorted(self._status[corpus].items())
             _LOG.info("%s: %s", corpus, ", ".join(f"{count} {name}" for name, count in counts) or "empty")
         for code, count in sorted(self._codes.items()):
-            more = ", …" if count > _NAMES else ""
+            more = ", …" if count > _MAX_NAMES else ""
             policy = self._settings.policy(code)
             _LOG.info("  %-19s %-7s %6d  %s%s", code, policy, count, ", ".join(self._names[code]), more)
 
-    def refuse(self, corpora: Sequence[str], strict: bool) -> None:
-        """Stop where a corpus has nothing usable, or where what was found must not be.
+    def raise_if_unusable(self, corpora: Sequence[str], strict: bool) -> None:
+        """Raise an error if a corpus has no usable recording, or, if `strict`, if any recording is excluded.
 
         Raises
         ------
         CorpusError
-            With the reasons of the first recordings concerned.
+            With the reasons of the first excluded recordings.
         """
         for corpus in corpora:
             counts = self._status[corpus]
             if counts.total() == 0:
-                raise CorpusError(f"Nothing of {corpus} can be used: no wav, no flac and no track was found.")
+                raise CorpusError(f"{corpus} has no usable recording: no audio and no track was found.")
             if counts["excluded"] == counts.total():
                 raise CorpusError(
-                    f"Nothing of {corpus} can be used: all {counts.total()} are excluded, the first for these "
-                    f"reasons: {' | '.join(self._excluded[corpus][:5])}"
+                    f"{corpus} has no usable recording: all {counts.total()} are excluded. First reasons: "
+                    f"{' | '.join(self._excluded[corpus][:5])}"
                 )
         num_excluded = sum(counts["excluded"] for counts in self._status.values())
         if strict and num_excluded:
             total = sum(counts.total() for counts in self._status.values())
-            said = f"{num_excluded} of {total} recordings are excluded and 'strict' is set"
-            every = [told for corpus in corpora for told in self._excluded[corpus]]
-            raise CorpusError(f"{said}: {_listed(every[:_LISTED], num_excluded)}")
+            message = f"{num_excluded} of {total} recordings are excluded and 'strict' is set"
+            reasons = [reason for corpus in corpora for reason in self._excluded[corpus]]
+            raise CorpusError(f"{message}: {_format_list(reasons[:_MAX_LISTED], num_excluded)}")
 
 
-def _listed(told: Sequence[str], count: int) -> str:
-    rule = "where nothing is to stop the run, recordings.parquet tells all"
-    more = f" | and {count - len(told)} more; {rule}" if count > len(told) else ""
-    return " | ".join(told) + more
+def _format_list(reasons: Sequence[str], count: int) -> str:
+    remedy = "without 'strict', all are listed in recordings.parquet"
+    more = f" | and {count - len(reasons)} more; {remedy}" if count > len(reasons) else ""
+    return " | ".join(reasons) + more

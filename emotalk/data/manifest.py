@@ -1,4 +1,4 @@
-"""The manifest: the whole training schedule, one row an example, decided before training starts."""
+"""The manifest: the examples of all epochs, one row per example, fixed before training starts."""
 
 import hashlib
 import json
@@ -40,23 +40,23 @@ MANIFEST = pa.schema(
         pa.field("num_frames", pa.int32(), nullable=False),
     ]
 )
-"""Training epochs count from 1; validation and test are drawn once, as epoch 0. Clips stand by their ids. `subject` and
-`intensity` are the indices that the network sees, the emotions are classes of its head (-1: none). `num_frames` is the
-length of all tracks that the example reconstructs."""
+"""Training epochs count from 1; validation and test are drawn once, as epoch 0. Audio and track columns are clip ids.
+`subject` and `intensity` are input indices of the network, emotions are classes of its classifier (-1: none).
+`num_frames` is the total length of the reconstructions of the example."""
 
-_WRITTEN = pa.schema(
+_FILE_SCHEMA = pa.schema(
     [
         field.with_type(pa.dictionary(pa.int32(), pa.string())) if pa.types.is_string(field.type) else field
         for field in MANIFEST
     ]
 )
-"""The same columns, as they are written: each clip's id once in an epoch, and numbers that stand for it."""
-_LARGEST_DICTIONARY = 1 << 28
+"""The same columns with dictionary encoding: each clip id is stored once per epoch."""
+_MAX_DICTIONARY_BYTES = 1 << 28
 _NOTES = "emotalk"
-"""Key of the file's metadata: who is held out, and warnings, as JSON."""
+"""Key of the metadata of the file: held-out names and warnings, as JSON."""
 
 REPORT_INTENSITY, REPORT_SUBJECT = 1, 0
-"""The training report gives every example these indices of intensity and subject."""
+"""Indices of intensity and subject of all examples in the training report."""
 
 
 def write_manifest(
@@ -68,10 +68,10 @@ def write_manifest(
     epochs: int,
     seed: int,
 ) -> None:
-    """Write the examples of all epochs, and with them who is held out and warnings that matter.
+    """Write the examples of all epochs, with the held-out names and warnings as metadata.
 
-    Validation and test rows come first, then the training epochs in turn, each drawn from its own seed: raising
-    `epochs` leaves all earlier rows as they are. Into how many files the clips are divided changes nothing.
+    Validation and test rows come first, then the training epochs in order. Each epoch has its own seed, so increasing
+    `epochs` does not change earlier rows. The result does not depend on the number of clip files.
 
     Parameters
     ----------
@@ -81,36 +81,38 @@ def write_manifest(
     Raises
     ------
     CorpusError
-        If no training example can be made, or a name that is held out does not exist.
+        If there is no training example, or a held-out name does not exist.
     """
     labels = ClipStore(clips).labels().to_pandas().sort_values("clip_id", ignore_index=True)
-    table = _with_indices(labels, settings)
-    table["split"], held_out = _assign(table, split, seed)
+    table = _add_conditioning(labels, settings)
+    table["split"], held_out = _assign_splits(table, split, seed)
     if settings.strategy == "random":
         table = table.assign(intensity_index=REPORT_INTENSITY, subject_index=REPORT_SUBJECT)
     pairs = {
-        name: _pairs(settings.strategy, table, name, members)
+        name: _create_pairs(settings.strategy, table, name, members)
         for name in SPLITS
         if len(members := np.flatnonzero(table["split"] == name))
     }
     warnings = list(_warnings(table, pairs, held_out))
     _log_splits(table, pairs, held_out, warnings)
     if "train" not in pairs:
-        raise CorpusError("No clip is left for training: every subject is held out for validation or test by 'split'.")
+        raise CorpusError("There are no training clips: 'split' holds out every subject for validation or test.")
     ids = pa.array(table["clip_id"].to_numpy(object), pa.string())
-    schedule = [(name, 0) for name in SPLITS[1:] if name in pairs] + [("train", 1 + i) for i in range(epochs)]
-    with pq.ParquetWriter(out, _WRITTEN, store_schema=False, dictionary_pagesize_limit=_LARGEST_DICTIONARY) as writer:
+    epochs_by_split = [(name, 0) for name in SPLITS[1:] if name in pairs] + [("train", 1 + i) for i in range(epochs)]
+    with pq.ParquetWriter(
+        out, _FILE_SCHEMA, store_schema=False, dictionary_pagesize_limit=_MAX_DICTIONARY_BYTES
+    ) as writer:
         writer.add_key_value_metadata({_NOTES: json.dumps({"held_out": held_out, "warnings": warnings})})
-        for name, epoch in progress(schedule, total=len(schedule), what="Pairing", unit="epochs"):
+        for name, epoch in progress(epochs_by_split, total=len(epochs_by_split), what="Pairing", unit="epochs"):
             examples = pairs[name].draw(np.random.default_rng([seed, SPLITS.index(name), epoch]))
             if len(examples.kind):
-                writer.write_table(_rows(table, ids, examples, (name, epoch)))
+                writer.write_table(_manifest_rows(table, ids, examples, (name, epoch)))
             elif name == "train":
-                raise CorpusError("One training clip makes no random pair; pair.strategy 'random' needs two.")
+                raise CorpusError("There is only one training clip; pair.strategy 'random' needs at least two.")
 
 
-def _with_indices(table: pd.DataFrame, settings: PairSettings) -> pd.DataFrame:
-    """Add the network's conditioning of each clip, indices of intensity, subject and emotion, and its length."""
+def _add_conditioning(table: pd.DataFrame, settings: PairSettings) -> pd.DataFrame:
+    """Add the indices of intensity, subject and emotion and the length of each clip."""
     number = pd.to_numeric(table["subject"], errors="coerce").where(table["intensity"].notna())
     number = number.where(number.between(1, NUM_ACTORS))
     classes = {label: emotion_class(label, calm=settings.calm) for label in table["emotion"].dropna().unique()}
@@ -122,10 +124,10 @@ def _with_indices(table: pd.DataFrame, settings: PairSettings) -> pd.DataFrame:
     )
 
 
-def _assign(
+def _assign_splits(
     table: pd.DataFrame, split: Mapping[str, SplitSettings], seed: int
 ) -> tuple[pd.Series, dict[str, dict[str, Any]]]:
-    """Split of each clip, and for each corpus what it is split by and the names in each held-out split."""
+    """Return the split of each clip, and for each corpus the unit of the split and the held-out names."""
     assigned = pd.Series(None, index=table.index, dtype=object)
     held_out = {}
     for corpus, rows in table.groupby("corpus"):
@@ -142,16 +144,16 @@ def _assign(
 def _warnings(
     table: pd.DataFrame, pairs: Mapping[str, PseudoPairs | RandomPairs], held_out: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[str]:
-    """What a user should know before training, each with what to do."""
+    """Yield problems of the splits and pairs, each with a remedy."""
     for name in SPLITS[1:]:
         if name not in pairs:
-            use = "the model cannot be evaluated" if name == "test" else "no best epoch can be chosen"
-            yield f"There is no {name} split: {use}. Hold data out by 'split' if you need it."
+            effect = "the model cannot be evaluated" if name == "test" else "no best epoch can be chosen"
+            yield f"There is no {name} split: {effect}. To create one, hold out data with 'split'."
     for corpus, split in held_out.items():
         if split["by"] != "subject" and (split["validation"] or split["test"]):
             yield (
-                f"{corpus} is split by {split['by']}, so the same speakers are in training and in the held-out splits: "
-                "scores do not say how well new speakers are predicted. More speakers allow a split by subject."
+                f"{corpus} is split by {split['by']}, so training and held-out splits have the same speakers: the "
+                "metrics do not measure performance on new speakers. A split by subject needs more speakers."
             )
     counts = table["split"].value_counts()
     if counts.get("train", 0) < counts.get("test", 0):
@@ -159,25 +161,25 @@ def _warnings(
     train = pairs.get("train")
     if isinstance(train, PseudoPairs) and not train.num_combinations:
         yield (
-            "There are no pseudo-pairs, so emotion is not separated from content: that needs one speaker who says the "
-            "same sentences with several emotions, with labels of emotion and sentence."
+            "There are no pseudo-pairs, so the network does not learn to separate emotion from content. Pseudo-pairs "
+            "need a speaker with the same sentences in several emotions, and labels of emotion and sentence."
         )
 
 
-def _pairs(strategy: str, table: pd.DataFrame, split: str, members: np.ndarray) -> PseudoPairs | RandomPairs:
-    """How examples are drawn. Tests hold every clip once, as pseudo-pairs, whatever the training examples."""
+def _create_pairs(strategy: str, table: pd.DataFrame, split: str, members: np.ndarray) -> PseudoPairs | RandomPairs:
+    """Create the pairs of a split. The test split always uses pseudo-pairs, so that it has every clip exactly once."""
     return RandomPairs(members) if strategy == "random" and split != "test" else PseudoPairs(table, members)
 
 
-def _rows(table: pd.DataFrame, ids: pa.Array, examples: Examples, part: tuple[str, int]) -> pa.Table:
-    """Manifest rows of one split and epoch; `ids` are those of the clips."""
+def _manifest_rows(table: pd.DataFrame, ids: pa.Array, examples: Examples, part: tuple[str, int]) -> pa.Table:
+    """Create the manifest rows of one split and epoch; `ids` are the clip ids."""
     split, epoch = part
     emotion = table["emotion_index"].to_numpy()
     frames = table["num_frames"].to_numpy()
     main, donor = examples.audio_c1e2, examples.audio_c2e1
     is_self = donor == NO_CLIP
 
-    def named(part: np.ndarray) -> pa.Array:
+    def to_ids(part: np.ndarray) -> pa.Array:
         return pa.DictionaryArray.from_arrays(pa.array(part, pa.int32(), mask=part == NO_CLIP), ids)
 
     def length(part: np.ndarray) -> np.ndarray:
@@ -188,17 +190,17 @@ def _rows(table: pd.DataFrame, ids: pa.Array, examples: Examples, part: tuple[st
         "epoch": np.full(len(main), epoch),
         "position": np.arange(len(main)),
         "kind": pa.array(examples.kind).dictionary_encode(),
-        "audio_c1e2": named(main),
-        "audio_c2e1": named(donor),
-        "track_c1e1": named(examples.track_c1e1),
-        "track_c2e2": named(examples.track_c2e2),
+        "audio_c1e2": to_ids(main),
+        "audio_c2e1": to_ids(donor),
+        "track_c1e1": to_ids(examples.track_c1e1),
+        "track_c2e2": to_ids(examples.track_c2e2),
         "subject": table["subject_index"].to_numpy()[main],
         "intensity": table["intensity_index"].to_numpy()[main],
         "emotion_e1": np.where(is_self, UNLABELLED, emotion[donor]),
         "emotion_e2": emotion[main],
         "num_frames": length(main) + length(examples.track_c1e1) + length(examples.track_c2e2),
     }
-    return pa.table(columns).cast(_WRITTEN)
+    return pa.table(columns).cast(_FILE_SCHEMA)
 
 
 def _log_splits(
@@ -207,7 +209,7 @@ def _log_splits(
     held_out: Mapping[str, Mapping[str, Any]],
     warnings: Sequence[str],
 ) -> None:
-    """Log the clips of each split, the held-out names and the warnings."""
+    """Log the number of clips in each split, the held-out names and the warnings."""
     for name, drawn in pairs.items():
         counts = table.loc[table["split"] == name, "corpus"].value_counts().sort_index()
         extra = f"; {drawn.num_combinations} pseudo-pair combinations" if isinstance(drawn, PseudoPairs) else ""
@@ -224,7 +226,7 @@ Example = dict[str, Any]
 
 
 class Manifest:
-    """The manifest's epochs, read one at a time."""
+    """Reader of the manifest; reads one epoch at a time."""
 
     def __init__(self, manifest: str | Path) -> None:
         self._path = manifest
@@ -233,38 +235,38 @@ class Manifest:
         return pq.read_table(self._path, filters=[("split", "=", split), ("epoch", "=", epoch)])
 
     def examples(self, split: str, epoch: int = 0) -> list[Example]:
-        """Examples of a training epoch (counted from 1), or of validation or test (epoch 0); may be empty."""
+        """Return the examples of a training epoch (from 1), or of validation or test (epoch 0); may be empty."""
         return self._table(split, epoch).to_pylist()
 
     def training_clips(self) -> list[str]:
-        """Ids of all clips that the first training epoch hears, sorted."""
+        """Return the sorted ids of all clips whose audio is in the first training epoch."""
         columns = self._table("train", 1).select(["audio_c1e2", "audio_c2e1"])
         return sorted({clip for column in columns.itercolumns() for clip in column.to_pylist() if clip})
 
     def training_subjects(self) -> list[int]:
-        """Subject indices that training sees, sorted."""
+        """Return the sorted subject indices of the training examples."""
         return sorted(set(self._table("train", 1).column("subject").to_pylist()))
 
     def num_epochs(self) -> int:
-        """Training epochs that the manifest holds.
+        """Return the number of training epochs.
 
         Raises
         ------
         TrainingError
-            If there is none.
+            If there are none.
         """
         epochs = pq.read_table(self._path, columns=["epoch"], filters=[("split", "=", "train")]).column("epoch")
         if not len(epochs):
-            raise TrainingError(f"{self._path} holds no training example. Make it again with --forcerun pair.")
+            raise TrainingError(f"{self._path} has no training examples. Recreate it with --forcerun pair.")
         return max(epochs.to_pylist())
 
     @property
     def notes(self) -> dict[str, Any]:
-        """`held_out`: for each corpus what it is split `by` and the names in `validation` and `test`; `warnings`."""
+        """Metadata: `held_out` (for each corpus `by`, and names in `validation` and `test`) and `warnings`."""
         metadata = pq.read_metadata(self._path).metadata or {}
         return json.loads(metadata.get(_NOTES.encode(), b'{"held_out": {}, "warnings": []}'))
 
     def digest(self) -> str:
-        """Digest of the first training epoch and of validation, which more epochs leave as they are."""
+        """Compute a digest of the first training epoch and validation, which does not depend on `epochs`."""
         rows = [self.examples("train", 1), self.examples("validation")]
         return hashlib.sha256(repr(rows).encode()).hexdigest()[:16]

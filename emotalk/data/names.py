@@ -1,4 +1,4 @@
-"""What file names say about a recording, and what they may be."""
+"""File names of recordings: parsing of labels, and valid ids."""
 
 import re
 import unicodedata
@@ -7,21 +7,21 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class RecordingName:
-    """Facts read from a stem; None where the naming scheme says nothing.
+class Labels:
+    """Labels of a recording; None where unknown.
 
     Attributes
     ----------
     subject
         Actor number ("1" to "24") or speaker name.
     emotion
-        RAVDESS emotion word, `happy` for example.
+        Emotion label of RAVDESS, for example `happy`.
     intensity
         1 normal, 2 strong.
     statement
-        Which sentence: its number, or its words.
+        Sentence, as a number or as text.
     repetition
-        The how-manieth take of it.
+        Number of the take, from 1.
     """
 
     subject: str
@@ -35,7 +35,7 @@ RAVDESS_EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disg
 """Emotion codes 01 to 08 of RAVDESS (Livingstone & Russo 2018)."""
 
 NUM_ACTORS = 24
-"""Actors of RAVDESS, numbered from 1; the released network knows each of them."""
+"""Actors of RAVDESS, numbered from 1; the released network has a subject slot for each."""
 
 _RAVDESS = re.compile(r"0[1-3]-01-(0[1-8])-(0[12])-(0[12])-(0[12])-(0[1-9]|1\d|2[0-4])")
 _HDTF = re.compile(r"(?P<group>RD|WDA|WRA)_(?P<speaker>\w+?)_\d{3}(?:_(?:part)?\d+)?")
@@ -50,93 +50,93 @@ _EMOTION_WORDS = {
     "disgust": "disgust disgusted 厌恶 恶心",
     "surprised": "surprised surprise 惊讶 吃惊",
 }
-"""RAVDESS's word for an emotion, and the words that are understood as it."""
+"""Emotion labels of RAVDESS and their synonyms."""
 _EMOTIONS = {word: emotion for emotion, words in _EMOTION_WORDS.items() for word in words.split()}
 _INTENSITIES = {
     1: "1 01 1.0 normal medium low weak mild 普通 正常 弱",
     2: "2 02 2.0 strong high intense 强 强烈",
 }
-_INTENSITY_OF = {word: intensity for intensity, words in _INTENSITIES.items() for word in words.split()}
+_INTENSITY_BY_WORD = {word: intensity for intensity, words in _INTENSITIES.items() for word in words.split()}
 
 
-def emotion_of(word: str) -> str | None:
-    """RAVDESS's word for an emotion in a usual form, in English or Chinese; None if it is not understood."""
+def parse_emotion(word: str) -> str | None:
+    """Convert an English or Chinese emotion word to the label of RAVDESS; None if unknown."""
     return _EMOTIONS.get(unicodedata.normalize("NFC", word).strip().lower())
 
 
-def intensity_of(word: str) -> int | None:
-    """Intensity, 1 (normal) or 2 (strong), of a number or a word; None if it is not understood."""
-    return _INTENSITY_OF.get(word.strip().lower())
+def parse_intensity(word: str) -> int | None:
+    """Convert a number or word to an intensity, 1 (normal) or 2 (strong); None if unknown."""
+    return _INTENSITY_BY_WORD.get(word.strip().lower())
 
 
-def parse_pattern(pattern: str, stem: str) -> RecordingName | None:
-    """Labels in a stem by a user's regular expression with named groups; None if it does not match."""
+def parse_pattern(pattern: str, stem: str) -> Labels | None:
+    """Parse the labels of a stem with a regular expression with named groups; None if it does not match."""
     match = re.fullmatch(pattern, stem)
     if match is None:
         return None
     groups = {name: value for name, value in match.groupdict().items() if value}
     repetition = groups.get("repetition", "")
-    return RecordingName(
+    return Labels(
         groups.get("subject", "unknown"),
-        emotion_of(groups.get("emotion", "")),
-        intensity_of(groups.get("intensity", "")),
+        parse_emotion(groups.get("emotion", "")),
+        parse_intensity(groups.get("intensity", "")),
         groups.get("statement"),
         int(repetition) if repetition.isdigit() and len(repetition) < 3 else None,
     )
 
 
-def parse_ravdess(stem: str) -> RecordingName | None:
-    """Read `modality-channel-emotion-intensity-statement-repetition-actor`; None if it is not such a stem."""
+def parse_ravdess(stem: str) -> Labels | None:
+    """Parse `modality-channel-emotion-intensity-statement-repetition-actor`; None if the stem does not match."""
     match = _RAVDESS.fullmatch(stem)
     if match is None:
         return None
     emotion, intensity, statement, repetition, actor = (int(field) for field in match.groups())
-    return RecordingName(str(actor), RAVDESS_EMOTIONS[emotion - 1], intensity, str(statement), repetition)
+    return Labels(str(actor), RAVDESS_EMOTIONS[emotion - 1], intensity, str(statement), repetition)
 
 
-def parse_hdtf(stem: str) -> RecordingName | None:
-    """Read `{RD|WDA|WRA}_{Speaker[digit]}_{clip}[_{cut}]`; None if it is not such a stem.
+def parse_hdtf(stem: str) -> Labels | None:
+    """Parse `{RD|WDA|WRA}_{Speaker[digit]}_{clip}[_{cut}]`; None if the stem does not match.
 
-    The speaker is the name without its trailing digit (`EdMarkey0`, `EdMarkey1` are one person), except for the radio
-    shows `RD_RadioNN`, which are a person each.
+    The subject is the name without its trailing digit (`EdMarkey0` and `EdMarkey1` are one subject), except for the
+    radio shows `RD_RadioNN`, each of which is a subject.
     """
     match = _HDTF.fullmatch(stem)
     if match is None:
         return None
     speaker = match["speaker"]
     is_radio_show = match["group"] == "RD" and re.fullmatch(r"Radio\d+", speaker)
-    return RecordingName(speaker if is_radio_show else re.sub(r"\d$", "", speaker))
+    return Labels(speaker if is_radio_show else re.sub(r"\d$", "", speaker))
 
 
-NAMING: dict[str, Callable[[str], RecordingName | None]] = {"ravdess": parse_ravdess, "hdtf": parse_hdtf}
-"""How the stems of each layout are read."""
+NAMING: dict[str, Callable[[str], Labels | None]] = {"ravdess": parse_ravdess, "hdtf": parse_hdtf}
+"""Parser of the stems of each layout."""
 
 
 def pairing_key(layout: str, key: str) -> str:
-    """What a wav and its track have in common at least: for RAVDESS the stem without the modality field.
+    """Return the part of a key that audio and track must share: for RAVDESS, the stem without the modality field.
 
-    People bring the audio-only originals (`03-…`) to the tracks of the videos (`01-…`), and flat folders of one kind to
-    nested folders of the other.
+    Audio may come from the audio-only originals (`03-…`) and tracks from the videos (`01-…`); and one may be in a flat
+    folder, the other in nested folders.
     """
     if layout == "ravdess" and _RAVDESS.fullmatch(key):
         return key.partition("-")[2]
     return key.rpartition("/")[2]
 
 
-_LONGEST_ID = 150
+_MAX_ID_LENGTH = 150
 
 
 def clean_id(key: str) -> tuple[str, str | None]:
-    """An id that every table and file name can hold, and what is wrong with the key if it cannot be one.
+    """Convert a key to an id that is valid in tables and file names; also return the problem of the key, or None.
 
-    Folders are joined by `.`; what cannot be printed is escaped.
+    Folders are joined by `.`; non-printable characters are escaped.
     """
     printable = key.encode("utf-8", "backslashreplace").decode()
     escaped = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in printable)
     joined = escaped.replace("/", ".").replace("\\", "_")
     if escaped != key or "\\" in key:
-        return joined[:_LONGEST_ID], f"{joined} holds characters that cannot be printed, or backslashes; rename it"
-    if len(joined.encode()) > _LONGEST_ID or joined.startswith((".", "-")):
-        rule = f"at most {_LONGEST_ID} bytes, and not beginning with . or -"
-        return joined[:_LONGEST_ID], f"{joined} is no usable name ({rule}); rename it"
+        return joined[:_MAX_ID_LENGTH], f"{joined} contains non-printable characters or backslashes; rename it"
+    if len(joined.encode()) > _MAX_ID_LENGTH or joined.startswith((".", "-")):
+        rule = f"at most {_MAX_ID_LENGTH} bytes, not starting with . or -"
+        return joined[:_MAX_ID_LENGTH], f"{joined} is not a valid name ({rule}); rename it"
     return joined, None

@@ -1,7 +1,7 @@
-"""Pairing: which clips make a training example, drawn anew for each epoch.
+"""Pairing: selects the clips of each training example, redrawn for each epoch.
 
-The two recipes are the paper's pseudo-pairs and the training report's random pairs (DOMAIN.md, sections 2 and 3).
-Everything is columnar: a clip is its row number in the table of clips.
+There are two strategies: the pseudo-pairs of the paper and the random pairs of the training report (docs/method.md,
+sections "Losses" and "Data"). All data is columnar: a clip is represented by its row number in the table of clips.
 """
 
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ NO_CLIP = -1
 
 @dataclass(frozen=True)
 class Examples:
-    """Examples of one epoch in the order of training, one entry an example.
+    """Examples of one epoch in training order; each array has one entry per example.
 
     Attributes
     ----------
     kind : (E,) str
-        `cross` (a pseudo-pair: cross, self, velocity and classification terms), `self` (the clip alone: self and
+        `cross` (a pseudo-pair: cross, self, velocity and classification terms), `self` (a single clip: self and
         velocity terms) or `random` (two unrelated clips, each with its own motion).
     audio_c1e2, audio_c2e1, track_c1e1, track_c2e2 : (E,) int
-        Rows of the clips of each part: content c1 spoken with emotion e2, and so on; `NO_CLIP` where the kind has no
-        such part. The self term's target, `track_c1e2`, belongs to the clip of `audio_c1e2`.
+        Row numbers of the clips: `audio_c1e2` has content c1 and emotion e2, and so on. `NO_CLIP` where the kind does
+        not use the clip. The target of the self term, `track_c1e2`, is the track of the clip `audio_c1e2`.
     """
 
     kind: np.ndarray
@@ -34,22 +34,22 @@ class Examples:
 
 
 class PseudoPairs:
-    """The paper's pairs: one actor, one intensity, two sentences (c1, c2) and two emotions (e1, e2).
+    """Pseudo-pairs of the paper: one actor, one intensity, two sentences (c1, c2) and two emotions (e1, e2).
 
-    Sentences spoken by one actor with one intensity form a grid of (sentence, emotion) cells; repetitions share a
-    cell. A pair is two cells that differ in both, whose two other corners exist as well. Only recordings left in one
-    piece can be paired: parts of a cut recording do not say the same words.
+    The recordings of one actor and one intensity form a grid of (sentence, emotion) cells; repetitions share a cell. A
+    pair is two cells that differ in sentence and emotion, provided that the other two corners of the rectangle also
+    exist. Only uncut recordings can be paired, because the parts of a cut recording have different content.
 
     Parameters
     ----------
     clips
         Table of clips: columns `corpus, subject, intensity, statement, emotion, is_whole`.
     members : (M,) int
-        Rows that an epoch visits; partners come from them too.
+        Rows used in an epoch, both as first clips and as partners.
 
     Source
     ------
-    Paper, section 3.1 and equation 2; DOMAIN.md, section 2.
+    Paper, section 3.1 and equation 2; docs/method.md, section "Losses".
     """
 
     def __init__(self, clips: pd.DataFrame, members: np.ndarray) -> None:
@@ -66,14 +66,14 @@ class PseudoPairs:
 
     @property
     def num_combinations(self) -> int:
-        """Ordered combinations of (actor, intensity, e1, e2, c1) that the clips admit."""
+        """Number of ordered combinations (actor, intensity, e1, e2, c1) with all four clips."""
         return int(self._squares.count.sum())
 
     def draw(self, rng: np.random.Generator) -> Examples:
-        """Every member once as `audio_c1e2`, in random order, with partners drawn anew; `self` where none exists."""
+        """Draw one epoch: every member once as `audio_c1e2`, in random order, with random partners if there are any."""
         audio_c1e2 = rng.permutation(self._members)
         cell = self._cell[audio_c1e2]
-        choices = np.append(self._squares.count, 0)[cell]  # NO_CLIP, -1, is the place of the 0.
+        choices = np.append(self._squares.count, 0)[cell]  # NO_CLIP is -1 and indexes the appended 0.
         is_paired = choices > 0
         corners = self._squares.corners(cell[is_paired], rng.integers(choices[is_paired]))
         partners = []
@@ -85,27 +85,27 @@ class PseudoPairs:
 
 
 class _Squares:
-    """All pairs of cells that make a pseudo-pair, numbered but never listed: their number can be the cells' squared.
+    """All pairs of cells that form a pseudo-pair, by number; listing them would take memory quadratic in the cells.
 
-    A square is two sentences, each spoken with the same two emotions: two of the *couples* (sentence, e1, e2) that
-    agree in e1 and e2. So only the couples are listed, at most one a cell and emotion.
+    A square is two sentences with the same two emotions: two *couples* (sentence, e1, e2) with equal e1 and e2. Only
+    the couples are listed, at most one per cell and emotion.
 
     Parameters
     ----------
     cells
-        One row a cell, with its number in column `cell`.
+        One row per cell, with its number in column `cell`.
     """
 
     def __init__(self, cells: pd.DataFrame) -> None:
-        place, sentence = ["corpus", "subject", "intensity"], ["corpus", "subject", "intensity", "statement"]
+        speaker, sentence = ["corpus", "subject", "intensity"], ["corpus", "subject", "intensity", "statement"]
         coded = cells[["cell"]].assign(
-            place=cells.groupby(place, observed=True).ngroup(),
+            speaker=cells.groupby(speaker, observed=True).ngroup(),
             sentence=cells.groupby(sentence, observed=True).ngroup(),
             emotion=cells.groupby("emotion", observed=True).ngroup(),
         )
-        couples = coded.merge(coded.drop(columns="place"), on="sentence", suffixes=("_e2", "_e1"))
+        couples = coded.merge(coded.drop(columns="speaker"), on="sentence", suffixes=("_e2", "_e1"))
         couples = couples[couples["emotion_e1"] != couples["emotion_e2"]].sort_values(["cell_e2", "cell_e1"])
-        block = couples.groupby(["place", "emotion_e2", "emotion_e1"]).ngroup().to_numpy()
+        block = couples.groupby(["speaker", "emotion_e2", "emotion_e1"]).ngroup().to_numpy()
         self._cell_e1, self._cell_e2 = couples["cell_e1"].to_numpy(), couples["cell_e2"].to_numpy()
         self._in_blocks = np.argsort(block, kind="stable")
         size, start = _blocks(block)
@@ -113,40 +113,40 @@ class _Squares:
         self._rank = np.empty(len(block), int)
         self._rank[self._in_blocks] = np.arange(len(block)) - self._start[self._in_blocks]
         self._ends = np.cumsum(size[block] - 1)
-        """Squares of all couples up to and with each."""
-        self._begins = self._ends - (size[block] - 1)
+        """Cumulative number of squares, up to and including each couple."""
+        self._starts_of_squares = self._ends - (size[block] - 1)
         self.count = np.bincount(self._cell_e2, weights=size[block] - 1, minlength=len(cells)).astype(int)
-        """Squares that each cell is (c1, e2) of."""
+        """Number of squares that have each cell as (c1, e2)."""
         self._first = np.cumsum(self.count) - self.count
 
     def corners(self, cell: np.ndarray, number: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Cells (c2,e1), (c1,e1), (c2,e2) of the square with this number among those of the cell (c1,e2)."""
+        """Cells (c2,e1), (c1,e1), (c2,e2) of square `number` among the squares of each cell (c1,e2)."""
         square = self._first[cell] + number
         couple = np.searchsorted(self._ends, square, side="right")
-        rank = square - self._begins[couple]
+        rank = square - self._starts_of_squares[couple]
         rank += rank >= self._rank[couple]
         other = self._in_blocks[self._start[couple] + rank]
         return self._cell_e1[other], self._cell_e1[couple], self._cell_e2[other]
 
 
 def _blocks(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How often each label 0, 1, … occurs, and where its occurrences begin once the labels are sorted."""
+    """Count of each label 0, 1, …, and start of its block in the sorted labels."""
     size = np.bincount(labels)
     return size, np.cumsum(size) - size
 
 
 class RandomPairs:
-    """The training report's pairs: two different clips A and B, each used with its own motion.
+    """Random pairs of the training report: two different clips A and B, each with its own motion.
 
-    In the roles of the paper, A is `audio_c1e2` and its own motion `track_c1e1`, B is `audio_c2e1` and `track_c2e2`.
-    An epoch has half as many pairs as there are clips, and visits each clip at most once.
+    In the notation of the paper, A is `audio_c1e2` with target `track_c1e1`, and B is `audio_c2e1` with target
+    `track_c2e2`. An epoch has half as many pairs as clips and uses each clip at most once.
     """
 
     def __init__(self, members: np.ndarray) -> None:
         self._members = members
 
     def draw(self, rng: np.random.Generator) -> Examples:
-        """One epoch of random pairs."""
+        """Draw the random pairs of one epoch."""
         num_pairs = len(self._members) // 2
         first, second = rng.permutation(self._members)[: 2 * num_pairs].reshape(2, num_pairs)
         return Examples(np.full(num_pairs, "random"), first, second, first, second)

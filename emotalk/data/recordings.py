@@ -1,4 +1,4 @@
-"""The table of recordings: one row for every recording found on disk."""
+"""The table of recordings: one row per recording on disk."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -43,19 +43,19 @@ RECORDINGS = pa.schema(
         pa.field("reasons", pa.list_(pa.string()), nullable=False),
     ]
 )
-"""`num_track_frames` counts frames of 30 fps, `num_frames` those that audio and track have in common once both begin
-together: motion is `shift_frames` late, if a shift is to be mended. `num_samples` counts the file's own samples.
+"""`num_track_frames` counts frames at 30 fps, `num_frames` the frames that audio and track have in common after the
+shift. `shift_frames` is the delay of the motion, if it is to be repaired. `num_samples` counts samples of the file.
 `offset_scores` are the correlations of `emotalk.data.av_sync`. `status` is `ok`, `repaired` or `excluded`; each
-reason starts with its code."""
+reason starts with its issue code."""
 
 FRAMES_PER_CHUNK = 3_000
-"""Frames of recordings that a worker is given at once: 100 seconds, or one longer recording."""
+"""Number of frames per task of a worker process: 100 seconds, or one longer recording."""
 _ROWS_PER_GROUP = 1024
-_NOT_FOR_STAGES = ("offset_scores", "reasons")
+_UNUSED_BY_STAGES = ("offset_scores", "reasons")
 
 
 def write_rows(path: str | Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write rows of the table as they come; columns that a row lacks are null."""
+    """Write rows incrementally; missing columns are null."""
     iterator = iter(rows)
     with atomic_path(path) as partial, pq.ParquetWriter(partial, RECORDINGS) as writer:
         while group := list(islice(iterator, _ROWS_PER_GROUP)):
@@ -63,20 +63,20 @@ def write_rows(path: str | Path, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def read_rows(path: str | Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
-    """Rows of the table in their order, some of them in memory at a time."""
+    """Yield the rows in order; only one batch is in memory."""
     for batch in pq.ParquetFile(path).iter_batches(batch_size=_ROWS_PER_GROUP, columns=columns):
         yield from batch.to_pylist()
 
 
 class UsableRecordings:
-    """Rows of one corpus that are not excluded, in the order of the table.
+    """Rows of one corpus that are not excluded, in table order.
 
     Parameters
     ----------
     path
         Table of recordings.
     part
-        Which part of them, `2-of-5` for example; by default all.
+        Part of the rows, for example `2-of-5`; None for all.
     """
 
     def __init__(self, path: str | Path, corpus: str, part: str | None = None) -> None:
@@ -87,7 +87,7 @@ class UsableRecordings:
         return len(self._range)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        rows = self._usable([name for name in RECORDINGS.names if name not in _NOT_FOR_STAGES])
+        rows = self._usable([name for name in RECORDINGS.names if name not in _UNUSED_BY_STAGES])
         return islice(rows, self._range.start, self._range.stop)
 
     def _usable(self, columns: list[str]) -> Iterator[dict[str, Any]]:
@@ -96,28 +96,28 @@ class UsableRecordings:
             yield from batch.filter(usable).to_pylist()
 
 
-_NAME = re.compile(r"(\d+)-of-(\d+)")
+_PART_NAME = re.compile(r"(\d+)-of-(\d+)")
 
 
 def part_range(part: str | None, total: int) -> range:
-    """Numbers of the items that belong to a part.
+    """Return the range of item numbers of a part.
 
     Parameters
     ----------
     part
-        `2-of-5` for example, as Snakemake's `scattergather` names parts; None for everything.
+        Name as in Snakemake's `scattergather`, for example `2-of-5`; None for all items.
     total
-        Number of all items.
+        Total number of items.
     """
-    match = _NAME.fullmatch(part or "1-of-1")
+    match = _PART_NAME.fullmatch(part or "1-of-1")
     if match is None:
-        raise ValueError(f"{part!r} is no part; parts are named like '2-of-5'")
+        raise ValueError(f"{part!r} is not a part; a part has a name such as '2-of-5'")
     number, count = int(match[1]), int(match[2])
     return range(total * (number - 1) // count, total * number // count)
 
 
 def join_parquet(parts: Sequence[str | Path], out: str | Path) -> None:
-    """Write the rows of all parts to one parquet file, a row group at a time."""
+    """Concatenate parquet files, one row group at a time."""
     files = [pq.ParquetFile(part) for part in parts]
     with atomic_path(out) as path, pq.ParquetWriter(path, files[0].schema_arrow, compression="NONE") as writer:
         for file in files:
@@ -126,7 +126,7 @@ def join_parquet(parts: Sequence[str | Path], out: str | Path) -> None:
 
 
 def join_arrow(parts: Sequence[str | Path], out: str | Path) -> None:
-    """Write the record batches of all parts to one Arrow file, one at a time."""
+    """Concatenate Arrow files, one record batch at a time."""
     files = [pa.ipc.open_file(pa.memory_map(str(part))) for part in parts]
     with atomic_path(out) as path, pa.ipc.new_file(str(path), files[0].schema) as writer:
         for file in files:
@@ -134,7 +134,7 @@ def join_arrow(parts: Sequence[str | Path], out: str | Path) -> None:
                 writer.write_batch(file.get_batch(number))
 
 
-def by_corpus(parts: Sequence[str], num_corpora: int) -> list[list[str]]:
-    """Files of the parts of each corpus, which stand corpus after corpus; empty lists if there are no parts."""
+def group_by_corpus(parts: Sequence[str], num_corpora: int) -> list[list[str]]:
+    """Group the files of all parts, which are sorted by corpus, into one list per corpus; empty lists without parts."""
     count = len(parts) // num_corpora
     return [list(parts[count * number : count * (number + 1)]) for number in range(num_corpora)]

@@ -1,4 +1,4 @@
-"""Slicing: recordings become clips of bounded length, audio and motion cut at the same instant."""
+"""Slicing: cuts recordings into clips of limited length, audio and motion at the same time."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -20,19 +20,19 @@ from emotalk.progress import progress
 from emotalk.timing import EXACT_FRAMES, frame_to_sample
 
 _LOG = logging.getLogger(__name__)
-_COPIED = ("corpus", "recording_id", "subject", "emotion", "intensity", "statement", "repetition")
+_COPIED_COLUMNS = ("corpus", "recording_id", "subject", "emotion", "intensity", "statement", "repetition")
 
 
 def cut_points(num_frames: int, max_frames: int) -> list[int]:
-    """Frames at which a recording is cut, its first and last frame included.
+    """Compute the frames at which a recording is cut, including its start and end.
 
-    Clips have at most `max_frames` frames and differ by at most three in length, so that no short remainder is left.
-    Cuts fall on multiples of three frames, which are whole samples.
+    Clips have at most `max_frames` frames and nearly equal lengths, so that there is no short remainder. Cuts are at
+    multiples of three frames, which are whole numbers of samples.
 
     Raises
     ------
     ValueError
-        If `max_frames` is no positive multiple of three.
+        If `max_frames` is not a positive multiple of three.
     """
     if max_frames <= 0 or max_frames % EXACT_FRAMES:
         raise ValueError(f"max_frames is {max_frames}; it must be a positive multiple of {EXACT_FRAMES}")
@@ -42,17 +42,17 @@ def cut_points(num_frames: int, max_frames: int) -> list[int]:
 
 
 def slice_recording(item: tuple[Mapping[str, Any], np.ndarray], max_frames: int) -> list[dict[str, Any]]:
-    """Cut one recording into clips: their rows in the clip store.
+    """Cut one recording into clips; return their rows of the clip store.
 
     Parameters
     ----------
     item
-        The recording's row, and its (T, 52) track from stage `smooth`.
+        Row of the recording, and its (T, 52) track from stage `smooth`.
 
     Raises
     ------
     CorpusError
-        If the audio is not what it was when it was indexed.
+        If the audio has changed since it was indexed.
     """
     row, track = item
     shift = row["shift_frames"] or 0
@@ -60,7 +60,7 @@ def slice_recording(item: tuple[Mapping[str, Any], np.ndarray], max_frames: int)
     waveform = _read_waveform(row["wav_path"], frame_to_sample(max(0, -shift)), frame_to_sample(num_frames))
     track = track[max(0, shift) :][:num_frames]
     cuts = cut_points(num_frames, max_frames)
-    labels = {name: row[name] for name in _COPIED} | {"is_whole": len(cuts) == 2}
+    labels = {name: row[name] for name in _COPIED_COLUMNS} | {"is_whole": len(cuts) == 2}
     return [
         clip_row(
             f"{row['corpus']}_{row['recording_id']}_{start:06d}",
@@ -72,15 +72,15 @@ def slice_recording(item: tuple[Mapping[str, Any], np.ndarray], max_frames: int)
     ]
 
 
-def _read_waveform(path: str, skipped: int, count: int) -> np.ndarray:
-    """`count` int16 samples of 16 kHz mono, after the first `skipped` ones."""
+def _read_waveform(path: str, start: int, count: int) -> np.ndarray:
+    """Read `count` int16 samples at 16 kHz mono, from sample `start`."""
     try:
-        samples = read_samples(path, skipped + count)[skipped:]
+        samples = read_samples(path, start + count)[start:]
     except (soundfile.SoundFileError, OSError, ValueError) as error:
         raise CorpusError(f"{path} has changed since it was indexed ({error}).") from None
     if len(samples) < count:
-        found = f"{len(samples)} samples instead of {count}"
-        raise CorpusError(f"{path} has changed since it was indexed: {found}. Run --forcerun index.")
+        difference = f"{len(samples)} samples instead of {count}"
+        raise CorpusError(f"{path} has changed since it was indexed: {difference}. Run --forcerun index.")
     return samples
 
 
@@ -94,24 +94,24 @@ def slice_corpus(
     threads: int = 1,
     part: str | None = None,
 ) -> None:
-    """Cut the usable recordings of one corpus into clips of at most `max_frames` frames and write the clip store.
+    """Cut the usable recordings of one corpus into clips of at most `max_frames` frames, and write the clip store.
 
     Parameters
     ----------
     part
-        Which part of the recordings, `2-of-5` for example; by default all. `tracks` holds the same part.
+        Part of the recordings, for example `2-of-5`; None for all. `tracks` must contain the same part.
 
     Raises
     ------
     CorpusError
-        If audio is not what it was when it was indexed, or the tracks are of another table of recordings.
+        If audio has changed since it was indexed, or the tracks do not match the table of recordings.
     """
     rows = UsableRecordings(recordings, corpus, part)
 
     def items() -> Iterator[tuple[Mapping[str, Any], np.ndarray]]:
         for row, (recording_id, track) in zip(rows, read_tracks(tracks), strict=True):
             if recording_id != row["recording_id"]:
-                raise CorpusError(f"{tracks} is not of {recordings}. Make it again with --forcerun smooth.")
+                raise CorpusError(f"{tracks} does not match {recordings}. Recreate it with --forcerun smooth.")
             yield row, track
 
     clips = parallel_map(
@@ -120,6 +120,6 @@ def slice_corpus(
         processes=threads,
         cost=lambda item: item[0]["num_frames"] / FRAMES_PER_CHUNK,
     )
-    shown = progress(clips, total=len(rows), what=f"Slicing {corpus}", unit="recordings")
-    count = write_clips(out, chain.from_iterable(shown))
+    clips_with_progress = progress(clips, total=len(rows), what=f"Slicing {corpus}", unit="recordings")
+    count = write_clips(out, chain.from_iterable(clips_with_progress))
     _LOG.info("%s: %d recordings in %d clips", corpus, len(rows), count)

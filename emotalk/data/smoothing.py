@@ -1,4 +1,4 @@
-"""Smoothing: the tracks of a corpus, read once, smoothed if asked for, and measured."""
+"""Smoothing: reads the tracks of a corpus, optionally smooths them, and computes statistics."""
 
 from collections.abc import Mapping
 from functools import cache, partial
@@ -20,60 +20,60 @@ from emotalk.progress import progress
 
 
 def smooth_track(track: np.ndarray, *, window: int, order: int, clip_negatives: bool = False) -> np.ndarray:
-    """Smooth each channel along time by a local polynomial fit; the ends are fitted by the outermost window.
+    """Smooth each channel over time with a local polynomial fit; both ends use the fit of the first or last window.
 
     Parameters
     ----------
     track : (T, 52) float32
     window
-        Frames of one fit, odd. Tracks with fewer frames are returned as they are.
+        Frames per fit, odd. Tracks with fewer frames are not smoothed.
     order
-        Degree of the polynomial, below `window`.
+        Degree of the polynomial, less than `window`.
     clip_negatives
-        Whether values below 0 become 0. Small negative values are normal in captured tracks.
+        If true, set values below 0 to 0. Small negative values are normal in captured tracks.
 
     Source
     ------
-    Savitzky & Golay 1964; window 5 and order 2 are what the makers of 3D-ETF and the released demo use.
+    Savitzky & Golay 1964; the authors of 3D-ETF and the released demo use window 5 and order 2.
     """
     if len(track) >= window:
-        fits = _fits(window, order)
+        weights = _fit_weights(window, order)
         half = window // 2
-        smooth = correlate1d(track, fits[half], axis=0)
-        smooth[:half] = fits[:half] @ track[:window]
-        smooth[-half:] = fits[half + 1 :] @ track[-window:]
+        smooth = correlate1d(track, weights[half], axis=0)
+        smooth[:half] = weights[:half] @ track[:window]
+        smooth[-half:] = weights[half + 1 :] @ track[-window:]
         track = smooth
     return track.clip(min=0) if clip_negatives else track
 
 
 @cache
-def _fits(window: int, order: int) -> np.ndarray:
-    """What the fit says of each frame in its window, as weights of the window's frames."""
+def _fit_weights(window: int, order: int) -> np.ndarray:
+    """Weights (window, window) of the polynomial fit: row i gives the smoothed value at frame i of the window."""
     return np.array([savgol_coeffs(window, order, pos=frame, use="dot") for frame in range(window)], np.float32)
 
 
 def jitter(track: np.ndarray) -> np.ndarray:
-    """Mean absolute second difference of each channel, in coefficient units a frame²: (52,) float32."""
+    """Mean absolute second difference of each channel, in coefficient units per frame²: (52,) float32."""
     return np.abs(np.diff(track, n=2, axis=0)).mean(axis=0) if len(track) > 2 else np.zeros(NUM_CHANNELS, np.float32)
 
 
 def smooth_recording(row: Mapping[str, Any], settings: SmoothSettings | None) -> dict[str, Any]:
-    """Read a recording's track and smooth it, if that is enabled: its row in the file of tracks.
+    """Read the track of a recording, smooth it if enabled, and return its row of the tracks file.
 
     Raises
     ------
     CorpusError
-        If the track is not what it was when it was indexed.
+        If the track has changed since it was indexed.
     """
     path = Path(row["track_path"])
+    track_format = TrackFormat.from_settings(row["channel_order"], row["track_fps"], row["track_scale"])
     try:
-        form = TrackFormat.from_settings(row["channel_order"], row["track_fps"], row["track_scale"])
-        track, _ = read_track(path, form)
+        track, _ = read_track(path, track_format)
     except Issue as issue:
         raise CorpusError(f"{path} has changed since it was indexed. {issue}") from None
     if len(track) != row["num_track_frames"]:
-        found = f"{len(track)} frames instead of {row['num_track_frames']}"
-        raise CorpusError(f"{path} has changed since it was indexed: {found}. Run --forcerun index.")
+        difference = f"{len(track)} frames instead of {row['num_track_frames']}"
+        raise CorpusError(f"{path} has changed since it was indexed: {difference}. Run --forcerun index.")
     smooth = track
     if settings is not None:
         smooth = smooth_track(
@@ -100,14 +100,14 @@ def smooth_corpus(
     threads: int = 1,
     part: str | None = None,
 ) -> None:
-    """Write the tracks of one corpus's usable recordings, smoothed if that is enabled, else as delivered.
+    """Write the tracks of the usable recordings of one corpus, smoothed or as delivered.
 
     Parameters
     ----------
     settings
-        How to smooth; None leaves the tracks as they are.
+        Settings of the filter; None disables smoothing.
     part
-        Which part of the recordings, `2-of-5` for example; by default all.
+        Part of the recordings, for example `2-of-5`; None for all.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Splits: which clips are for training, for validation and for test."""
+"""Splits: assigns clips to training, validation and test."""
 
 import hashlib
 import math
@@ -11,12 +11,12 @@ from emotalk.config.corpus import HeldOut, SplitSettings, normalize_subject
 from emotalk.errors import CorpusError
 
 SPLITS = ("train", "validation", "test")
-_ENOUGH = 3
-"""Subjects or recordings that a split by them needs: one for each of training, validation and test."""
+_MIN_NAMES = 3
+"""Minimum number of subjects or recordings for a split by them: one each for training, validation and test."""
 
 
 def split_unit(clips: pd.DataFrame, settings: SplitSettings) -> str:
-    """What a corpus is split by: `subject`, `recording` or `time`.
+    """Return the unit that a corpus is split by: `subject`, `recording` or `time`.
 
     Parameters
     ----------
@@ -27,13 +27,13 @@ def split_unit(clips: pd.DataFrame, settings: SplitSettings) -> str:
         return settings.by
     if isinstance(settings.validation, list) or isinstance(settings.test, list):
         return "subject"
-    if clips["subject"].nunique() >= _ENOUGH:
+    if clips["subject"].nunique() >= _MIN_NAMES:
         return "subject"
-    return "recording" if clips["recording_id"].nunique() >= _ENOUGH else "time"
+    return "recording" if clips["recording_id"].nunique() >= _MIN_NAMES else "time"
 
 
 def split_clips(clips: pd.DataFrame, settings: SplitSettings, *, corpus: str, seed: int) -> pd.Series:
-    """Split of each clip of one corpus; None for clips in the gap between two splits by time.
+    """Assign each clip of one corpus to a split; None for clips in the gap between two splits by time.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def split_clips(clips: pd.DataFrame, settings: SplitSettings, *, corpus: str, se
     Raises
     ------
     CorpusError
-        If a subject or recording is named that has no clip.
+        If the settings name a subject or recording without clips.
     """
     unit = split_unit(clips, settings)
     if unit == "time":
@@ -59,31 +59,31 @@ def split_names(names: Iterable[str], *, validation: HeldOut, test: HeldOut, see
     Parameters
     ----------
     validation, test
-        Names that are held out, or the fraction of names (rounded to the nearest whole number, at least one where the
-        fraction is not 0 and there are three names or more), or "none".
+        Names to hold out, or the fraction of names (rounded to the nearest integer; at least one if the fraction is not
+        0 and there are three or more names), or "none".
     seed
-        Decides which names a fraction takes. A name keeps its place in the draw when others are added.
+        Seed of the random order from which a fraction selects names. Adding names does not change the order of others.
     """
     names = sorted(set(names))
-    drawn = sorted(names, key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).digest())
+    shuffled = sorted(names, key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).digest())
     assigned = dict.fromkeys(names, "train")
     for split, held_out in (("test", test), ("validation", validation)):
-        free = [name for name in drawn if assigned[name] == "train"]
+        free = [name for name in shuffled if assigned[name] == "train"]
         if isinstance(held_out, list):
-            chosen = _matching(free, held_out)
+            selected = _matching(free, held_out)
         else:
-            chosen = _first(free, _fraction(held_out), len(names))
-        assigned |= dict.fromkeys(chosen, split)
+            selected = _first(free, _fraction(held_out), len(names))
+        assigned |= dict.fromkeys(selected, split)
     return assigned
 
 
 def _matching(names: Iterable[str], requested: Iterable[str | int]) -> list[str]:
-    """Names that are requested, as they are written or else without the zeros before a number."""
-    names, found = list(names), []
+    """Find the requested names: exact matches, or else matches without leading zeros."""
+    names, matches = list(names), []
     for request in map(str, requested):
         exact = [name for name in names if name == unicodedata.normalize("NFC", request)]
-        found += exact or [name for name in names if normalize_subject(name) == normalize_subject(request)]
-    return found
+        matches += exact or [name for name in names if normalize_subject(name) == normalize_subject(request)]
+    return matches
 
 
 def _check_names(names: Iterable[str], settings: SplitSettings, *, corpus: str, unit: str) -> None:
@@ -94,14 +94,16 @@ def _check_names(names: Iterable[str], settings: SplitSettings, *, corpus: str, 
         )
         if absent:
             raise CorpusError(
-                f"split.{corpus}.{split} names {', '.join(absent)}, and there is no such {unit} with a usable clip. "
-                f"There are: {_listed(names)}. Name some of these, or set a fraction, or none."
+                f"split.{corpus}.{split} has {', '.join(absent)}, but there is no such {unit} with a usable clip. "
+                f"Available: {_format_list(names)}. Use some of these, a fraction, or none."
             )
 
 
-def _listed(names: Iterable[str], most: int = 40) -> str:
+def _format_list(names: Iterable[str], max_names: int = 40) -> str:
     ordered = sorted(names)
-    return ", ".join(ordered[:most]) + (f" and {len(ordered) - most} more" if len(ordered) > most else "")
+    return ", ".join(ordered[:max_names]) + (
+        f" and {len(ordered) - max_names} more" if len(ordered) > max_names else ""
+    )
 
 
 def _fraction(held_out: HeldOut) -> float:
@@ -109,16 +111,16 @@ def _fraction(held_out: HeldOut) -> float:
 
 
 def _first(free: list[str], fraction: float, total: int) -> list[str]:
-    """The first names of the draw, as many as the fraction of all."""
-    if fraction == 0 or total < _ENOUGH:
+    """Return the first names, as many as the fraction of the total."""
+    if fraction == 0 or total < _MIN_NAMES:
         return []
     return free[: max(1, math.floor(fraction * total + 0.5))]
 
 
 def _split_by_time(clips: pd.DataFrame, settings: SplitSettings) -> pd.Series:
-    """Split recordings along time: training first, then validation, then test, each boundary with a gap of a clip.
+    """Split recordings by time: training, then validation, then test, with a gap of one clip at each boundary.
 
-    A recording of fewer clips than splits and gaps need is for training.
+    A recording with too few clips is used for training.
     """
     validation, test = _fraction(settings.validation), _fraction(settings.test)
     assigned = pd.Series("train", index=clips.index, dtype=object)

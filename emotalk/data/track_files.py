@@ -1,4 +1,4 @@
-"""Files of tracks: one parquet file a corpus, written and read a group of rows at a time."""
+"""Tracks files: one parquet file per corpus, written and read one row group at a time."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -24,15 +24,15 @@ TRACKS = pa.schema(
         pa.field("track", _CHANNEL, nullable=False),
     ]
 )
-"""One row a recording, in the order of ids. `track` is its (T, 52) array, row after row; the other lists have a value
-for each channel: jitter (see `emotalk.data.smoothing`) before and after smoothing, and statistics after it."""
+"""One row per recording, sorted by id. `track` is the flattened (T, 52) array; other lists have one value per channel:
+jitter (see `emotalk.data.smoothing`) before and after smoothing, and statistics after smoothing."""
 
 _FRAMES_PER_GROUP = 30_000
 
 
 def write_tracks(out: str | Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write rows of `TRACKS` as they come, each `track` a (T, 52) float32 array."""
-    # Numbers of motion hardly repeat: neither a dictionary nor compression gains anything.
+    """Write rows of `TRACKS` incrementally; each `track` is a (T, 52) float32 array."""
+    # Coefficients rarely repeat, so a dictionary or compression would not reduce the size.
     options = {"use_dictionary": False, "compression": "NONE", "write_statistics": False}
     with atomic_path(out) as path, pq.ParquetWriter(path, TRACKS, **options) as writer:
         group: list[dict[str, Any]] = []
@@ -41,20 +41,20 @@ def write_tracks(out: str | Path, rows: Iterable[dict[str, Any]]) -> None:
             group.append(row)
             num_frames += len(row["track"])
             if num_frames >= _FRAMES_PER_GROUP:
-                writer.write_batch(_as_batch(group))
+                writer.write_batch(_to_batch(group))
                 group, num_frames = [], 0
         if group:
-            writer.write_batch(_as_batch(group))
+            writer.write_batch(_to_batch(group))
 
 
-def _as_batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:
+def _to_batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:
     columns = {name: [row[name] for row in rows] for name in TRACKS.names}
     columns["track"] = [track.ravel() for track in columns["track"]]
     return pa.RecordBatch.from_pydict(columns, schema=TRACKS)
 
 
 def read_tracks(path: str | Path) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield each recording's id and its (T, 52) track; a group of rows is in memory at a time."""
+    """Yield the id and the (T, 52) track of each recording; only one row group is in memory."""
     file = pq.ParquetFile(path)
     for group in range(file.num_row_groups):
         for batch in file.read_row_group(group, columns=["recording_id", "track"]).to_batches():

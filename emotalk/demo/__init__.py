@@ -1,1 +1,1 @@
-"""A small synthetic corpus in the layout of 3D-ETF: audible, speech-like, and free to share."""
+"""A small synthetic corpus of speech-like audio in the layout of 3D-ETF, without licence restrictions."""

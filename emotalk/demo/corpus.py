@@ -1,4 +1,4 @@
-"""Writing of the demo corpus: both halves of the 3D-ETF layout."""
+"""Writing the demo corpus: RAVDESS and HDTF in the layout of 3D-ETF."""
 
 import logging
 from collections.abc import Iterator
@@ -12,17 +12,17 @@ from emotalk.data.names import RAVDESS_EMOTIONS
 from emotalk.data.samples import to_int16
 from emotalk.demo.face import animate
 from emotalk.demo.recipe import Emotion, Recipe, read_recipe
-from emotalk.demo.speech import Voice, articulate, synthesise
+from emotalk.demo.speech import Voice, articulate, synthesize
 from emotalk.progress import progress
 from emotalk.timing import SAMPLING_RATE, frames_in
 
 _LOG = logging.getLogger(__name__)
-_STRONG = 1.4
+_STRONG_FACTOR = 1.4
 
 
 @dataclass(frozen=True)
-class Take:
-    """One recording to make: where it goes, who speaks, what, and how."""
+class DemoRecording:
+    """Specification of one recording: name, speaker, content and emotion."""
 
     corpus: str
     stem: str
@@ -32,46 +32,46 @@ class Take:
 
 
 def write_demo_corpus(recipe: str | Path, out: str | Path, *, actors: int, seed: int) -> None:
-    """Write `RAVDESS/` (30 recordings an actor) and `HDTF/` below `out`, each with `audio/` and `blendshape/`.
+    """Write `RAVDESS/` (30 recordings per actor) and `HDTF/` below `out`, each with `audio/` and `blendshape/`.
 
     Parameters
     ----------
     recipe
         `resources/demo.yaml`.
     actors
-        Number of actors, each speaking both sentences with every emotion and intensity.
+        Number of actors; each has both sentences with every emotion and intensity.
     seed
-        Decides every random choice; a recording's own choices depend on the seed and its name only.
+        Seed of all random choices; those of a recording depend only on the seed and its name.
     """
     content = read_recipe(recipe)
-    takes = [*_acted(content, actors), *_talking(content, seed)]
-    for take in progress(takes, total=len(takes), what="Synthesising", unit="recordings"):
-        _write_recording(Path(out) / take.corpus, take, content, seed)
-    _LOG.info("Demo corpus: %d recordings in %s", len(takes), out)
+    recordings = [*_ravdess_recordings(content, actors), *_hdtf_recordings(content, seed)]
+    for recording in progress(recordings, total=len(recordings), what="Synthesizing", unit="recordings"):
+        _write_recording(Path(out) / recording.corpus, recording, content, seed)
+    _LOG.info("Demo corpus: %d recordings in %s", len(recordings), out)
 
 
-def _acted(recipe: Recipe, actors: int) -> Iterator[Take]:
-    """RAVDESS-like takes: neutral has no strong intensity."""
+def _ravdess_recordings(recipe: Recipe, actors: int) -> Iterator[DemoRecording]:
+    """Yield recordings like those of RAVDESS; neutral has no strong intensity."""
     for actor in range(1, actors + 1):
         for code, word in enumerate(RAVDESS_EMOTIONS, start=1):
             for intensity in (1, 2) if word != "neutral" else (1,):
-                emotion = recipe.emotions[word] if intensity == 1 else _stronger(recipe, word)
+                emotion = recipe.emotions[word] if intensity == 1 else _strong_emotion(recipe, word)
                 for statement, phonemes in recipe.statements.items():
                     stem = f"01-01-{code:02d}-{intensity:02d}-{statement:02d}-01-{actor:02d}"
-                    yield Take("RAVDESS", stem, f"{actor:02d}", phonemes, emotion)
+                    yield DemoRecording("RAVDESS", stem, f"{actor:02d}", phonemes, emotion)
 
 
-def _talking(recipe: Recipe, seed: int) -> Iterator[Take]:
-    """HDTF-like takes of random syllables, some of them long."""
+def _hdtf_recordings(recipe: Recipe, seed: int) -> Iterator[DemoRecording]:
+    """Yield recordings like those of HDTF, with random syllables; some are long."""
     for speaker, lengths_s in recipe.talking_heads.items():
         for number, length_s in enumerate(lengths_s):
             stem = f"{speaker}_{number:03d}"
-            phonemes = _babble(recipe, length_s, _draws(seed, stem))
-            yield Take("HDTF", stem, speaker, phonemes, recipe.emotions["neutral"])
+            phonemes = _random_phonemes(recipe, length_s, _create_rng(seed, stem))
+            yield DemoRecording("HDTF", stem, speaker, phonemes, recipe.emotions["neutral"])
 
 
-def _babble(recipe: Recipe, length_s: float, rng: np.random.Generator) -> list[str]:
-    """Phonemes of random syllables and pauses that last about `length_s`."""
+def _random_phonemes(recipe: Recipe, length_s: float, rng: np.random.Generator) -> list[str]:
+    """Draw random syllables and pauses with a total duration of about `length_s`."""
     phonemes, milliseconds = ["SIL"], recipe.phonemes["SIL"][0]
     while milliseconds < 1000 * length_s:
         syllable = [str(rng.choice(recipe.onsets)), str(rng.choice(recipe.nuclei))]
@@ -81,18 +81,16 @@ def _babble(recipe: Recipe, length_s: float, rng: np.random.Generator) -> list[s
     return [*phonemes, "SIL"]
 
 
-def _stronger(recipe: Recipe, word: str) -> Emotion:
-    """The emotion at strong intensity: further from neutral in every way."""
+def _strong_emotion(recipe: Recipe, word: str) -> Emotion:
+    """Create the strong emotion by scaling all differences from neutral."""
     neutral, emotion = recipe.emotions["neutral"], recipe.emotions[word]
-    names = Emotion.__dataclass_fields__
-    return Emotion(
-        **{name: getattr(neutral, name) + _STRONG * (getattr(emotion, name) - getattr(neutral, name)) for name in names}
-    )
+    values = {name: (getattr(neutral, name), getattr(emotion, name)) for name in Emotion.__dataclass_fields__}
+    return Emotion(**{name: start + _STRONG_FACTOR * (end - start) for name, (start, end) in values.items()})
 
 
-def _voice(speaker: str, seed: int) -> Voice:
-    """A speaker's voice: half of them low, half high."""
-    rng = _draws(seed, speaker)
+def _draw_voice(speaker: str, seed: int) -> Voice:
+    """Draw the voice of a speaker, low or high with equal probability."""
+    rng = _create_rng(seed, speaker)
     is_high = rng.random() < 0.5
     return Voice(
         pitch_hz=rng.uniform(175, 215) if is_high else rng.uniform(100, 130),
@@ -102,20 +100,20 @@ def _voice(speaker: str, seed: int) -> Voice:
     )
 
 
-def _write_recording(folder: Path, take: Take, recipe: Recipe, seed: int) -> None:
-    rng = _draws(seed, take.stem)
-    voice = _voice(take.speaker, seed)
-    utterance = articulate(take.phonemes, recipe, voice, take.emotion, rng)
-    waveform = synthesise(utterance, voice, take.emotion, rng)
+def _write_recording(folder: Path, recording: DemoRecording, recipe: Recipe, seed: int) -> None:
+    rng = _create_rng(seed, recording.stem)
+    voice = _draw_voice(recording.speaker, seed)
+    utterance = articulate(recording.phonemes, recipe, voice, recording.emotion, rng)
+    waveform = synthesize(utterance, voice, recording.emotion, rng)
     num_frames = frames_in(len(waveform))
-    track = animate(utterance, recipe, voice, take.emotion, rng, num_frames=num_frames)
+    track = animate(utterance, recipe, voice, recording.emotion, rng, num_frames=num_frames)
     audio, motion = folder / "audio", folder / "blendshape"
     audio.mkdir(parents=True, exist_ok=True)
     motion.mkdir(parents=True, exist_ok=True)
-    soundfile.write(audio / f"{take.stem}.wav", to_int16(waveform), SAMPLING_RATE, subtype="PCM_16")
-    np.save(motion / f"{take.stem}.npy", track, allow_pickle=False)
+    soundfile.write(audio / f"{recording.stem}.wav", to_int16(waveform), SAMPLING_RATE, subtype="PCM_16")
+    np.save(motion / f"{recording.stem}.npy", track, allow_pickle=False)
 
 
-def _draws(seed: int, name: str) -> np.random.Generator:
-    """Random choices of a recording or a speaker, which do not depend on what else is made."""
+def _create_rng(seed: int, name: str) -> np.random.Generator:
+    """Create a generator for a recording or speaker, independent of all others."""
     return np.random.default_rng([seed, *name.encode()])

@@ -1,4 +1,4 @@
-"""The demo recipe: phonemes, sentences, emotions, and how articulation moves the face."""
+"""Definition of the demo corpus: phonemes, sentences, emotions, and effect of articulation on the face."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ ARTICULATION = ("jaw", "round", "spread", "close", "bite", "tongue")
 
 @dataclass(frozen=True)
 class Emotion:
-    """How an emotion sounds and looks; factors are relative to neutral.
+    """Effect of an emotion on voice and face; factors are relative to neutral.
 
     Attributes
     ----------
@@ -25,9 +25,9 @@ class Emotion:
     range
         Span of the pitch contour in semitones.
     brightness
-        Spectral tilt in dB an octave.
+        Spectral tilt in dB per octave.
     face : (52,)
-        Coefficients held with the emotion.
+        Constant coefficients of the emotion.
     """
 
     pitch: float
@@ -41,22 +41,22 @@ class Emotion:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that `resources/demo.yaml` says.
+    """Content of `resources/demo.yaml`.
 
     Attributes
     ----------
     phonemes
-        For each phoneme its duration in ms and its targets, `SOUND` then `ARTICULATION`.
+        Duration in ms and targets of each phoneme, `SOUND` followed by `ARTICULATION`.
     statements
         Phonemes of each numbered sentence.
     onsets, nuclei
-        Phonemes that random syllables are made of.
+        Phonemes of random syllables.
     emotions
-        By RAVDESS word.
+        By emotion label of RAVDESS.
     mouth : (6, 52)
-        Coefficients that each part of the `ARTICULATION` moves.
+        Coefficients of each parameter in `ARTICULATION`.
     talking_heads
-        Seconds of each recording of each HDTF-like speaker.
+        Durations in seconds of the recordings of each HDTF speaker.
     """
 
     phonemes: dict[str, tuple[float, np.ndarray]]
@@ -77,22 +77,22 @@ def read_recipe(path: str | Path) -> Recipe:
         onsets=content["syllables"]["onsets"],
         nuclei=content["syllables"]["nuclei"],
         emotions={
-            word: Emotion(**{**values, "face": pose(values["face"])}) for word, values in content["emotions"].items()
+            word: Emotion(**{**values, "face": to_face(values["face"])}) for word, values in content["emotions"].items()
         },
-        mouth=np.stack([pose(content["mouth"][part]) for part in ARTICULATION]),
+        mouth=np.stack([to_face(content["mouth"][part]) for part in ARTICULATION]),
         talking_heads=content["talking_heads"],
     )
 
 
-def pose(values: dict[str, float]) -> np.ndarray:
-    """Coefficients (52,) of a face described by channel names, or by the common names of left-right pairs."""
+def to_face(values: dict[str, float]) -> np.ndarray:
+    """Convert values by channel name, or by common name of a left-right pair, to coefficients (52,)."""
     face = np.zeros(NUM_CHANNELS)
     for name, value in values.items():
-        for channel in sides(name):
+        for channel in resolve_channels(name):
             face[CHANNELS.index(channel)] = value
     return face
 
 
-def sides(name: str) -> Iterable[str]:
-    """The channel of a name, or both channels of a left-right pair."""
+def resolve_channels(name: str) -> Iterable[str]:
+    """Return the channel of a name, or both channels of a left-right pair."""
     return (name,) if name in CHANNELS else (f"{name}Left", f"{name}Right")

@@ -1,4 +1,4 @@
-"""AudioFile of the demo corpus: articulation in time, and the source-filter voice that it shapes."""
+"""Audio of the demo corpus: articulation over time, and a source-filter voice."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from emotalk.demo.recipe import ARTICULATION, SOUND, Emotion, Recipe
 from emotalk.timing import SAMPLING_RATE
 
 CONTROL_RATE = 200
-"""Control points of articulation a second."""
+"""Control points of articulation per second."""
 
 _BANDWIDTHS_HZ = (80.0, 110.0, 160.0)
 _HIGHEST_HARMONIC_HZ = 5000.0
@@ -21,18 +21,18 @@ _HISS_HZ, _BURST_HZ = (4000, 7000), (1500, 4000)
 
 @dataclass(frozen=True)
 class Voice:
-    """A speaker.
+    """Voice of a speaker.
 
     Attributes
     ----------
     pitch_hz
         Mean fundamental frequency.
     tract
-        Formant frequencies relative to the recipe's.
+        Factor of the formant frequencies.
     rate
-        Speaking rate relative to the recipe's.
+        Factor of the speaking rate.
     gain
-        How far the face moves.
+        Factor of the motion of the face.
     """
 
     pitch_hz: float
@@ -43,7 +43,7 @@ class Voice:
 
 @dataclass(frozen=True)
 class Utterance:
-    """Articulation of some phonemes in time, at `CONTROL_RATE`.
+    """Articulation over time, at `CONTROL_RATE`.
 
     Attributes
     ----------
@@ -58,14 +58,14 @@ class Utterance:
 
     @property
     def duration_s(self) -> float:
-        """Length in seconds."""
+        """Duration in seconds."""
         return len(self.sound) / CONTROL_RATE
 
 
 def articulate(
     phonemes: Sequence[str], recipe: Recipe, voice: Voice, emotion: Emotion, rng: np.random.Generator
 ) -> Utterance:
-    """Move smoothly from one phoneme's targets to the next; no two takes have the same timing."""
+    """Interpolate smoothly between the targets of the phonemes, with random durations."""
     durations = np.array([recipe.phonemes[name][0] for name in phonemes]) / 1000
     durations *= rng.uniform(0.85, 1.15, len(phonemes)) / (voice.rate * emotion.rate)
     targets = np.stack([recipe.phonemes[name][1] for name in phonemes])
@@ -76,39 +76,39 @@ def articulate(
     return Utterance(path[:, : len(SOUND)], path[:, len(SOUND) :][:, : len(ARTICULATION)])
 
 
-def synthesise(utterance: Utterance, voice: Voice, emotion: Emotion, rng: np.random.Generator) -> np.ndarray:
-    """AudioFile-like audio (N,) float32 at 16 kHz: harmonics weighted by the formants, and two bands of noise."""
+def synthesize(utterance: Utterance, voice: Voice, emotion: Emotion, rng: np.random.Generator) -> np.ndarray:
+    """Synthesize audio (N,) float32 at 16 kHz: harmonics weighted by formants, and two bands of noise."""
     num_samples = round(utterance.duration_s * SAMPLING_RATE)
     formants, (voicing, hiss, burst) = voice.tract * utterance.sound[:, :3], utterance.sound[:, 3:].T
     pitch = _pitch(len(utterance.sound), voice, emotion, rng)
     noise = rng.standard_normal(num_samples)
-    audio = _at_samples(voicing, num_samples) * _harmonics(formants, pitch, emotion.brightness, num_samples)
-    audio += 0.25 * _at_samples(hiss, num_samples) * _band(noise, _HISS_HZ)
-    audio += 0.25 * _at_samples(burst, num_samples) * _band(noise, _BURST_HZ)
+    audio = _to_samples(voicing, num_samples) * _harmonics(formants, pitch, emotion.brightness, num_samples)
+    audio += 0.25 * _to_samples(hiss, num_samples) * _band(noise, _HISS_HZ)
+    audio += 0.25 * _to_samples(burst, num_samples) * _band(noise, _BURST_HZ)
     return (0.06 * emotion.loudness * audio + 2e-4 * rng.standard_normal(num_samples)).astype(np.float32)
 
 
-def _at_samples(control: np.ndarray, num_samples: int) -> np.ndarray:
-    """Values at control points, interpolated to audio samples."""
+def _to_samples(control: np.ndarray, num_samples: int) -> np.ndarray:
+    """Interpolate values at control points to audio samples."""
     return np.interp(np.arange(num_samples) * CONTROL_RATE / SAMPLING_RATE, np.arange(len(control)), control)
 
 
 def _pitch(num_points: int, voice: Voice, emotion: Emotion, rng: np.random.Generator) -> np.ndarray:
-    """Fundamental frequency in Hz at the control points: a falling line with slow random accents."""
+    """Draw the fundamental frequency in Hz at the control points: falling, with slow random accents."""
     accents = gaussian_filter1d(rng.standard_normal(num_points), 0.12 * CONTROL_RATE)
     semitones = emotion.range * accents / np.abs(accents).max() - np.linspace(0, 2, num_points)
     return voice.pitch_hz * emotion.pitch * 2 ** (semitones / 12)
 
 
 def _harmonics(formants: np.ndarray, pitch: np.ndarray, brightness: float, num_samples: int) -> np.ndarray:
-    """Sum of the harmonics below 5 kHz, each as loud as the vocal tract lets it through, with unit variance."""
-    phase = 2 * np.pi * np.cumsum(_at_samples(pitch, num_samples)) / SAMPLING_RATE
+    """Sum the harmonics below 5 kHz with the gain of the formants, normalized to unit variance."""
+    phase = 2 * np.pi * np.cumsum(_to_samples(pitch, num_samples)) / SAMPLING_RATE
     audio = np.zeros(num_samples)
     for number in range(1, int(_HIGHEST_HARMONIC_HZ / pitch.min()) + 1):
         frequency = number * pitch
         gain = np.prod([_resonance(frequency, *pair) for pair in zip(formants.T, _BANDWIDTHS_HZ, strict=True)], axis=0)
         tilt = 10 ** ((brightness - 6) * np.log2(frequency / 100) / 20)
-        audio += _at_samples(gain * tilt * (frequency < _HIGHEST_HARMONIC_HZ), num_samples) * np.sin(number * phase)
+        audio += _to_samples(gain * tilt * (frequency < _HIGHEST_HARMONIC_HZ), num_samples) * np.sin(number * phase)
     return audio / audio.std()
 
 

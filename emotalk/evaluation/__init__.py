@@ -1,1 +1,1 @@
-"""How good the trained network is, beside baselines, and the page that shows it."""
+"""Evaluation of the trained network on the test split, compared with baselines."""

@@ -1,4 +1,4 @@
-"""The table of metrics: the model beside baselines, by region of the face."""
+"""Evaluation of a model: table of metrics by face region, compared with baselines."""
 
 import logging
 from collections.abc import Sequence
@@ -14,9 +14,9 @@ from emotalk.data.clips import ClipStore
 from emotalk.data.manifest import Manifest
 from emotalk.errors import EvaluationError
 from emotalk.evaluation.baselines import bootstrap_interval
-from emotalk.evaluation.errors_by_clip import errors_by_clip
+from emotalk.evaluation.errors_by_clip import score_clips
 from emotalk.evaluation.metrics import channel_correlations
-from emotalk.evaluation.prediction import predict_test_split, read_prediction, test_examples
+from emotalk.evaluation.prediction import predict_test_split, read_prediction, select_test_examples
 from emotalk.evaluation.vertices import read_basis
 from emotalk.model.weights import load_weights
 
@@ -38,36 +38,49 @@ def evaluate(
     seed: int,
     device: torch.device,
 ) -> None:
-    """Predict the test split and score it beside the baselines.
+    """Predict the test split and score the predictions and the baselines.
 
-    Writes `predictions/<clip_id>.npy` and, with another clip's emotion, `swapped/<clip_id>.npy`; to `metrics` one row a
-    (metric, region, predictor): the mean over test clips and its 95 % interval; to `by_clip` the values of every clip;
-    to `channels` the error and the correlation of each channel.
+    Parameters
+    ----------
+    predictions
+        Folder for predictions `<clip_id>.npy` with the clip's own emotion.
+    swapped
+        Folder for predictions `<clip_id>.npy` with the emotion of another clip.
+    metrics
+        CSV file with one row per metric, region and predictor: mean over test clips and 95 % interval.
+    by_clip
+        Parquet file with the values of each clip.
+    channels
+        CSV file with error and correlation of each channel.
     """
     basis = settings.basis
     vertices = None if basis is None else read_basis(basis, mm_per_unit=settings.mm_per_unit)
-    schedule, store = Manifest(manifest), ClipStore(clips)
+    loaded_manifest, store = Manifest(manifest), ClipStore(clips)
     folder = Path(predictions)
-    if not schedule.examples("test"):
-        _LOG.warning("The test split has no clip, so nothing is evaluated. Hold data out by 'split' to evaluate.")
-        _write_nothing(folder, Path(swapped), metrics, by_clip, channels)
+    if not loaded_manifest.examples("test"):
+        _LOG.warning(
+            "Nothing is evaluated, because the test split has no clips. To evaluate, hold data out by 'split'."
+        )
+        _write_empty_results(folder, Path(swapped), metrics, by_clip, channels)
         return
-    heard = predict_test_split(
-        load_weights(weights, device), store, schedule, folder, swapped=Path(swapped), subject=settings.subject
+    predicted_emotions = predict_test_split(
+        load_weights(weights, device), store, loaded_manifest, folder, swapped=Path(swapped), subject=settings.subject
     )
-    table = errors_by_clip(folder, Path(swapped), store, schedule, heard=heard, basis=vertices)
+    table = score_clips(
+        folder, Path(swapped), store, loaded_manifest, predicted_emotions=predicted_emotions, basis=vertices
+    )
     table.assign(predicted_subject=str(settings.subject)).to_parquet(by_clip, index=False)
-    _channel_table(folder, store, schedule).to_csv(channels, index=False)
-    result = _means(table, draws=settings.bootstrap_draws, seed=seed)
+    _score_channels(folder, store, loaded_manifest).to_csv(channels, index=False)
+    result = _average(table, draws=settings.bootstrap_draws, seed=seed)
     result.to_csv(metrics, index=False)
-    shown = result.to_string(index=False, float_format="%.4f")
-    _LOG.info("Test split, subject %s (mean over clips, 95 %% interval):\n%s", settings.subject, shown)
+    text = result.to_string(index=False, float_format="%.4f")
+    _LOG.info("Test split, subject %s (mean over clips, 95 %% interval):\n%s", settings.subject, text)
 
 
-def _write_nothing(
+def _write_empty_results(
     predictions: Path, swapped: Path, metrics: str | Path, by_clip: str | Path, channels: str | Path
 ) -> None:
-    """Write what `evaluate` writes, empty."""
+    """Write the outputs of `evaluate` without any rows."""
     for folder in (predictions, swapped):
         folder.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(columns=_COLUMNS).to_csv(metrics, index=False)
@@ -75,8 +88,8 @@ def _write_nothing(
     pd.DataFrame(columns=["channel", "mae", "correlation"]).to_csv(channels, index=False)
 
 
-def _means(table: pd.DataFrame, *, draws: int, seed: int) -> pd.DataFrame:
-    """Means over clips and their intervals."""
+def _average(table: pd.DataFrame, *, draws: int, seed: int) -> pd.DataFrame:
+    """Average over clips, with bootstrap intervals."""
     rows = []
     for labels, group in table.groupby(["metric", "region", "predictor", "unit"], sort=False):
         metric, region, predictor, unit = labels
@@ -86,47 +99,57 @@ def _means(table: pd.DataFrame, *, draws: int, seed: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
-def _channel_table(predictions: Path, store: ClipStore, schedule: Manifest) -> pd.DataFrame:
-    """For each channel the error and the correlation, means over test clips; no correlation where truth never moves."""
+def _score_channels(predictions: Path, store: ClipStore, manifest: Manifest) -> pd.DataFrame:
+    """Mean error and correlation of each channel over test clips; NaN correlation if the true channel never moves."""
     errors, correlations = [], []
-    for example in test_examples(schedule):
+    for example in select_test_examples(manifest):
         true = store[example["audio_c1e2"]].track
         predicted = read_prediction(predictions, example["audio_c1e2"])[: len(true)]
         errors.append(np.abs(predicted - true).mean(axis=0))
         correlations.append(channel_correlations(predicted, true))
-    known = pd.DataFrame(correlations, columns=CHANNELS).mean(skipna=True)
-    return pd.DataFrame({"channel": CHANNELS, "mae": np.mean(errors, axis=0), "correlation": known.to_numpy()})
+    mean_correlations = pd.DataFrame(correlations, columns=CHANNELS).mean(skipna=True)
+    columns = {"channel": CHANNELS, "mae": np.mean(errors, axis=0), "correlation": mean_correlations.to_numpy()}
+    return pd.DataFrame(columns)
 
 
 def mouth_improvement(metrics: pd.DataFrame) -> float:
-    """By which fraction the model's mouth error lies below that of the training clips' mean face."""
+    """Return by which fraction the model's mouth error is below that of the mean face (negative if above)."""
     mouth = metrics[(metrics["metric"] == "mae") & (metrics["region"] == "mouth")].set_index("predictor")["value"]
     return float(1 - mouth["model"] / mouth["mean_face"])
 
 
 def check_improvement(metrics: str | Path, out: str | Path, *, required: float | None) -> None:
-    """Refuse a model whose mouth is not clearly better than the mean face; `None` refuses nothing.
+    """Raise an error if the model's mouth error is not sufficiently below that of the mean face.
+
+    Parameters
+    ----------
+    metrics
+        Table written by `evaluate`.
+    out
+        Text file for the result.
+    required
+        Required improvement as a fraction, see `mouth_improvement`; None disables the check.
 
     Raises
     ------
     EvaluationError
-        If the improvement falls short of `required`.
+        If the improvement is less than `required`, or cannot be computed.
     """
     table = pd.read_csv(metrics)
     if table.empty:
         if required is not None:
             raise EvaluationError(
-                "The test split has no clip, so evaluate.required_improvement cannot be checked. Set it to null, or "
-                "hold data out by 'split'."
+                "evaluate.required_improvement cannot be checked, because the test split has no clips. Set it to null, "
+                "or hold data out by 'split'."
             )
         Path(out).write_text("Nothing to check: there is no test split.\n", encoding="utf-8")
         return
-    found = mouth_improvement(table)
-    said = f"The model's mouth error lies {found:.1%} below that of the mean face"
-    if required is not None and found < required:
+    improvement = mouth_improvement(table)
+    result = f"The model's mouth error is {improvement:.1%} below that of the mean face"
+    if required is not None and improvement < required:
         raise EvaluationError(
-            f"{said}; evaluate.required_improvement asks for {required:.1%}. Train longer, or look at the losses in "
-            "the report: a network that has not learned shows a still face."
+            f"{result}; evaluate.required_improvement is {required:.1%}. Train longer, or check the losses in the "
+            "report. An untrained network predicts a still face."
         )
-    Path(out).write_text(f"{said}.\n", encoding="utf-8")
-    _LOG.info("%s.", said)
+    Path(out).write_text(f"{result}.\n", encoding="utf-8")
+    _LOG.info("%s.", result)

@@ -1,4 +1,4 @@
-"""Predictions for the test split: each clip with its own emotion, and with the emotion of another clip."""
+"""Predictions for the test split, with each clip's own emotion and with the emotion of another clip."""
 
 import logging
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from emotalk.data.manifest import Example, Manifest
 from emotalk.data.samples import from_int16
 from emotalk.emotions import EMOTIONS
 from emotalk.errors import EvaluationError
-from emotalk.model.inputs import mean_person
+from emotalk.model.inputs import mean_subject
 from emotalk.model.network import EmoTalk
 from emotalk.model.sequences import normalise
 from emotalk.progress import progress
@@ -23,87 +23,89 @@ _LOG = logging.getLogger(__name__)
 
 
 def predict_test_split(
-    network: EmoTalk, store: ClipStore, schedule: Manifest, folder: Path, *, swapped: Path, subject: str | int
+    network: EmoTalk, store: ClipStore, manifest: Manifest, folder: Path, *, swapped: Path, subject: str | int
 ) -> pd.DataFrame:
-    """Write `<clip_id>.npy`, (T, 52) float32, for each test clip spoken with its own emotion.
+    """Predict each test clip with its own emotion and write `<clip_id>.npy`, (T, 52) float32, to `folder`.
 
-    Where the manifest names a clip of another emotion and the true motion of both in one, also `<clip_id>.npy` in
-    the folder `swapped`, the words with the other's emotion, as long as that motion.
+    If `has_swap`, also predict the clip's content with the emotion of another clip, as long as the captured motion of
+    the clip that has both, and write `<clip_id>.npy` to `swapped`.
 
     Parameters
     ----------
     subject
-        Subject that the network is told: "mean" (all training subjects in equal parts), "own" (the clip's own slot,
-        which is untrained for a held-out subject), or an index.
+        Subject that predictions are conditioned on: "mean" (all training subjects, equally weighted), "own" (the
+        clip's subject, whose index is untrained if it is held out), or an index.
 
     Returns
     -------
     DataFrame
-        For each clip its `clip_id`, its class of `EMOTIONS` (-1: none) and the one that the network hears.
+        A row per clip with `clip_id`, `emotion` (labelled class of `EMOTIONS`, -1 for none) and `predicted_emotion`
+        (class with the highest logit).
 
     Raises
     ------
     EvaluationError
         If the test split is empty.
     """
-    examples = test_examples(schedule)
-    training = schedule.training_subjects()
-    for made in (folder, swapped):
-        made.mkdir(parents=True, exist_ok=True)
-    heard = []
+    examples = select_test_examples(manifest)
+    training = manifest.training_subjects()
+    for path in (folder, swapped):
+        path.mkdir(parents=True, exist_ok=True)
+    predicted_emotions = []
     for example in progress(examples, total=len(examples), what="Predicting", unit="clips"):
         clip_id = example["audio_c1e2"]
-        words = _speech(store[clip_id])
-        told = {"intensity": example["intensity"], "subject": _subject(subject, example, training)}
-        num_frames = frames_to_predict(len(words))
-        track, logits = network.speak(words, words, num_frames=num_frames, **told)
+        content = _load_speech(store[clip_id])
+        conditioning = {"intensity": example["intensity"], "subject": _resolve_subject(subject, example, training)}
+        num_frames = frames_to_predict(len(content))
+        track, logits = network.infer(content, content, num_frames=num_frames, **conditioning)
         np.save(folder / f"{clip_id}.npy", track, allow_pickle=False)
-        heard.append((clip_id, example["emotion_e2"], int(logits.argmax())))
+        predicted_emotions.append((clip_id, example["emotion_e2"], int(logits.argmax())))
         if has_swap(example):
             num_frames = len(store[example["track_c1e1"]].track)
-            track, _ = network.speak(words, _speech(store[example["audio_c2e1"]]), num_frames=num_frames, **told)
+            emotion = _load_speech(store[example["audio_c2e1"]])
+            track, _ = network.infer(content, emotion, num_frames=num_frames, **conditioning)
             np.save(swapped / f"{clip_id}.npy", track, allow_pickle=False)
-    _LOG.info("%d test clips predicted, subject: %s", len(examples), subject)
-    return pd.DataFrame(heard, columns=["clip_id", "emotion", "heard"])
+    _LOG.info("Predicted %d test clips, subject: %s", len(examples), subject)
+    return pd.DataFrame(predicted_emotions, columns=["clip_id", "emotion", "predicted_emotion"])
 
 
 def read_prediction(folder: str | Path, clip_id: str) -> np.ndarray:
-    """What `predict_test_split` wrote for a clip, (T, 52)."""
+    """Read the track, (T, 52), that `predict_test_split` wrote for a clip."""
     return np.load(Path(folder) / f"{clip_id}.npy", allow_pickle=False)
 
 
 def has_swap(example: Example) -> bool:
-    """Whether there is a clip with the same words in another emotion, and one to take that emotion from."""
+    """Whether the example has an emotion reference and a clip with the same content in that emotion."""
     return bool(example["kind"] == "cross" and example["track_c1e1"])
 
 
 def emotion_name(index: int) -> str:
-    """Word for a class of the network's head; "unknown" for none."""
+    """Return the name of an emotion class, "unknown" for an unlabelled clip."""
     return EMOTIONS[index] if index >= 0 else "unknown"
 
 
-def test_examples(schedule: Manifest) -> list[Example]:
-    """Rows of the test split, one a clip.
+def select_test_examples(manifest: Manifest) -> list[Example]:
+    """Return the examples of the test split, one per clip.
 
     Raises
     ------
     EvaluationError
-        If there is none.
+        If the test split is empty.
     """
-    examples = {example["audio_c1e2"]: example for example in schedule.examples("test")}
+    examples = {example["audio_c1e2"]: example for example in manifest.examples("test")}
     if not examples:
         raise EvaluationError(
-            "The test split holds no clip, so nothing can be evaluated. Name subjects that the data has under "
-            "'split: <corpus>: test:' in the configuration."
+            "The test split has no clips. Set subjects that exist in the data under 'split: <corpus>: test:' in the "
+            "configuration."
         )
     return [examples[clip_id] for clip_id in sorted(examples)]
 
 
-def _speech(clip: Clip) -> torch.Tensor:
+def _load_speech(clip: Clip) -> torch.Tensor:
     return torch.from_numpy(normalise(from_int16(clip.waveform)))
 
 
-def _subject(subject: str | int, example: Example, training: Sequence[int]) -> int | list[float]:
+def _resolve_subject(subject: str | int, example: Example, training: Sequence[int]) -> int | list[float]:
     if subject == "mean":
-        return mean_person(training)
+        return mean_subject(training)
     return example["subject"] if subject == "own" else int(subject)

@@ -1,4 +1,4 @@
-"""A user's blendshape basis, and errors in millimetres on its vertices."""
+"""Vertex errors in millimetres on a user's blendshape basis."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from emotalk.blendshapes import CHANNELS, NUM_CHANNELS
 from emotalk.errors import EvaluationError
 
 REGIONS = ("lip", "upper")
-"""Lists of vertices: the lips, and the eyes with the forehead."""
+"""Vertex lists of a basis: lips; eyes and forehead."""
 
 
 @dataclass(frozen=True)
 class Basis:
-    """A neutral face and what each coefficient adds to it.
+    """A neutral face and the vertex displacements of each coefficient.
 
     Attributes
     ----------
@@ -25,7 +25,7 @@ class Basis:
     deltas : (52, V, 3) float32
         Millimetres at coefficient 1, in the order of `CHANNELS`.
     indices
-        Vertices of each of `REGIONS`.
+        Vertex numbers of each of `REGIONS`.
     """
 
     neutral: np.ndarray
@@ -33,27 +33,27 @@ class Basis:
     indices: Mapping[str, np.ndarray]
 
     def distances(self, predicted: np.ndarray, true: np.ndarray, region: str) -> np.ndarray:
-        """Distance between predicted and true place of each vertex of a region in each frame: (T, R), millimetres.
+        """Return the distances between predicted and true vertices of a region, (T, R) in millimetres.
 
-        Both faces are linear in the coefficients, so that the difference of the tracks is all that counts.
+        Faces are linear in the coefficients, so that only the difference of the tracks is needed.
         """
         deltas = self.deltas[:, self.indices[region]]
-        apart = np.tensordot(predicted - true, deltas, axes=1)
-        return np.linalg.norm(apart, axis=-1)
+        differences = np.tensordot(predicted - true, deltas, axes=1)
+        return np.linalg.norm(differences, axis=-1)
 
 
 def max_squared(distances: np.ndarray) -> float:
-    """Mean over frames of the largest squared distance, mm²: what CodeTalker, ProbTalk3D and UniTalker call LVE."""
+    """Return the mean over frames of the largest squared distance, mm²: LVE of CodeTalker, ProbTalk3D, UniTalker."""
     return float(np.square(distances).max(axis=1).mean())
 
 
 def max_distance(distances: np.ndarray) -> float:
-    """Mean over frames of the largest distance, mm: UniTalker's LVD."""
+    """Return the mean over frames of the largest distance, mm: LVD of UniTalker."""
     return float(distances.max(axis=1).mean())
 
 
 def mean_distance(distances: np.ndarray) -> float:
-    """Mean over frames and vertices of the distance, mm: DEEPTalk's LVE."""
+    """Return the mean over frames and vertices of the distance, mm: LVE of DEEPTalk."""
     return float(distances.mean())
 
 
@@ -66,8 +66,8 @@ VERTEX_METRICS: dict[str, tuple[str, Callable[[np.ndarray], float], str]] = {
         ("mean_l2", mean_distance, "mm"),
     )
 }
-"""Name of each metric, the region, its function of the distances, and its unit. Which of the six public meanings of LVE
-the figures of the paper have is not known."""
+"""Region, function of the distances and unit of each metric. It is not known which of the six published formulas of LVE
+the paper uses."""
 
 
 def read_basis(path: str | Path, *, mm_per_unit: float) -> Basis:
@@ -76,52 +76,55 @@ def read_basis(path: str | Path, *, mm_per_unit: float) -> Basis:
     Parameters
     ----------
     path
-        An npz with `neutral` (V, 3), `deltas` (52, V, 3), `lip` and `upper` (lists of vertices); or a folder with
-        `neutral.obj`, `<channel>.obj` for each of the 52 (absolute places, not differences), and `lip.txt` and
-        `upper.txt`, one vertex number a line, from 0.
+        An npz file with `neutral` (V, 3), `deltas` (52, V, 3), `lip` and `upper` (lists of vertices); or a folder with
+        `neutral.obj`, `<channel>.obj` for each channel (absolute positions, not differences), and `lip.txt` and
+        `upper.txt` with one vertex number per line, from 0.
     mm_per_unit
-        Millimetres in one unit of the file: 1 if it is in millimetres, 10 for centimetres, 1000 for metres.
+        Millimetres per unit of the file: 1 for millimetres, 10 for centimetres, 1000 for metres.
 
     Raises
     ------
     EvaluationError
-        If something is missing or of another shape.
+        If an array is missing or has the wrong shape.
     """
     path = Path(path)
     try:
-        parts = _of_folder(path) if path.is_dir() else _of_npz(path)
+        parts = _read_folder(path) if path.is_dir() else _read_npz(path)
     except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
-        raise EvaluationError(f"{path} is no blendshape basis ({error}). See docs/metrics.md for its form.") from None
+        raise EvaluationError(
+            f"{path} is not a blendshape basis ({error}). See docs/metrics.md for the format."
+        ) from None
     neutral, deltas = (parts[name].astype(np.float32) * mm_per_unit for name in ("neutral", "deltas"))
     if neutral.ndim != 2 or neutral.shape[1] != 3 or deltas.shape != (NUM_CHANNELS, *neutral.shape):
         shapes = f"neutral {neutral.shape} and deltas {deltas.shape}"
-        raise EvaluationError(f"{path} holds {shapes}; they must be (V, 3) and ({NUM_CHANNELS}, V, 3).")
-    indices = {name: _numbers(parts[name]) for name in REGIONS}
-    for name, chosen in indices.items():
-        if chosen.dtype.kind not in "iu" or not len(chosen) or chosen.min() < 0 or chosen.max() >= len(neutral):
-            rule = f"a list of vertices from 0 to {len(neutral) - 1}"
-            raise EvaluationError(f"{path} has no usable '{name}'; it must be {rule}.")
+        raise EvaluationError(f"{path} has {shapes}; the shapes must be (V, 3) and ({NUM_CHANNELS}, V, 3).")
+    indices = {name: _to_vertex_numbers(parts[name]) for name in REGIONS}
+    for name, vertices in indices.items():
+        if vertices.dtype.kind not in "iu" or not len(vertices) or vertices.min() < 0 or vertices.max() >= len(neutral):
+            raise EvaluationError(
+                f"{path} has no usable '{name}'; it must be a list of vertex numbers from 0 to {len(neutral) - 1}."
+            )
     return Basis(neutral, deltas, indices)
 
 
-def _numbers(chosen: np.ndarray) -> np.ndarray:
-    """Vertices by number, whether they are given so or as a mask."""
-    return np.flatnonzero(chosen) if chosen.dtype == bool else chosen.ravel()
+def _to_vertex_numbers(vertices: np.ndarray) -> np.ndarray:
+    """Convert a mask of vertices to vertex numbers."""
+    return np.flatnonzero(vertices) if vertices.dtype == bool else vertices.ravel()
 
 
-def _of_npz(path: Path) -> dict[str, np.ndarray]:
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
     with np.load(path, allow_pickle=False) as file:
         return {name: file[name] for name in ("neutral", "deltas", *REGIONS)}
 
 
-def _of_folder(folder: Path) -> dict[str, np.ndarray]:
-    neutral = _vertices(folder / "neutral.obj")
-    shapes = np.stack([_vertices(folder / f"{name}.obj") for name in CHANNELS])
+def _read_folder(folder: Path) -> dict[str, np.ndarray]:
+    neutral = _read_vertices(folder / "neutral.obj")
+    shapes = np.stack([_read_vertices(folder / f"{name}.obj") for name in CHANNELS])
     lists = {name: np.loadtxt(folder / f"{name}.txt", dtype=int, ndmin=1) for name in REGIONS}
     return {"neutral": neutral, "deltas": shapes - neutral, **lists}
 
 
-def _vertices(path: Path) -> np.ndarray:
-    """Places of an OBJ file's vertices, (V, 3)."""
+def _read_vertices(path: Path) -> np.ndarray:
+    """Read the vertex positions of an OBJ file, (V, 3)."""
     lines = path.read_text(encoding="utf-8").splitlines()
     return np.array([line.split()[1:4] for line in lines if line.startswith("v ")], np.float32).reshape(-1, 3)

@@ -1,1 +1,1 @@
-"""Motion in the formats of other programs; everything is mapped by the names of channels."""
+"""Motion file formats of other programs; channels are mapped by name."""

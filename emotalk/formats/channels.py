@@ -1,4 +1,4 @@
-"""Names and orders of the 52 channels in other programs' files."""
+"""Names and orders of the 52 channels in files of other programs."""
 
 import re
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ from emotalk.blendshapes import CHANNELS, channel_indices
 from emotalk.errors import FormatError
 
 ROTATIONS = tuple(f"{part}{axis}" for part in ("head", "leftEye", "rightEye") for axis in ("Yaw", "Pitch", "Roll"))
-"""Rotations that captures have in addition to the 52 coefficients."""
+"""Rotations in captures, in addition to the 52 coefficients."""
 
-_EYE = "eyeBlink eyeLookDown eyeLookIn eyeLookOut eyeLookUp eyeSquint eyeWide"
-_REST = """
+_EYE_NAMES = "eyeBlink eyeLookDown eyeLookIn eyeLookOut eyeLookUp eyeSquint eyeWide"
+_OTHER_NAMES = """
 jawForward jawRight jawLeft jawOpen mouthClose mouthFunnel mouthPucker mouthRight mouthLeft mouthSmile mouthFrown
 mouthDimple mouthStretch mouthRollLower mouthRollUpper mouthShrugLower mouthShrugUpper mouthPress mouthLowerDown
 mouthUpperUp browDown browInnerUp browOuterUp cheekPuff cheekSquint noseSneer tongueOut
@@ -22,91 +22,91 @@ _SIDES = ("Left", "Right")
 
 
 def _livelink_order() -> list[str]:
-    eyes = [f"{name}{side}" for side, name in product(_SIDES, _EYE.split())]
-    rest = [[name] if name in CHANNELS else [name + side for side in _SIDES] for name in _REST.split()]
+    eyes = [f"{name}{side}" for side, name in product(_SIDES, _EYE_NAMES.split())]
+    rest = [[name] if name in CHANNELS else [name + side for side in _SIDES] for name in _OTHER_NAMES.split()]
     return eyes + list(chain.from_iterable(rest))
 
 
 LIVELINK_ORDER = tuple(_livelink_order())
-"""The channels in the order of Live Link Face: left eye, right eye, jaw, mouth (JawRight before JawLeft), brows, …"""
+"""Channels in the order of Live Link Face: left eye, right eye, jaw (JawRight before JawLeft), mouth, brows, …"""
 ORDERS: dict[str, tuple[str, ...]] = {
     "arkit": CHANNELS,
     "mediapipe": ("_neutral", *(name for name in CHANNELS if name != "tongueOut")),
     "livelink": LIVELINK_ORDER,
 }
-"""Column orders of npy tracks by the value of the setting `channels`."""
+"""Column orders of npy tracks, by value of the setting `channels`."""
 _JAW_OPEN, _JAW_RIGHT = channel_indices(["jawOpen", "jawRight"])
-_MIN_SPREAD, _SYMMETRIC, _CLEARLY_BETTER = 0.02, 0.2, 0.1
-"""In 3D-ETF, pairs correlate by 0.25 to 0.63 in the right order, and by at least 0.12 less in another."""
+_MIN_RANGE, _MIN_SYMMETRY, _MIN_ADVANTAGE = 0.02, 0.2, 0.1
+"""In 3D-ETF, left and right channels correlate by 0.25 to 0.63 in the correct order, at least 0.12 less in others."""
 
 
-def _key(name: str) -> str:
-    """A name without case and separators, with `_L` and `_R` written out."""
+def _normalize(name: str) -> str:
+    """Normalize a name: lower case, no separators, `_L` and `_R` in full."""
     name = re.sub(r"[ _.-]+l$", "Left", name.strip(), flags=re.IGNORECASE)
     name = re.sub(r"[ _.-]+r$", "Right", name, flags=re.IGNORECASE)
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-_KEYS = {_key(name): name for name in CHANNELS}
+_CHANNELS_BY_KEY = {_normalize(name): name for name in CHANNELS}
 
 
-def channel_of(name: str) -> str | None:
-    """Our name of a channel in any spelling: other case, `_L` and `_R`, an exporter's prefix; None for another name."""
-    key = _key(name)
-    if key in _KEYS:
-        return _KEYS[key]
-    fitting = [channel for ending, channel in _KEYS.items() if key.endswith(ending)]
-    return max(fitting, key=len) if fitting else None
+def find_channel(name: str) -> str | None:
+    """Find the channel of a name in any spelling (case, `_L` and `_R`, prefix of an exporter); None if unknown."""
+    key = _normalize(name)
+    if key in _CHANNELS_BY_KEY:
+        return _CHANNELS_BY_KEY[key]
+    matches = [channel for ending, channel in _CHANNELS_BY_KEY.items() if key.endswith(ending)]
+    return max(matches, key=len) if matches else None
 
 
-def match_channels(names: Sequence[str]) -> tuple[list[int | None], list[str]]:
-    """For each of the 52 channels the place of its column (None: absent), and the channels that are absent.
+def find_columns(names: Sequence[str]) -> tuple[list[int | None], list[str]]:
+    """Return the column index of each of the 52 channels (None if missing), and the missing channels.
 
     Raises
     ------
     FormatError
-        If two names mean the same channel.
+        If two names belong to the same channel.
     """
-    places: dict[str, int] = {}
-    for place, name in enumerate(names):
-        channel = channel_of(name)
+    columns: dict[str, int] = {}
+    for column, name in enumerate(names):
+        channel = find_channel(name)
         if channel is None:
             continue
-        if channel in places:
-            raise FormatError(f"columns {names[places[channel]]!r} and {name!r} are both {channel}")
-        places[channel] = place
-    return [places.get(name) for name in CHANNELS], [name for name in CHANNELS if name not in places]
+        if channel in columns:
+            raise FormatError(f"columns {names[columns[channel]]!r} and {name!r} are both {channel}")
+        columns[channel] = column
+    return [columns.get(name) for name in CHANNELS], [name for name in CHANNELS if name not in columns]
 
 
-def arrange(values: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Columns (N, 52) in our order, from columns with these names, and the channels that are absent.
+def reorder_columns(values: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Reorder named columns to (N, 52); also return the missing channels.
 
-    Only tongueOut may be absent, and is 0: many trackers do not have it.
+    Only tongueOut may be missing, and is set to 0: many trackers do not have it.
 
     Raises
     ------
     FormatError
-        If another channel is absent.
+        If another channel is missing.
     """
-    places, missing = match_channels(names)
-    if absent := [name for name in missing if name != "tongueOut"]:
-        raise FormatError(f"there is no column {', '.join(absent[:5])}{' …' if len(absent) > 5 else ''}")
-    arranged = np.zeros((len(values), len(CHANNELS)), np.float32)
-    for channel, place in enumerate(places):
-        if place is not None:
-            arranged[:, channel] = values[:, place]
-    return arranged, tuple(missing)
+    columns, missing = find_columns(names)
+    if required := [name for name in missing if name != "tongueOut"]:
+        raise FormatError(f"there is no column {', '.join(required[:5])}{' …' if len(required) > 5 else ''}")
+    reordered = np.zeros((len(values), len(CHANNELS)), np.float32)
+    for channel, column in enumerate(columns):
+        if column is not None:
+            reordered[:, channel] = values[:, column]
+    return reordered, tuple(missing)
 
 
-def columns_of(channels: str | Sequence[str], width: int) -> tuple[str, ...]:
-    """Names of an npy's columns: of one of `ORDERS`, or as listed.
+def column_names(channels: str | Sequence[str], width: int) -> tuple[str, ...]:
+    """Return the column names of an npy file: one of `ORDERS`, or a list of names.
 
-    Live Link's order may have its 9 rotations behind the 52 channels; each order may lack tongueOut.
+    The order `livelink` may have 9 rotations after the 52 channels. In each order, tongueOut may be missing.
 
     Raises
     ------
     FormatError
-        If the file has another number of columns.
+        If the number of columns does not match.
     """
     names = ORDERS[channels] if isinstance(channels, str) else tuple(channels)
     choices = [names]
@@ -117,50 +117,50 @@ def columns_of(channels: str | Sequence[str], width: int) -> tuple[str, ...]:
     for choice in choices:
         if len(choice) == width:
             return choice
-    shown = channels if isinstance(channels, str) else "the list in 'channels'"
-    rule = " or ".join(str(len(choice)) for choice in dict.fromkeys(choices))
-    raise FormatError(f"it has {width} channels, and {shown} has {rule}; see the setting 'channels'")
+    order = channels if isinstance(channels, str) else "the list in 'channels'"
+    widths = " or ".join(str(len(choice)) for choice in dict.fromkeys(choices))
+    raise FormatError(f"it has {width} channels; {order} has {widths}. See the setting 'channels'")
 
 
-def likely_order(track: np.ndarray) -> str | None:
-    """Order in which left and right channels are much more alike than in the order of the file; None if there is none.
+def guess_channel_order(track: np.ndarray) -> str | None:
+    """Guess the channel order from the correlation of left and right channels; None if `arkit` is plausible.
 
     Parameters
     ----------
     track : (T, 52)
-        Columns as in the file, taken as being in our order.
+        Columns in the order of the file, read as `arkit`.
     """
     if _looks_like_mediapipe(track):
         return "mediapipe"
     scores = {name: _symmetry(track, order) for name, order in ORDERS.items() if len(order) == len(CHANNELS)}
     best = max(scores, key=lambda name: scores[name])
-    is_better = scores[best] > _SYMMETRIC and scores[best] - scores["arkit"] > _CLEARLY_BETTER
+    is_better = scores[best] > _MIN_SYMMETRY and scores[best] - scores["arkit"] > _MIN_ADVANTAGE
     return best if best != "arkit" and is_better else None
 
 
 def _looks_like_mediapipe(track: np.ndarray) -> bool:
-    """Whether the columns are one place too far to the right, after a `_neutral` that hardly moves."""
-    spread = np.ptp(track, axis=0)
+    """Whether the columns are shifted by one, after a `_neutral` column that hardly moves."""
+    ranges = np.ptp(track, axis=0)
     return bool(
         np.abs(track[:, 0]).max() < 1e-3
-        and spread[-1] > 0
-        and spread[_JAW_RIGHT] > 0.1
-        and spread[_JAW_RIGHT] > 4 * spread[_JAW_OPEN]
+        and ranges[-1] > 0
+        and ranges[_JAW_RIGHT] > 0.1
+        and ranges[_JAW_RIGHT] > 4 * ranges[_JAW_OPEN]
     )
 
 
 def _symmetry(track: np.ndarray, order: Sequence[str]) -> float:
-    """Mean correlation of left and right channels that move, if the columns are in this order."""
-    places = {name: place for place, name in enumerate(order)}
-    spread = np.ptp(track, axis=0)
-    found = []
-    for name, place in places.items():
-        other = places.get(name.replace("Left", "Right"))
-        is_pair = name.endswith("Left") and name not in ("jawLeft", "mouthLeft") and other is not None
-        if is_pair and min(spread[place], spread[other]) > _MIN_SPREAD:
-            found.append(float(np.corrcoef(track[:, place], track[:, other])[0, 1]))
-    return float(np.mean(found)) if found else 0.0
+    """Mean correlation of moving left and right channels, if the columns are in this order."""
+    columns = {name: column for column, name in enumerate(order)}
+    ranges = np.ptp(track, axis=0)
+    correlations = []
+    for name, left in columns.items():
+        right = columns.get(name.replace("Left", "Right"))
+        is_pair = name.endswith("Left") and name not in ("jawLeft", "mouthLeft") and right is not None
+        if is_pair and min(ranges[left], ranges[right]) > _MIN_RANGE:
+            correlations.append(float(np.corrcoef(track[:, left], track[:, right])[0, 1]))
+    return float(np.mean(correlations)) if correlations else 0.0
 
 
 LIVELINK_COLUMNS = channel_indices(LIVELINK_ORDER)
-"""Places of Live Link's columns in ours."""
+"""Indices of the channels of `LIVELINK_ORDER` in `CHANNELS`."""

@@ -1,4 +1,4 @@
-"""Files of motion by their kind."""
+"""Reading and writing motion files of all formats."""
 
 import logging
 from pathlib import Path
@@ -13,67 +13,67 @@ from emotalk.timing import FPS
 
 _LOG = logging.getLogger(__name__)
 SUFFIXES = {"npy": ".npy", "livelink": ".csv", "arkit-csv": ".arkit.csv", "json": ".json"}
-"""What can be read and written, and how the names of such files end."""
-_WRITTEN = SUFFIXES | {"glb": ".glb"}
-"""A GLB is written only, onto a head."""
+"""Suffixes of the formats that can be read and written."""
+_WRITABLE_SUFFIXES = SUFFIXES | {"glb": ".glb"}
+"""GLB can only be written, as an animation of a head."""
 
 
-def kind_of(path: str | Path) -> str:
-    """Kind of motion that a file is named for.
+def kind_from_name(path: str | Path) -> str:
+    """Return the format of a motion file from its suffix.
 
     Raises
     ------
     FormatError
-        If it is none.
+        If the suffix is unknown.
     """
     name = Path(path).name.lower()
-    fitting = [kind for kind, suffix in _WRITTEN.items() if name.endswith(suffix)]
-    if not fitting:
-        known = ", ".join(_WRITTEN.values())
-        raise FormatError(f"{path} has an unknown kind of motion; names must end in one of {known}.")
-    return max(fitting, key=lambda kind: len(_WRITTEN[kind]))
+    matches = [kind for kind, suffix in _WRITABLE_SUFFIXES.items() if name.endswith(suffix)]
+    if not matches:
+        suffixes = ", ".join(_WRITABLE_SUFFIXES.values())
+        raise FormatError(f"{path} has an unknown suffix; supported are {suffixes}.")
+    return max(matches, key=lambda kind: len(_WRITABLE_SUFFIXES[kind]))
 
 
-def read_motion(path: str | Path, form: TrackFormat = TrackFormat()) -> Motion:  # noqa: B008  (immutable)
-    """Read motion of any kind, as the index does; its issues are logged.
+def read_motion(path: str | Path, track_format: TrackFormat = TrackFormat()) -> Motion:  # noqa: B008  (immutable)
+    """Read a motion file of any format, with the same reader as the index; log its issues.
 
     Parameters
     ----------
-    form
+    track_format
         Order of the columns, frames per second and scale of an npy file.
 
     Raises
     ------
     FormatError
-        If it cannot be read, or its values are out of range.
+        If the file cannot be read, or its values are out of range.
     """
     path = Path(path)
     if not path.is_file():
-        raise FormatError(f"There is no file {path}.")
-    if kind_of(path) == "glb":
-        raise FormatError(f"{path}: GLB is written only; give the .npy, .csv or .json that it was made from.")
+        raise FormatError(f"File {path} does not exist.")
+    if kind_from_name(path) == "glb":
+        raise FormatError(f"{path}: GLB cannot be read; use the .npy, .csv or .json file that it was created from.")
     try:
-        motion, issues = read_with_issues(path, form)
-        issues = [*issues, *inspect_track(path.name, motion.bridged().values, form)]
-    except Issue as unusable:
-        raise FormatError(f"{path}: {unusable.found}.") from None
+        motion, issues = read_with_issues(path, track_format)
+        issues = [*issues, *inspect_track(path.name, motion.without_gaps().values, track_format)]
+    except Issue as error:
+        raise FormatError(f"{path}: {error.description}.") from None
     for issue in issues:
         if issue.code == "out_of_range":
-            raise FormatError(f"{path}: {issue.found}.")
-        _LOG.warning("%s", issue.found)
+            raise FormatError(f"{path}: {issue.description}.")
+        _LOG.warning("%s", issue.description)
     return motion
 
 
 def write_motion(path: str | Path, motion: Motion, kind: str, *, head: str | Path | None = None) -> None:
-    """Write motion of a kind.
+    """Write a motion file in format `kind`.
 
-    Engines get coefficients clamped to 0 and 1 and without gaps (but for Live Link captures, which have rows without a
-    face); an npy track is at 30 fps and as it is.
+    An npy track is resampled to 30 fps and not clamped. In other formats, coefficients are clamped to [0, 1] and gaps
+    are interpolated, except that Live Link captures may have rows without a face.
 
     Parameters
     ----------
     head
-        A GLB file to animate, which a GLB needs; see `emotalk.formats.gltf.write_glb`.
+        GLB file to animate, required for format `glb`; see `emotalk.formats.gltf.write_glb`.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def write_motion(path: str | Path, motion: Motion, kind: str, *, head: str | Pat
     elif kind == "livelink":
         livelink.write_capture(path, motion.clamped())
     elif kind == "glb":
-        gltf.write_glb(path, motion.bridged().clamped(), head)
+        gltf.write_glb(path, motion.without_gaps().clamped(), head)
     else:
         write = arkit.write_json if kind == "json" else arkit.write_table
-        write(path, motion.bridged().clamped())
+        write(path, motion.without_gaps().clamped())

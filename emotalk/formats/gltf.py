@@ -1,7 +1,7 @@
-"""glTF: motion as an animation of morph-target weights, on a user's head. It is written only, never read.
+"""glTF: writes motion as an animation of morph-target weights of a user's head.
 
-The JSON of the head's file is changed in place and everything else of it is kept, extensions (VRM) and extras included;
-a library that models glTF as classes would drop what it does not know.
+The JSON of the head is edited directly, so that all other content is kept, including extensions (VRM) and extras; a
+glTF library would drop unknown content.
 """
 
 import json
@@ -17,82 +17,80 @@ from emotalk.formats.motion import Motion
 
 _MAGIC, _VERSION, _JSON, _BIN = b"glTF", 2, b"JSON", b"BIN\0"
 _FLOAT = 5126
-_NAME = "EmoTalk"
+_ANIMATION_NAME = "EmoTalk"
 Gltf = tuple[dict[str, Any], bytes]
-"""A file's JSON and its binary chunk."""
+"""JSON and binary chunk of a file."""
 
 
 def write_glb(path: str | Path, motion: Motion, head: str | Path | None) -> None:
-    """Write a GLB in which a head plays the motion.
+    """Write a GLB with the motion as an animation of a head.
 
     Parameters
     ----------
     head
-        A GLB whose morph targets have ARKit's names (in any case).
+        GLB whose morph targets have the ARKit names (in any case).
 
     Raises
     ------
     FormatError
-        If there is no head, or it is no GLB that holds its own data, or has none of the channels.
+        If there is no head, or it is not a self-contained GLB, or it has none of the channels.
     """
     if head is None:
         raise FormatError(
-            f"{path} needs a head to animate; give one whose morph targets have ARKit's names by --head HEAD.glb."
+            f"{path} needs a head to animate; set one whose morph targets have the ARKit names with --head HEAD.glb."
         )
     content, binary = _read(Path(head))
     try:
-        chunk = _animated(content, binary, motion)
+        chunk = _add_animation(content, binary, motion)
     except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise FormatError(
-            f"The parts of {head} do not fit each other ({error!r}); export the head again as GLB."
-        ) from None
+        raise FormatError(f"{head} is inconsistent ({error!r}); export the head again as GLB.") from None
     if chunk is None:
         raise FormatError(
-            f"None of the meshes in {head} has morph targets under ARKit's names (mesh.extras.targetNames); give a "
-            "head that has them."
+            f"No mesh in {head} has morph targets with the ARKit names (mesh.extras.targetNames); use a head that has "
+            "them."
         )
     _write(Path(path), content, chunk)
 
 
-def _animated(content: dict[str, Any], binary: bytes, motion: Motion) -> bytes | None:
-    """Add the animation to a file's JSON; returns its longer binary chunk, or None if there is nothing to animate."""
+def _add_animation(content: dict[str, Any], binary: bytes, motion: Motion) -> bytes | None:
+    """Add the animation to the JSON; return the extended binary chunk, or None if there is nothing to animate."""
     chunk = bytearray(binary)
-    times = _add(content, chunk, motion.seconds.astype(np.float32), "SCALAR", bounds=True)
+    times = _add_accessor(content, chunk, motion.seconds.astype(np.float32), bounds=True)
     channels: list[dict[str, Any]] = []
     samplers: list[dict[str, Any]] = []
-    for node, names in _faces(content).items():
+    for node, names in _find_faces(content).items():
         weights = np.zeros((len(motion.seconds), len(names)), np.float32)
-        for place, name in enumerate(names):
+        for target, name in enumerate(names):
             if name in CHANNELS:
-                weights[:, place] = motion.values[:, CHANNELS.index(name)]
-        output = _add(content, chunk, weights.ravel(), "SCALAR")
+                weights[:, target] = motion.values[:, CHANNELS.index(name)]
+        output = _add_accessor(content, chunk, weights.ravel())
         channels.append({"sampler": len(samplers), "target": {"node": node, "path": "weights"}})
         samplers.append({"input": times, "interpolation": "LINEAR", "output": output})
-    content.setdefault("animations", []).append({"name": _NAME, "channels": channels, "samplers": samplers})
+    content.setdefault("animations", []).append({"name": _ANIMATION_NAME, "channels": channels, "samplers": samplers})
     content.setdefault("buffers", [{}])[0]["byteLength"] = len(chunk)
     return bytes(chunk) if channels else None
 
 
-def _faces(content: dict[str, Any]) -> dict[int, list[str]]:
-    """Nodes whose mesh has any of the 52, each with the names of its morph targets; ours as we write them."""
-    ours = {name.lower(): name for name in CHANNELS}
+def _find_faces(content: dict[str, Any]) -> dict[int, list[str]]:
+    """Nodes whose mesh has any of the 52 channels, with the channel of each morph target ("" for others)."""
+    channels = {name.lower(): name for name in CHANNELS}
     faces = {}
     for number, node in enumerate(content.get("nodes", [])):
         mesh = content["meshes"][node["mesh"]] if "mesh" in node else {}
-        # Early VRM heads name targets on their primitives.
-        named = [part.get("extras", {}).get("targetNames") for part in (mesh, *mesh.get("primitives", []))]
-        names = [ours.get(str(name).lower(), "") for name in next(filter(None, named), [])]
+        # Early VRM heads have the target names in their primitives.
+        target_names = [part.get("extras", {}).get("targetNames") for part in (mesh, *mesh.get("primitives", []))]
+        names = [channels.get(str(name).lower(), "") for name in next(filter(None, target_names), [])]
         if any(names):
             faces[number] = names
     return faces
 
 
-def _add(content: dict[str, Any], chunk: bytearray, values: np.ndarray, kind: str, *, bounds: bool = False) -> int:
-    """Add numbers to the binary chunk; returns the number of their accessor."""
+def _add_accessor(content: dict[str, Any], chunk: bytearray, values: np.ndarray, *, bounds: bool = False) -> int:
+    """Append values to the binary chunk; return the index of their accessor."""
     chunk.extend(b"\0" * (-len(chunk) % 4))
     views, accessors = content.setdefault("bufferViews", []), content.setdefault("accessors", [])
     views.append({"buffer": 0, "byteOffset": len(chunk), "byteLength": values.nbytes})
-    accessor = {"bufferView": len(views) - 1, "componentType": _FLOAT, "count": len(values), "type": kind}
+    accessor = {"bufferView": len(views) - 1, "componentType": _FLOAT, "count": len(values), "type": "SCALAR"}
     if bounds:
         accessor |= {"min": [float(values.min())], "max": [float(values.max())]}
     accessors.append(accessor)
@@ -101,21 +99,21 @@ def _add(content: dict[str, Any], chunk: bytearray, values: np.ndarray, kind: st
 
 
 def _read(path: Path) -> Gltf:
-    """Both chunks of a GLB."""
+    """Read both chunks of a GLB."""
     try:
         data = path.read_bytes()
         magic, version, _ = struct.unpack_from("<4sII", data)
         if (magic, version) != (_MAGIC, _VERSION):
-            raise ValueError("it does not begin as a GLB of version 2 does")
+            raise ValueError("it does not have the header of a GLB of version 2")
         length, kind = struct.unpack_from("<I4s", data, 12)
         content = json.loads(data[20 : 20 + length])
         if kind != _JSON or not isinstance(content, dict):
-            raise ValueError("its first part is no JSON object")
+            raise ValueError("its first chunk is not a JSON object")
         if any("uri" in buffer for buffer in content.get("buffers", [])[:1]):
-            raise ValueError("its first buffer lies elsewhere, under a uri; export it with all data in the file")
+            raise ValueError("its first buffer is in another file; export it with all data in one file")
         return content, data[28 + length :]
     except (struct.error, ValueError, OSError) as error:
-        raise FormatError(f"{path.name} is no GLB file that can be animated ({error}).") from None
+        raise FormatError(f"{path.name} is not a valid GLB file ({error}).") from None
 
 
 def _write(path: Path, content: dict[str, Any], chunk: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Motion with its own times, as other programs record and play it."""
+"""Motion with timestamps, the common representation of all file formats."""
 
 from dataclasses import dataclass, replace
 
@@ -9,11 +9,11 @@ from emotalk.errors import FormatError
 from emotalk.formats.channels import ROTATIONS
 from emotalk.timing import FPS, resample
 
-_RATES = (1, 240)
+_RATE_RANGE = (1, 240)
 
 
-def rate_of(seconds: np.ndarray) -> int:
-    """Frames per second of increasing times; 30 for a single one.
+def estimate_frame_rate(seconds: np.ndarray) -> int:
+    """Estimate the frame rate from increasing times; 30 for a single frame.
 
     Raises
     ------
@@ -23,31 +23,31 @@ def rate_of(seconds: np.ndarray) -> int:
     if not len(seconds) or not np.isfinite(seconds).all() or (np.diff(seconds) <= 0).any():
         raise FormatError("its times do not increase")
     rate = 1 / float(np.median(np.diff(seconds))) if len(seconds) > 1 else FPS
-    if not _RATES[0] <= round(rate) <= _RATES[1]:
-        raise FormatError(f"its times mean {rate:.3g} frames per second; they must be in seconds")
+    if not _RATE_RANGE[0] <= round(rate) <= _RATE_RANGE[1]:
+        raise FormatError(f"its times give {rate:.3g} frames per second; times must be in seconds")
     return round(rate)
 
 
 @dataclass(frozen=True)
 class Motion:
-    """Coefficients at points in time.
+    """Coefficients with timestamps.
 
     Attributes
     ----------
     seconds : (N,) float64
-        Increasing; the first may be later than 0, as where no face was detected at the beginning.
+        Increasing; the first may be later than 0, for example if no face was detected at the start.
     values : (N, 52) float32
-        In the order of EmoTalk's tracks; NaN where no face was detected.
+        In the order of `CHANNELS`; NaN where no face was detected.
     rate
-        Nominal frames per second; single frames may be late or missing.
+        Nominal frames per second; frames may be late or missing.
     rotations : (N, 9) float32
-        Of `ROTATIONS`, zeros where unknown.
+        In the order of `ROTATIONS`; 0 where unknown.
     start_s
-        Time of day at 0 seconds.
+        Time of day at 0 seconds, in seconds.
     missing
-        Channels that the file does not have; they are 0.
+        Channels that are missing in the file; their values are 0.
     num_dropped
-        Rows that were dropped, because they were repeated or went back in time.
+        Number of rows that were dropped because their times do not increase.
     """
 
     seconds: np.ndarray
@@ -60,38 +60,38 @@ class Motion:
 
     @classmethod
     def from_track(cls, track: np.ndarray, rate: int = FPS, *, seconds: np.ndarray | None = None) -> "Motion":
-        """Motion of a (T, 52) track with even frames, or with frames at given times."""
+        """Create motion from a (T, 52) track with equidistant frames, or with times `seconds`."""
         rotations = np.zeros((len(track), len(ROTATIONS)), np.float32)
         times = np.arange(len(track)) / rate if seconds is None else seconds
         return cls(times, track.astype(np.float32), rate, rotations)
 
     @property
-    def is_seen(self) -> np.ndarray:
-        """Rows with a face, (N,) bool."""
+    def has_face(self) -> np.ndarray:
+        """Whether each row has a face, (N,) bool."""
         return ~np.isnan(self.values).any(axis=1)
 
-    def bridged(self) -> "Motion":
-        """The same without gaps: linear between the rows before and after those without a face."""
-        seen = self.is_seen
-        if seen.all():
+    def without_gaps(self) -> "Motion":
+        """Interpolate rows without a face linearly from their neighbours."""
+        has_face = self.has_face
+        if has_face.all():
             return self
-        everything = np.concatenate([self.values, self.rotations], axis=1)
-        columns = [np.interp(self.seconds, self.seconds[seen], column[seen]) for column in everything.T]
-        whole = np.stack(columns, axis=1).astype(np.float32)
-        return replace(self, values=whole[:, :NUM_CHANNELS], rotations=whole[:, NUM_CHANNELS:])
+        channels = np.concatenate([self.values, self.rotations], axis=1)
+        columns = [np.interp(self.seconds, self.seconds[has_face], column[has_face]) for column in channels.T]
+        filled = np.stack(columns, axis=1).astype(np.float32)
+        return replace(self, values=filled[:, :NUM_CHANNELS], rotations=filled[:, NUM_CHANNELS:])
 
     def at(self, rate: int) -> "Motion":
-        """The same at even times from 0, `rate` frames per second, low-passed against aliasing.
+        """Resample to equidistant times from 0 at `rate` frames per second, with a low-pass filter against aliasing.
 
-        Before its first row the motion is that of the first row.
+        Times before the first row have the values of the first row.
         """
-        whole = self.bridged()
-        even = np.arange(len(self.seconds)) / rate
-        if rate == self.rate and np.allclose(self.seconds, even, atol=0.5e-3):
-            return whole
+        filled = self.without_gaps()
+        equidistant = np.arange(len(self.seconds)) / rate
+        if rate == self.rate and np.allclose(self.seconds, equidistant, atol=0.5e-3):
+            return filled
         grid = np.arange(int(self.seconds[-1] * self.rate + 1e-6) + 1) / self.rate
-        everything = np.concatenate([whole.values, whole.rotations], axis=1)
-        frames = np.stack([np.interp(grid, self.seconds, column) for column in everything.T], axis=1)
+        channels = np.concatenate([filled.values, filled.rotations], axis=1)
+        frames = np.stack([np.interp(grid, self.seconds, column) for column in channels.T], axis=1)
         if rate != self.rate:
             frames = resample(frames.astype(np.float32), self.rate, rate)
         frames = frames.astype(np.float32)
@@ -99,9 +99,9 @@ class Motion:
         return Motion(times, frames[:, :NUM_CHANNELS], rate, frames[:, NUM_CHANNELS:], self.start_s)
 
     def scaled(self, scale: float) -> "Motion":
-        """Values divided by the value that means 1."""
+        """Divide all values by `scale`."""
         return self if scale == 1 else replace(self, values=self.values / np.float32(scale))
 
     def clamped(self) -> "Motion":
-        """Coefficients within 0 and 1, as engines expect them."""
+        """Clamp coefficients to [0, 1], the range that engines expect."""
         return replace(self, values=self.values.clip(0, 1))

@@ -1,4 +1,4 @@
-"""Tables as programs and spreadsheets write them: csv with any delimiter, quotes, decimal commas, a byte order mark."""
+"""Reading csv files with any delimiter, quotes, decimal commas or a byte order mark."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ _DECIMAL_COMMA = re.compile(r'(?:^|[;\t|"])\s*-?\d+,\d+\s*(?=$|[;\t|"])', re.MUL
 
 
 def read_spreadsheet(path: str | Path, *, as_text: bool = False) -> "pd.DataFrame":
-    """Read a table whose first line names the columns; a line `sep=;` before it is obeyed.
+    """Read a table with a header line; an optional line such as `sep=;` before it sets the delimiter.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def read_spreadsheet(path: str | Path, *, as_text: bool = False) -> "pd.DataFram
             encoding="utf-8-sig",
             **options,
         )
-    except Exception as error:  # What pandas raises for damaged files is no closed set.
+    except Exception as error:  # pandas raises many types of errors for damaged files.
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise FormatError(f"it is not a table ({reason})") from None
     return table

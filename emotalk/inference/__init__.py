@@ -1,1 +1,1 @@
-"""Using a trained network: speech of any length becomes motion."""
+"""Inference: predict motion for speech of any length."""

@@ -1,4 +1,4 @@
-"""Motion for speech of any length: windows that overlap and fade into each other, at memory that does not grow."""
+"""Prediction for speech of any length in overlapping, cross-faded windows with constant memory."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -19,19 +19,20 @@ from emotalk.timing import EXACT_FRAMES, FPS, SAMPLING_RATE, frame_to_sample, fr
 
 _LOG = logging.getLogger(__name__)
 OVERLAP = 3 * FPS
-"""Frames in which a window fades into the next one; the decoder, which sees only the past, has warmed up by then."""
+"""Minimum overlap, in frames, of two windows, which are cross-faded there. The causal decoder needs it as context."""
 
 
 @dataclass(frozen=True)
 class AudioFile:
-    """A recording on disk, read block by block.
+    """An audio file that is read in blocks.
 
     Attributes
     ----------
     num_samples
-        At 16 kHz.
+        Number of samples at 16 kHz.
     mean, scale
-        Of the whole recording, by which each window is normalised: a pause alone would become loud noise.
+        Mean and standard deviation of the whole recording, with which each window is normalised. With its own
+        statistics, a window of silence would become loud noise.
     """
 
     path: Path
@@ -40,13 +41,13 @@ class AudioFile:
     scale: float
 
     @classmethod
-    def of(cls, path: str | Path) -> "AudioFile":
-        """Look through a file.
+    def from_path(cls, path: str | Path) -> "AudioFile":
+        """Read a file once to measure its length, mean and scale.
 
         Raises
         ------
         EvaluationError
-            If it cannot be read, or is too short or not finite.
+            If the file cannot be read, is too short, or has samples that are not finite.
         """
         count, total, squares = 0, 0.0, 0.0
         try:
@@ -55,49 +56,57 @@ class AudioFile:
                 total += float(block.sum(dtype=np.float64))
                 squares += float(np.square(block, dtype=np.float64).sum())
         except (soundfile.SoundFileError, OSError) as error:
-            raise EvaluationError(f"{path} is no audio that libsndfile reads ({error}).") from None
+            raise EvaluationError(
+                f"{path} is not an audio file that libsndfile or FFmpeg can read ({error})."
+            ) from None
         if count < MIN_SAMPLES:
             raise EvaluationError(f"{path} has {count} samples at 16 kHz; at least {MIN_SAMPLES} are needed.")
         if not np.isfinite(squares):
-            raise EvaluationError(f"{path} holds samples that are NaN or infinite.")
+            raise EvaluationError(f"{path} has samples that are NaN or infinite.")
         mean = total / count
         return cls(Path(path), count, mean, float(np.sqrt(max(squares / count - mean**2, 0.0) + 1e-7)))
 
     @property
     def num_frames(self) -> int:
-        """Frames to predict."""
+        """Number of frames to predict."""
         return frames_to_predict(self.num_samples)
 
     @property
     def duration_s(self) -> float:
-        """Length in seconds."""
+        """Duration in seconds."""
         return self.num_samples / SAMPLING_RATE
 
-    def pieces(self, bounds: Sequence[tuple[int, int]]) -> Iterator[torch.Tensor]:
-        """Normalised samples of windows given by their first and last frame, in order; the last ends with the file."""
+    def iter_windows(self, bounds: Sequence[tuple[int, int]]) -> Iterator[torch.Tensor]:
+        """Yield the normalised samples of consecutive windows.
+
+        Parameters
+        ----------
+        bounds
+            First frame and end frame (exclusive) of each window, in order; the last window ends with the file.
+        """
         blocks = waveform_blocks(self.path)
-        held, start = np.empty(0, np.float32), 0
-        for first, last in bounds:
-            begin = frame_to_sample(first)
-            end = self.num_samples if last == self.num_frames else frame_to_sample(last)
-            held, start = held[begin - start :], begin
-            while start + len(held) < end:
-                held = np.concatenate([held, next(blocks)])
-            yield torch.from_numpy((held[: end - begin] - np.float32(self.mean)) / np.float32(self.scale))
+        buffer, buffer_start = np.empty(0, np.float32), 0
+        for first, end in bounds:
+            start = frame_to_sample(first)
+            stop = self.num_samples if end == self.num_frames else frame_to_sample(end)
+            buffer, buffer_start = buffer[start - buffer_start :], start
+            while buffer_start + len(buffer) < stop:
+                buffer = np.concatenate([buffer, next(blocks)])
+            yield torch.from_numpy((buffer[: stop - start] - np.float32(self.mean)) / np.float32(self.scale))
 
 
-def window_bounds(num_frames: int, longest: int) -> list[tuple[int, int]]:
-    """First and last frame of each window: as few as reach, evenly spread, and the whole where it fits into one.
+def window_bounds(num_frames: int, max_frames: int) -> list[tuple[int, int]]:
+    """Return first frame and end frame (exclusive) of the fewest windows that cover a recording, evenly spaced.
 
-    Windows begin at multiples of three frames, which are whole samples, and overlap by at least `OVERLAP` frames.
+    Windows start at multiples of three frames, which are at a whole sample, and overlap by at least `OVERLAP` frames.
     """
-    if num_frames <= longest:
+    if num_frames <= max_frames:
         return [(0, num_frames)]
-    step = longest - OVERLAP - EXACT_FRAMES
-    count = -(-(num_frames - longest) // step) + 1
-    last = -(-(num_frames - longest) // EXACT_FRAMES) * EXACT_FRAMES
-    starts = [round(i * last / (count - 1) / EXACT_FRAMES) * EXACT_FRAMES for i in range(count)]
-    return [(start, min(start + longest, num_frames)) for start in starts]
+    step = max_frames - OVERLAP - EXACT_FRAMES
+    count = -(-(num_frames - max_frames) // step) + 1
+    last_start = -(-(num_frames - max_frames) // EXACT_FRAMES) * EXACT_FRAMES
+    starts = [round(i * last_start / (count - 1) / EXACT_FRAMES) * EXACT_FRAMES for i in range(count)]
+    return [(start, min(start + max_frames, num_frames)) for start in starts]
 
 
 def predict_speech(
@@ -109,49 +118,55 @@ def predict_speech(
     emotion_from: AudioFile | None = None,
     window_s: float = 30.0,
 ) -> np.ndarray:
-    """Motion for a recording of any length, (T, 52) float32 at 30 fps, not clamped.
+    """Predict motion for a recording of any length.
 
-    Equal to `EmoTalk.predict` where the recording fits into one window. Memory does not grow with its length but for
-    the motion itself (6 KB a second).
+    The result equals `EmoTalk.predict` if the recording fits into one window. Memory does not grow with the length of
+    the recording, except for the motion itself (6 KB per second).
 
     Parameters
     ----------
     emotion_from
-        Recording whose emotion is worn throughout, its first `window_s` seconds; the speech's own by default.
+        Emotion reference for all windows, of which the first `window_s` seconds are used. By default, each window is
+        its own emotion reference.
     window_s
-        Longest part that the network sees at once, at least 10 seconds; it was trained on clips of that order.
+        Length in seconds of the longest part that is processed at once, at least 10.
+
+    Returns
+    -------
+    (T, 52) float32
+        Motion at 30 fps, not clamped.
     """
-    longest = max(10 * FPS, int(window_s * FPS) // EXACT_FRAMES * EXACT_FRAMES)
-    bounds = window_bounds(speech.num_frames, longest)
-    worn = _beginning(emotion_from, longest) if emotion_from else None
+    max_frames = max(10 * FPS, int(window_s * FPS) // EXACT_FRAMES * EXACT_FRAMES)
+    bounds = window_bounds(speech.num_frames, max_frames)
+    emotion_reference = _load_emotion_reference(emotion_from, max_frames) if emotion_from else None
     track = np.zeros((speech.num_frames, NUM_CHANNELS), np.float32)
-    shares = np.zeros((speech.num_frames, 1), np.float32)
-    pieces = speech.pieces(bounds)
+    weights = np.zeros((speech.num_frames, 1), np.float32)
+    windows = speech.iter_windows(bounds)
     if len(bounds) > 1:
-        pieces = progress(pieces, total=len(bounds), what=f"Speaking {speech.path.name}", unit="windows")
-    for number, ((first, last), piece) in enumerate(zip(bounds, pieces, strict=True)):
-        emotion = piece if worn is None else worn
-        part, _ = network.speak(piece, emotion, num_frames=last - first, intensity=intensity, subject=subject)
-        share = np.ones((last - first, 1), np.float32)
+        windows = progress(windows, total=len(bounds), what=f"Predicting {speech.path.name}", unit="windows")
+    for number, ((first, end), content) in enumerate(zip(bounds, windows, strict=True)):
+        emotion = content if emotion_reference is None else emotion_reference
+        part, _ = network.infer(content, emotion, num_frames=end - first, intensity=intensity, subject=subject)
+        weight = np.ones((end - first, 1), np.float32)
         if number:
             overlap = bounds[number - 1][1] - first
-            share[:overlap, 0] = _rising(overlap)
+            weight[:overlap, 0] = _fade_in(overlap)
         if number + 1 < len(bounds):
-            overlap = last - bounds[number + 1][0]
-            share[-overlap:, 0] = np.minimum(share[-overlap:, 0], _rising(overlap)[::-1])
-        track[first:last] += share * part
-        shares[first:last] += share
-    return track / shares
+            overlap = end - bounds[number + 1][0]
+            weight[-overlap:, 0] = np.minimum(weight[-overlap:, 0], _fade_in(overlap)[::-1])
+        track[first:end] += weight * part
+        weights[first:end] += weight
+    return track / weights
 
 
-def _rising(count: int) -> np.ndarray:
-    """Shares of a window that fades in."""
+def _fade_in(count: int) -> np.ndarray:
+    """Linear weights of the first `count` frames of a window."""
     return (np.arange(count, dtype=np.float32) + 0.5) / count
 
 
-def _beginning(speech: AudioFile, longest: int) -> torch.Tensor:
-    """The part of a recording whose emotion is worn."""
-    frames = min(speech.num_frames, longest)
-    if frames < speech.num_frames:
-        _LOG.info("The emotion is that of the first %d s of %s.", longest // FPS, speech.path.name)
-    return next(speech.pieces([(0, frames)]))
+def _load_emotion_reference(speech: AudioFile, max_frames: int) -> torch.Tensor:
+    """Normalised samples of the first `max_frames` frames of a recording."""
+    num_frames = min(speech.num_frames, max_frames)
+    if num_frames < speech.num_frames:
+        _LOG.info("Emotion reference: the first %d s of %s.", max_frames // FPS, speech.path.name)
+    return next(speech.iter_windows([(0, num_frames)]))

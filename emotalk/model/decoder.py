@@ -15,7 +15,7 @@ def causal_bias(num_frames: int, device: torch.device) -> Tensor:
 
     Source
     ------
-    DOMAIN.md, section 2, step 5. Computed for the length at hand: any length, no table of 5,000 frames.
+    docs/method.md, section "Network". Computed for the length at hand: any length, no table of 5,000 frames.
     """
     frames = torch.arange(num_frames, device=device)
     distance = frames[:, None] - frames[None, :]

@@ -10,7 +10,7 @@ from emotalk.config.training import InitialWeights, ModelSettings
 from emotalk.errors import WeightsError
 from emotalk.model.network import EmoTalk
 from emotalk.model.pretrained import encoder_digest, fetch_encoder
-from emotalk.model.weights import compare, configs_for, read_state, take_what_fits, weights_file
+from emotalk.model.weights import compare, configs_for, load_matching, read_state, weights_file
 from emotalk.provenance import file_digest
 
 _LOG = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def load_initial(initial: InitialWeights) -> EmoTalk:
         )
     if mismatch:
         _LOG.warning("Of %s only what fits is taken: %s.", source, mismatch)
-    if not take_what_fits(network, state, mismatch, source):
+    if not load_matching(network, state, mismatch, source):
         raise WeightsError(f"{source} holds nothing that fits the network.")
     if initial.new_subjects:
         _average_subjects(network)

@@ -7,14 +7,14 @@ import numpy as np
 
 from emotalk.errors import EmoTalkError
 
-NUM_LEVELS = 2
-NUM_PERSONS = 24
+NUM_INTENSITIES = 2
+NUM_SUBJECTS = 24
 MIN_SAMPLES = 720
 """Shortest audio (16 kHz samples) of which the emotion encoder makes a frame."""
 
 
 @dataclass(frozen=True)
-class Request:
+class ReconstructionSpec:
     """Reconstructions asked of the network: the content of clip `content[r]` with the emotion of clip `emotion[r]`.
 
     Attributes
@@ -25,9 +25,9 @@ class Request:
         For each reconstruction an index into these clips.
     num_frames
         For each reconstruction its length in frames.
-    level
+    intensity
         For each reconstruction its intensity index.
-    person
+    subject
         For each reconstruction a subject index, or 24 weights of a mixture of subjects.
     """
 
@@ -36,13 +36,13 @@ class Request:
     content: Sequence[int]
     emotion: Sequence[int]
     num_frames: Sequence[int]
-    level: Sequence[int]
-    person: Sequence[int | Sequence[float]]
+    intensity: Sequence[int]
+    subject: Sequence[int | Sequence[float]]
 
 
-def mean_person(subjects: Sequence[int]) -> list[float]:
-    """Mixture (24 weights) of some subjects in equal parts: the person of someone whom training never saw."""
-    return [(index in subjects) / len(subjects) for index in range(NUM_PERSONS)]
+def mean_subject(subjects: Sequence[int]) -> list[float]:
+    """Mixture (24 weights) of some subjects in equal parts: the subject of someone whom training never saw."""
+    return [(index in subjects) / len(subjects) for index in range(NUM_SUBJECTS)]
 
 
 def check_waveform(waveform: np.ndarray) -> None:
@@ -72,7 +72,7 @@ def check_index(index: int, count: int, what: str) -> int:
     return int(index)
 
 
-def person_weights(subject: int | Sequence[float]) -> list[float]:
+def subject_weights(subject: int | Sequence[float]) -> list[float]:
     """Weights of the 24 subjects: 1 for an index, or a mixture as it is.
 
     Raises
@@ -80,10 +80,10 @@ def person_weights(subject: int | Sequence[float]) -> list[float]:
     EmoTalkError
     """
     if isinstance(subject, int | np.integer):
-        index = check_index(subject, NUM_PERSONS, "subject")
-        return [float(i == index) for i in range(NUM_PERSONS)]
-    if len(subject) != NUM_PERSONS:
+        index = check_index(subject, NUM_SUBJECTS, "subject")
+        return [float(i == index) for i in range(NUM_SUBJECTS)]
+    if len(subject) != NUM_SUBJECTS:
         raise EmoTalkError(
-            f"The mixture of subjects has {len(subject)} weights; the network knows {NUM_PERSONS} subjects."
+            f"The mixture of subjects has {len(subject)} weights; the network knows {NUM_SUBJECTS} subjects."
         )
     return [float(weight) for weight in subject]

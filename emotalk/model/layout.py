@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from emotalk.model.inputs import NUM_LEVELS, Request, person_weights
+from emotalk.model.inputs import NUM_INTENSITIES, ReconstructionSpec, subject_weights
 from emotalk.model.sequences import frame_mask
 
 K = TypeVar("K", bound=Hashable)
@@ -132,8 +132,8 @@ class Layout:
         From the emotion encoder's convolutional frames to 30 frames a second, each clip once.
     emotion_to_motion : Resampling
         From there to the frames of each reconstruction.
-    level : (R, 2) float32
-    person : (R, 24) float32
+    intensity : (R, 2) float32
+    subject : (R, 24) float32
         Weights of the intensities and of the subjects.
     """
 
@@ -141,11 +141,11 @@ class Layout:
     view: Tensor
     emotion: Resampling
     emotion_to_motion: Resampling
-    level: Tensor
-    person: Tensor
+    intensity: Tensor
+    subject: Tensor
 
     @classmethod
-    def of(cls, request: Request, content_conv: ConvFrames, emotion_conv: ConvFrames) -> "Layout":
+    def of(cls, request: ReconstructionSpec, content_conv: ConvFrames, emotion_conv: ConvFrames) -> "Layout":
         """Lay out a request for encoders with these convolutional stacks."""
         content_lengths = [content_conv.count(samples) for samples in request.content_samples]
         emotion_lengths = [emotion_conv.count(samples) for samples in request.emotion_samples]
@@ -168,8 +168,8 @@ class Layout:
                 request.emotion,
                 [spread(emotion_frames[e], n) for e, n in zip(request.emotion, request.num_frames, strict=True)],
             ),
-            level=torch.eye(NUM_LEVELS)[list(request.level)],
-            person=torch.tensor([person_weights(person) for person in request.person]),
+            intensity=torch.eye(NUM_INTENSITIES)[list(request.intensity)],
+            subject=torch.tensor([subject_weights(subject) for subject in request.subject]),
         )
 
 

@@ -10,7 +10,7 @@ from emotalk.blendshapes import NUM_CHANNELS
 from emotalk.model.decoder import Decoder
 from emotalk.model.encoder_config import EncoderConfig
 from emotalk.model.encoders import EmotionEncoder, SpeechEncoder
-from emotalk.model.inputs import NUM_LEVELS, NUM_PERSONS, Request, check_index, check_waveform
+from emotalk.model.inputs import NUM_INTENSITIES, NUM_SUBJECTS, ReconstructionSpec, check_index, check_waveform
 from emotalk.model.layout import ConvFrames, Layout
 from emotalk.model.sequences import map_tensors, normalise
 from emotalk.timing import frames_to_predict
@@ -29,7 +29,7 @@ class EmoTalk(nn.Module):
 
     Source
     ------
-    Paper, section 3; released code as described in DOMAIN.md, section 2.
+    Paper, section 3; released code as described in docs/method.md.
     """
 
     def __init__(self, content_encoder: SpeechEncoder, emotion_encoder: EmotionEncoder) -> None:
@@ -41,8 +41,8 @@ class EmoTalk(nn.Module):
         self.audio_feature_map_cont = nn.Linear(content_encoder.config.hidden_size, _CONTENT_DIM)
         self.audio_feature_map_emo = nn.Linear(emotion_encoder.config.hidden_size, _MODEL_DIM)
         self.audio_feature_map_emo2 = nn.Linear(_MODEL_DIM, _EMOTION_DIM)
-        self.obj_vector_level = nn.Linear(NUM_LEVELS, _LABEL_DIM)
-        self.obj_vector_person = nn.Linear(NUM_PERSONS, _LABEL_DIM)
+        self.obj_vector_level = nn.Linear(NUM_INTENSITIES, _LABEL_DIM)
+        self.obj_vector_person = nn.Linear(NUM_SUBJECTS, _LABEL_DIM)
         self.transformer_decoder = Decoder(_MODEL_DIM)
         self.bs_map_r = nn.Linear(_MODEL_DIM, NUM_CHANNELS)
         nn.init.zeros_(self.bs_map_r.weight)
@@ -55,7 +55,7 @@ class EmoTalk(nn.Module):
 
     @classmethod
     def empty(cls, content: EncoderConfig, emotion: EncoderConfig) -> "EmoTalk":
-        """A network whose parameters have shapes but no memory yet, for `emotalk.model.weights.fit_state`.
+        """A network whose parameters have shapes but no memory yet, for `emotalk.model.weights.load_strict`.
 
         Drawing random ones takes ten seconds at full size.
         """
@@ -130,13 +130,22 @@ class EmoTalk(nn.Module):
         worn = layout.emotion_to_motion(states)
         valid = layout.emotion_to_motion.mask[..., None]
         pooled = (worn * valid).sum(dim=1) / valid.sum(dim=1)
-        tracks = self._decode(views.index_select(0, layout.view), worn, layout.level, layout.person)
+        tracks = self.decode(views.index_select(0, layout.view), worn, layout.intensity, layout.subject)
         return tracks, self.audio_encoder_emo.classifier(pooled).float()
 
-    def _decode(self, content: Tensor, emotion: Tensor, level: Tensor, person: Tensor) -> Tensor:
+    def decode(self, content: Tensor, emotion: Tensor, intensity: Tensor, subject: Tensor) -> Tensor:
+        """Coefficients (R, T, 52) float32 from the outputs of the two transformers, at the frames of the motion.
+
+        Parameters
+        ----------
+        content, emotion : (R, T, hidden size)
+        intensity : (R, 2) float32
+        subject : (R, 24) float32
+            Weights of the intensities and of the subjects.
+        """
         memory = self.audio_feature_map_emo(emotion)
         num_frames = memory.shape[1]
-        labels = [self.obj_vector_level(level), self.obj_vector_person(person)]
+        labels = [self.obj_vector_level(intensity), self.obj_vector_person(subject)]
         frames = torch.cat(
             [
                 self.audio_feature_map_cont(content),
@@ -186,10 +195,10 @@ class EmoTalk(nn.Module):
             check_waveform(clip)
         content, emotion = (torch.from_numpy(normalise(clip.astype(np.float32))) for clip in (waveform, donor))
         num_frames = frames_to_predict(len(waveform))
-        return self.speak(content, emotion, num_frames=num_frames, intensity=intensity, subject=subject)[0]
+        return self.infer(content, emotion, num_frames=num_frames, intensity=intensity, subject=subject)[0]
 
     @torch.no_grad()
-    def speak(
+    def infer(
         self,
         content: Tensor,
         emotion: Tensor,
@@ -215,14 +224,14 @@ class EmoTalk(nn.Module):
         logits : (7,) float32
             Of the emotions of `emotalk.emotions`, heard in `emotion`.
         """
-        request = Request(
+        request = ReconstructionSpec(
             content_samples=[len(content)],
             emotion_samples=[len(emotion)],
             content=[0],
             emotion=[0],
             num_frames=[num_frames],
-            level=[check_index(intensity, NUM_LEVELS, "intensity")],
-            person=[subject],
+            intensity=[check_index(intensity, NUM_INTENSITIES, "intensity")],
+            subject=[subject],
         )
         device = self.bs_map_r.weight.device
         layout = map_tensors(Layout.of(request, *self.conv_frames), lambda tensor: tensor.to(device))

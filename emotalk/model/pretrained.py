@@ -35,7 +35,7 @@ RELEASED_ENCODER: dict[str, Any] = {
     "attention_dropout": 0.1,
     "layerdrop": 0.05,
 }
-"""Configuration of both encoders of the released network (DOMAIN.md, section 4)."""
+"""Configuration of both encoders of the released network (docs/method.md, section "Network")."""
 
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 """Names of files of weights on the hub, the preferred form first."""

@@ -5,7 +5,7 @@ frames of D numbers.
 
 Source
 ------
-arXiv 2006.11477, section 2, for the architecture; DOMAIN.md, sections 2 and 4, for the released encoders.
+arXiv 2006.11477, section 2, for the architecture; docs/method.md, section "Network", for the released encoders.
 """
 
 import math

@@ -67,7 +67,7 @@ def load_weights(
     path = weights_file(Path(path))
     state = read_state(path)
     network = EmoTalk.empty(*configs)
-    ignored = fit_state(network, state, str(path))
+    ignored = load_strict(network, state, str(path))
     if ignored:
         _LOG.warning("%s holds %d entries that the network does not have: %s", path, len(ignored), ", ".join(ignored))
     return network.to(device).eval()
@@ -155,14 +155,14 @@ class Mismatch(NamedTuple):
 
     missing: list[str]
     unexpected: list[str]
-    unlike: list[str]
+    shape_mismatch: list[str]
     """In another shape."""
 
     def __bool__(self) -> bool:
         return any(self[:])
 
     def __str__(self) -> str:
-        kinds = ((self.missing, "missing"), (self.unexpected, "unexpected"), (self.unlike, "of another shape"))
+        kinds = ((self.missing, "missing"), (self.unexpected, "unexpected"), (self.shape_mismatch, "of another shape"))
         return "; ".join(f"{len(names)} parameters are {what} ({_first(names)})" for names, what in kinds if names)
 
 
@@ -177,11 +177,11 @@ def compare(network: EmoTalk, state: Mapping[str, Tensor], prefix: str = "") -> 
     return Mismatch(
         missing=[name for name in wanted if name not in given],
         unexpected=[name for name in given if name not in wanted],
-        unlike=[name for name in wanted if name in given and given[name].shape != wanted[name].shape],
+        shape_mismatch=[name for name in wanted if name in given and given[name].shape != wanted[name].shape],
     )
 
 
-def fit_state(network: EmoTalk, state: Mapping[str, Tensor], source: str | Path) -> list[str]:
+def load_strict(network: EmoTalk, state: Mapping[str, Tensor], source: str | Path) -> list[str]:
     """Let a state, under either names, become the parameters of a network, every one of them. Nothing is copied.
 
     Returns
@@ -195,16 +195,16 @@ def fit_state(network: EmoTalk, state: Mapping[str, Tensor], source: str | Path)
         If a parameter is missing, or is none that `as_weight` takes.
     """
     mismatch = compare(network, state)
-    if mismatch.missing or mismatch.unlike:
+    if mismatch.missing or mismatch.shape_mismatch:
         raise WeightsError(
             f"{source} does not fit the network: {mismatch}. Encoder sizes come from the card beside the weights; for "
             "weights without a card pass them as 'encoder'."
         )
-    take_what_fits(network, state, mismatch, source, assign=True)
+    load_matching(network, state, mismatch, source, assign=True)
     return mismatch.unexpected
 
 
-def take_what_fits(
+def load_matching(
     network: EmoTalk, state: Mapping[str, Tensor], mismatch: Mismatch, source: str | Path, *, assign: bool = False
 ) -> int:
     """Put the parameters of a state that fit into a network.
@@ -228,7 +228,7 @@ def take_what_fits(
     WeightsError
         If one of them is none that `as_weight` takes.
     """
-    left_out = {*mismatch.unexpected, *mismatch.unlike}
+    left_out = {*mismatch.unexpected, *mismatch.shape_mismatch}
     fitting = {
         name: as_weight(name, value, source) for name, value in released_names(state).items() if name not in left_out
     }

@@ -1,1 +1,1 @@
-"""Report: pages, figures and tables about data and results."""
+"""Reports: HTML pages, figures and tables about data and results."""

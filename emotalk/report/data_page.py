@@ -1,4 +1,4 @@
-"""The page about the data: what was found, and what training will see of it. It can be looked at before training."""
+"""Page about the data: recordings, issues and training examples. It can be read before training."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from emotalk.data.recordings import RECORDINGS
 from emotalk.report import data_figures, data_quality
 from emotalk.report.html import write_page
 
-_MOST_LISTED = 200
+_MAX_LISTED = 200
 _BEGIN, _END = "<!-- data -->", "<!-- /data -->"
 
 
@@ -23,55 +23,55 @@ def write_data_page(
     manifest: str | Path,
     min_confidence: float,
 ) -> None:
-    """Write the page.
+    """Write the page about the data.
 
     Parameters
     ----------
     min_confidence
-        Confidence from which the offset of a single recording is shown.
+        Minimum confidence of displayed offsets.
     """
-    content = _data_content(recordings, tracks, clips, manifest, min_confidence)
+    content = _collect_content(recordings, tracks, clips, manifest, min_confidence)
     write_page("data_page.html.j2", page, {"data": content})
 
 
-def _data_content(
+def _collect_content(
     recordings: str | Path,
     tracks: Sequence[str | Path],
     clips: Sequence[str | Path],
     manifest: str | Path,
     min_confidence: float,
 ) -> dict[str, Any]:
-    """Tables and figures about the data."""
+    """Tables and figures of the page, by name."""
     columns = [name for name in RECORDINGS.names if name != "offset_scores"]
-    found = pd.read_parquet(recordings, columns=columns)
-    statistics = data_quality.channel_statistics(tracks)
-    offsets = data_quality.synchrony(recordings)
-    pairs = data_quality.pairs(manifest)
+    recordings_table = pd.read_parquet(recordings, columns=columns)
+    statistics = data_quality.read_channel_statistics(tracks)
+    offsets = data_quality.average_synchrony(recordings)
+    pairs = data_quality.count_pairs(manifest)
     return {
-        "counts": data_quality.counts(found),
-        "issues": data_quality.issues(found),
-        "excluded": _with_reasons(found, "excluded"),
-        "repaired": _with_reasons(found, "repaired"),
-        "examples": data_quality.examples(manifest),
+        "counts": data_quality.count_recordings(recordings_table),
+        "issues": data_quality.count_issues(recordings_table),
+        "excluded": _list_reasons(recordings_table, "excluded"),
+        "repaired": _list_reasons(recordings_table, "repaired"),
+        "examples": data_quality.count_examples(manifest),
         "offsets": offsets,
         "min_confidence": min_confidence,
         "has_pairs": bool(pairs.to_numpy().any()),
-        "speakers_figure": data_figures.speakers_figure(data_quality.clips_by_split(clips, manifest)),
-        "lengths_figure": data_figures.lengths_figure(found),
-        "channels_figure": data_figures.channels_figure(statistics),
-        "jitter_figure": data_figures.jitter_figure(statistics, data_quality.excerpt(recordings, tracks)),
-        "synchrony_figure": data_figures.synchrony_figure(offsets, min_confidence) if offsets else None,
-        "pairs_figure": data_figures.pairs_figure(pairs),
+        "subjects_figure": data_figures.plot_subjects(data_quality.read_used_clips(clips, manifest)),
+        "lengths_figure": data_figures.plot_lengths(recordings_table),
+        "channels_figure": data_figures.plot_channel_ranges(statistics),
+        "jitter_figure": data_figures.plot_jitter(statistics, data_quality.choose_excerpt(recordings, tracks)),
+        "synchrony_figure": data_figures.plot_synchrony(offsets, min_confidence) if offsets else None,
+        "pairs_figure": data_figures.plot_pairs(pairs),
     }
 
 
-def _with_reasons(found: pd.DataFrame, status: str) -> dict[str, Any]:
-    """How many recordings have this status, and the first of them with their reasons."""
-    chosen = found.loc[found["status"] == status, ["corpus", "recording_id", "reasons"]]
-    return {"count": len(chosen), "first": chosen.head(_MOST_LISTED).to_dict("records")}
+def _list_reasons(recordings: pd.DataFrame, status: str) -> dict[str, Any]:
+    """Count the recordings with this status, and list the first ones with their reasons."""
+    rows = recordings.loc[recordings["status"] == status, ["corpus", "recording_id", "reasons"]]
+    return {"count": len(rows), "first": rows.head(_MAX_LISTED).to_dict("records")}
 
 
-def data_section(page: str | Path) -> str:
-    """The body of the page about the data, below its title."""
+def read_data_section(page: str | Path) -> str:
+    """Return the content of the page about the data, without its title."""
     text = Path(page).read_text(encoding="utf-8")
     return text[text.index(_BEGIN) : text.index(_END)]

@@ -1,4 +1,4 @@
-"""Pages from templates; each loads nothing from anywhere."""
+"""Rendering of self-contained HTML pages from templates."""
 
 import logging
 from pathlib import Path
@@ -11,7 +11,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_page(template: str, page: str | Path, content: dict[str, Any]) -> None:
-    """Fill one of the templates."""
+    """Render a template and write the page."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )

@@ -1,4 +1,4 @@
-"""Summary at the end of a run: what was made and what to do next, in a few lines."""
+"""Summary of a run: its results and the next command, in a few lines."""
 
 import json
 import shlex
@@ -13,12 +13,12 @@ from emotalk.evaluation.evaluate import mouth_improvement
 def write_summary(
     out: str | Path, *, page: str | Path, card: str | Path, metrics: str | Path, manifest: str | Path
 ) -> None:
-    """Write paths of the report and the weights, the main result, a command that uses the weights, and warnings.
+    """Write the paths of report and weights, the main result, the next command, and warnings.
 
     Parameters
     ----------
     card
-        The weights' card, beside them.
+        Card of the weights, in the same folder.
     metrics
         Table written by :func:`emotalk.evaluation.evaluate.evaluate`.
     """
@@ -27,7 +27,7 @@ def write_summary(
     lines = {
         "Report": f"{page} (open it in a browser)",
         "Weights": f"{weights / 'emotalk.pth'} and .safetensors, {epochs} epochs",
-        "Result": _result(pd.read_csv(metrics)),
+        "Result": _describe_result(pd.read_csv(metrics)),
         "Next": f"emotalk predict SPEECH.wav --weights {shlex.quote(str(weights))}",
     }
     text = "\n".join(f"{name + ':':<9}{line}" for name, line in lines.items())
@@ -36,9 +36,9 @@ def write_summary(
     Path(out).write_text(text + "\n", encoding="utf-8")
 
 
-def _result(metrics: pd.DataFrame) -> str:
+def _describe_result(metrics: pd.DataFrame) -> str:
     if metrics.empty:
-        return "not evaluated, as there is no test split"
+        return "not evaluated, because there is no test split"
     improvement = mouth_improvement(metrics)
     side = "below" if improvement >= 0 else "above"
     return f"mouth error {abs(improvement):.0%} {side} that of the mean face, on the test split"

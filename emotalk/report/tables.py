@@ -1,4 +1,4 @@
-"""The table of metrics as a page shows it: a row a metric and region, a column a predictor."""
+"""Tables of metrics for the report: a row per metric and region, a column per predictor."""
 
 from typing import Any
 
@@ -14,10 +14,10 @@ PREDICTORS = {
     "own_emotion": "without the swap",
     "most_frequent": "most frequent class",
 }
-"""Predictors and what a page calls them."""
+"""Display names of the predictors."""
 
 _SWAP = ("cross_mae", "emotion_shift", "motion_kept")
-_HEARING = ("emotion_accuracy",)
+_CLASSIFICATION = ("emotion_accuracy",)
 _BETTER: dict[str, str | float] = {metric.name: metric.better for metric in METRICS} | {
     "emotion_shift": 1.0,
     "motion_kept": "high",
@@ -25,23 +25,23 @@ _BETTER: dict[str, str | float] = {metric.name: metric.better for metric in METR
 }
 
 
-def metric_tables(metrics: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Tables `own`, `swap` and `hearing`, each with its `predictors` and `rows`; those without rows are left out.
+def build_metric_tables(metrics: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Build the tables `own`, `swap` and `classification`, with `predictors` and `rows`; empty tables are left out.
 
     A row has `metric`, `region`, `unit`, `cells` by predictor (value, low, high) and `best`, the predictor with the
-    best value, where there are several.
+    best value (None if there is only one predictor).
     """
-    is_swap, is_hearing = metrics["metric"].isin(_SWAP), metrics["metric"].isin(_HEARING)
+    is_swap, is_classification = metrics["metric"].isin(_SWAP), metrics["metric"].isin(_CLASSIFICATION)
     parts = {
-        "own": metrics[~is_swap & ~is_hearing],
+        "own": metrics[~is_swap & ~is_classification],
         "swap": metrics[is_swap],
-        "hearing": metrics[is_hearing],
+        "classification": metrics[is_classification],
     }
-    return {name: _table(part) for name, part in parts.items() if len(part)}
+    return {name: _build_table(part) for name, part in parts.items() if len(part)}
 
 
-def _table(metrics: pd.DataFrame) -> dict[str, Any]:
-    there = set(metrics["predictor"])
+def _build_table(metrics: pd.DataFrame) -> dict[str, Any]:
+    present = set(metrics["predictor"])
     rows = []
     for (metric, region), group in metrics.groupby(["metric", "region"], sort=False):
         cells = {row["predictor"]: row for row in group.to_dict("records")}
@@ -51,13 +51,13 @@ def _table(metrics: pd.DataFrame) -> dict[str, Any]:
                 "region": region,
                 "unit": group["unit"].iloc[0],
                 "cells": cells,
-                "best": _best(str(metric), group) if len(cells) > 1 else None,
+                "best": _find_best(str(metric), group) if len(cells) > 1 else None,
             }
         )
-    return {"predictors": {name: shown for name, shown in PREDICTORS.items() if name in there}, "rows": rows}
+    return {"predictors": {name: label for name, label in PREDICTORS.items() if name in present}, "rows": rows}
 
 
-def _best(metric: str, group: pd.DataFrame) -> str:
+def _find_best(metric: str, group: pd.DataFrame) -> str:
     better, values = _BETTER.get(metric, "low"), group.set_index("predictor")["value"]
     if better == "high":
         return str(values.idxmax())

@@ -1,5 +1,4 @@
-"""Training: schedule, batches, objectives, checkpoints and the loop.
+"""Training: batches, losses, optimizer, checkpoints and the training loop.
 
-Imports nothing but torch, numpy, pandas, pydantic, pyarrow and safetensors, and transformers where an encoder is loaded
-from a folder or a hub, so that it runs on a lean GPU machine.
+Dependencies: torch, numpy, pandas, pyarrow and safetensors only, to keep GPU machines simple to set up.
 """

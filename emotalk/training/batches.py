@@ -1,6 +1,6 @@
-"""Batches: the steps of an epoch, which reconstructions an example asks for, their tensors, and reading them ahead.
+"""Batches: the steps of an epoch, the reconstructions of each example, their tensors, and prefetching.
 
-A clip that several reconstructions share stands in the batch once; the network encodes it once.
+A batch holds each clip once, even if several reconstructions use it, so that the network encodes it once.
 """
 
 from collections import deque
@@ -17,32 +17,32 @@ from emotalk.data.manifest import Example
 from emotalk.data.samples import from_int16
 from emotalk.emotions import UNLABELLED
 from emotalk.errors import TrainingError
-from emotalk.model.inputs import Request
+from emotalk.model.inputs import ReconstructionSpec
 from emotalk.model.layout import ConvFrames, Layout
 from emotalk.model.sequences import map_tensors, pad_batch, speech_batch
 from emotalk.training.features import FeatureStore
 from emotalk.training.settings import RunSettings
 
-_POOL = 256
-"""About as many consecutive examples of an epoch are sorted by length: beyond, its order stays random."""
-_CLIPS = ("audio_c1e2", "audio_c2e1", "track_c1e1", "track_c2e2")
-_AHEAD = 3
-"""Batches that a GPU's reader prepares before they are asked for."""
+_POOL_SIZE = 256
+"""Approximate number of consecutive examples that are sorted by length together; the order of pools stays random."""
+_CLIP_COLUMNS = ("audio_c1e2", "audio_c2e1", "track_c1e1", "track_c2e2")
+_NUM_PREFETCHED = 3
+"""Number of batches that are prepared in advance for a GPU."""
 
 
 class Reconstruction(NamedTuple):
-    """One output of the network and what it is held against.
+    """One output of the network and its target.
 
     Attributes
     ----------
     content, emotion, target
-        Clip ids of the audio that is spoken, of the audio whose emotion is worn, and of the track to match.
+        Clip ids of the content audio, of the emotion reference, and of the target track.
     term
-        Loss term of its squared error: "cross" or "self".
+        Loss term of the squared error: "cross" or "self".
     has_velocity
-        Whether it counts in the velocity term.
+        Whether the velocity term includes this output.
     label
-        Class of its emotion for the classification term, or `UNLABELLED`.
+        Emotion class for the classification term, or `UNLABELLED`.
     """
 
     content: str
@@ -54,18 +54,18 @@ class Reconstruction(NamedTuple):
 
 
 def reconstructions(example: Example, velocity_on: str) -> list[Reconstruction]:
-    """Outputs that an example asks for.
+    """Reconstructions of one example.
 
     Parameters
     ----------
     velocity_on
-        Outputs in the velocity term: "every" one, the two "cross" reconstructions, or the "first" of them; a clip
-        alone counts in any case.
+        Outputs in the velocity term: "every" output, the two "cross" reconstructions, or the "first" of these. The
+        output of a single clip is always included.
 
     Source
     ------
-    `cross`: paper, equations 2 to 5, which leave open what the velocity term falls on. `random`: the training report,
-    whose velocity term is on the first output, without classification.
+    `cross`: paper, equations 2 to 5, which do not specify the outputs in the velocity term. `random`: training report
+    (velocity term on the first output only, no classification); see docs/method.md, section "Losses".
     """
     main, donor = example["audio_c1e2"], example["audio_c2e1"]
     if example["kind"] == "self":
@@ -79,8 +79,8 @@ def reconstructions(example: Example, velocity_on: str) -> list[Reconstruction]:
 
 
 @dataclass(frozen=True)
-class Heard:
-    """The clips of a batch, padded, as each encoder takes them: waveforms (B, N), or cached features (B, L, C)."""
+class AudioInputs:
+    """Padded inputs of the two encoders: waveforms (B, N), or cached features (B, L, C)."""
 
     content: Tensor
     emotion: Tensor
@@ -93,21 +93,21 @@ class Batch:
 
     Attributes
     ----------
-    heard
-        The clips that are heard.
+    audio
+        Inputs of the encoders.
     layout
-        Which reconstructions to make of them.
+        Indices of the clips that each reconstruction uses.
     targets : (R, max T, 52) float32
-        Tracks to match, zeros behind the shorter ones.
+        Target tracks, padded with zeros at the end.
     is_cross, has_velocity : (R,) bool
-        Which terms a reconstruction counts in; one that is not cross is self.
+        Loss terms of each reconstruction; one that is not in "cross" is in "self".
     labels : (R,) int64
-        Emotion classes, `UNLABELLED` for none.
+        Emotion classes, or `UNLABELLED`.
     examples
         The E rows of the manifest.
     """
 
-    heard: Heard
+    audio: AudioInputs
     layout: Layout
     targets: Tensor
     is_cross: Tensor
@@ -122,32 +122,32 @@ class Batch:
 
     @property
     def mask(self) -> Tensor:
-        """True where a target has a frame, (R, max T) bool."""
+        """True for frames of a target, False for padding, (R, max T) bool."""
         return self.layout.emotion_to_motion.mask
 
     def pin_memory(self) -> "Batch":
-        """In page-locked memory, from which a copy to the GPU does not wait."""
+        """Copy to page-locked memory, which allows asynchronous copies to a GPU."""
         return map_tensors(self, Tensor.pin_memory)
 
     def to(self, device: torch.device) -> "Batch":
-        """On a device; the copy of a pinned batch is not waited for."""
+        """Copy to a device; asynchronous for a pinned batch."""
         return map_tensors(self, lambda tensor: tensor.to(device, non_blocking=True))
 
 
 @dataclass(frozen=True)
 class BatchMaker:
-    """Reads the clips of examples and lays them out as a batch, in host memory.
+    """Collates examples to batches in host memory.
 
     Attributes
     ----------
     store
-        The clips.
+        Store of all clips.
     conv_frames
-        Of the content and the emotion encoder.
+        Frame counts of the convolutional stacks of the content and the emotion encoder.
     velocity_on
         See `reconstructions`.
     features
-        Cached features for the content and the emotion encoder, or None to take the waveforms.
+        Cached features for the content and the emotion encoder, or None to use waveforms.
     """
 
     store: ClipStore
@@ -156,24 +156,24 @@ class BatchMaker:
     features: tuple[FeatureStore, FeatureStore] | None = None
 
     def __call__(self, examples: Sequence[Example]) -> Batch:
-        """Batch of some examples, all of whose clips are in the store."""
-        wanted = [(example, item) for example in examples for item in reconstructions(example, self.velocity_on)]
-        items = [item for _, item in wanted]
+        """Batch of some examples; their clips must be in the store."""
+        rows = [(example, item) for example in examples for item in reconstructions(example, self.velocity_on)]
+        items = [item for _, item in rows]
         clip_ids = list(dict.fromkeys(clip for item in items for clip in (item.content, item.emotion)))
-        place = {clip_id: i for i, clip_id in enumerate(clip_ids)}
+        index = {clip_id: i for i, clip_id in enumerate(clip_ids)}
         tracks = [self.store[item.target].track for item in items]
         num_samples = [len(self.store[clip_id].waveform) for clip_id in clip_ids]
-        request = Request(
+        request = ReconstructionSpec(
             content_samples=num_samples,
             emotion_samples=num_samples,
-            content=[place[item.content] for item in items],
-            emotion=[place[item.emotion] for item in items],
+            content=[index[item.content] for item in items],
+            emotion=[index[item.emotion] for item in items],
             num_frames=[len(track) for track in tracks],
-            level=[example["intensity"] for example, _ in wanted],
-            person=[example["subject"] for example, _ in wanted],
+            intensity=[example["intensity"] for example, _ in rows],
+            subject=[example["subject"] for example, _ in rows],
         )
         return Batch(
-            heard=self._hear(clip_ids),
+            audio=self._load_audio(clip_ids),
             layout=Layout.of(request, *self.conv_frames),
             targets=pad_batch(tracks),
             is_cross=torch.tensor([item.term == "cross" for item in items]),
@@ -182,31 +182,31 @@ class BatchMaker:
             examples=examples,
         )
 
-    def _hear(self, clip_ids: Sequence[str]) -> Heard:
+    def _load_audio(self, clip_ids: Sequence[str]) -> AudioInputs:
         if self.features is None:
             speech = speech_batch([from_int16(self.store[name].waveform) for name in clip_ids])
-            return Heard(speech, speech, are_features=False)
-        # Encoders that share a store share its batch, which is then made and moved once.
-        made = {store: pad_batch([store[name] for name in clip_ids]) for store in set(self.features)}
-        content, emotion = (made[store] for store in self.features)
-        return Heard(content, emotion, are_features=True)
+            return AudioInputs(speech, speech, are_features=False)
+        # Encoders with a common store share one tensor, which is then padded and copied to the device once.
+        padded = {store: pad_batch([store[name] for name in clip_ids]) for store in set(self.features)}
+        content, emotion = (padded[store] for store in self.features)
+        return AudioInputs(content, emotion, are_features=True)
 
 
 def form_batches(examples: Sequence[Example], batch_size: int, max_frames: int | None) -> list[list[Example]]:
-    """Batches of examples of like length; the same examples always form the same batches.
+    """Group examples of similar length into batches, deterministically.
 
-    Every example is in exactly one batch. A batch stands where the first of its examples stood, so that the order of
-    batches is as random as that of the examples; with a `batch_size` of 1 nothing is moved.
+    Every example is in exactly one batch. Batches are sorted by their first example, so that their order is as random
+    as that of the examples; with a `batch_size` of 1 the order does not change.
 
     Parameters
     ----------
     batch_size
-        Most examples in a batch.
+        Maximum number of examples per batch.
     max_frames
-        Most frames that a batch reconstructs, or None. An example that has more is a batch of its own.
+        Maximum number of reconstructed frames per batch, or None. A longer example forms a batch by itself.
     """
     batches = []
-    size = batch_size * max(1, _POOL // batch_size)
+    size = batch_size * max(1, _POOL_SIZE // batch_size)
     for start in range(0, len(examples), size):
         pool = range(start, min(start + size, len(examples)))
         formed: list[list[int]] = []
@@ -222,69 +222,72 @@ def form_batches(examples: Sequence[Example], batch_size: int, max_frames: int |
 
 
 def _length(example: Example) -> float:
-    """Frames of an example's typical reconstruction."""
+    """Mean number of frames per reconstruction of an example."""
     return example["num_frames"] / (1 if example["kind"] == "self" else 3)
 
 
-def in_groups(items: Sequence[list[Example]], size: int) -> list[Sequence[list[Example]]]:
-    """Consecutive batches in groups of `size`, one optimizer step each; the last may be smaller."""
-    return [items[start : start + size] for start in range(0, len(items), size)]
+def group_batches(batches: Sequence[list[Example]], size: int) -> list[Sequence[list[Example]]]:
+    """Group consecutive batches, one optimizer step per group; the last group may be smaller."""
+    return [batches[start : start + size] for start in range(0, len(batches), size)]
 
 
 def plan_steps(examples: Sequence[Example], settings: RunSettings) -> list[Sequence[list[Example]]]:
-    """Optimizer steps of an epoch with these examples: the batches of each."""
-    return in_groups(form_batches(examples, settings.batch_size, settings.max_frames_per_batch), settings.accumulate)
+    """Optimizer steps of an epoch, each as a list of batches."""
+    batches = form_batches(examples, settings.batch_size, settings.max_frames_per_batch)
+    return group_batches(batches, settings.accumulate)
 
 
-def share_of(group: Sequence[list[Example]], rank: int, count: int) -> list[list[Example]]:
-    """What one of `count` processes computes of a step: of each batch a part as large as those of the others.
+def select_share(step: Sequence[list[Example]], rank: int, num_processes: int) -> list[list[Example]]:
+    """Examples of a step that process `rank` computes: an equal part of each batch.
 
-    Where parts cannot be equal, the larger one goes to the next process with each batch. A process may get nothing.
+    If a batch cannot be divided equally, the processes with the larger parts rotate from batch to batch. The result is
+    empty if the step has fewer examples than processes.
     """
-    parts = (batch[(rank + number) % count :: count] for number, batch in enumerate(group))
+    parts = (batch[(rank + number) % num_processes :: num_processes] for number, batch in enumerate(step))
     return [part for part in parts if part]
 
 
-def load_batches(plan: Sequence[Sequence[Example]], make: BatchMaker, device: torch.device) -> Iterator[Batch]:
-    """Batches on `device`, in the order of the plan.
+def load_batches(plan: Sequence[Sequence[Example]], make_batch: BatchMaker, device: torch.device) -> Iterator[Batch]:
+    """Load batches to `device`, in the order of the plan.
 
-    A GPU's are read by a thread: a batch takes 5 ms to make, and to hand its twenty tensors from another process to
-    this one took 20. On the CPU a thread would only take time from computing.
+    For a GPU a thread prefetches: collating a batch takes 5 ms, while passing its twenty tensors from another process
+    took 20 ms. On the CPU a thread would only compete with the computation.
 
     Raises
     ------
     TrainingError
-        If the store lacks a clip of the manifest.
+        If a clip of the manifest is missing in the store.
     """
-    wanted = {example[name] for examples in plan for example in examples for name in _CLIPS} - {None}
-    missing = sorted(clip_id for clip_id in wanted if clip_id not in make.store)
+    clip_ids = {example[name] for examples in plan for example in examples for name in _CLIP_COLUMNS} - {None}
+    missing = sorted(clip_id for clip_id in clip_ids if clip_id not in make_batch.store)
     if missing:
         raise TrainingError(
-            f"{len(missing)} clips of the manifest are not in the clip store, {missing[0]} first. Run --forcerun slice."
+            f"The clip store does not contain {len(missing)} clips of the manifest, for example {missing[0]}. Run "
+            "--forcerun slice."
         )
     if device.type != "cuda":
-        yield from map(make, plan)
+        yield from map(make_batch, plan)
         return
 
     def read(examples: Sequence[Example]) -> Batch:
-        with torch.cuda.device(device):  # A thread begins on the first GPU, wherever its process computes.
-            return make(examples).pin_memory()
+        with torch.cuda.device(device):  # The current GPU is per thread; a new thread has GPU 0.
+            return make_batch(examples).pin_memory()
 
-    for batch in read_ahead(plan, read):
+    for batch in prefetch(plan, read):
         yield batch.to(device)
 
 
-def read_ahead(plan: Sequence[Sequence[Example]], read: Callable[[Sequence[Example]], Batch]) -> Iterator[Batch]:
-    """What `read` makes of each part of a plan, in a thread that goes on while the parts before are used."""
+def prefetch(plan: Sequence[Sequence[Example]], read: Callable[[Sequence[Example]], Batch]) -> Iterator[Batch]:
+    """Call `read` for each item of the plan in a background thread; yields the results in order."""
     with ThreadPoolExecutor(1, thread_name_prefix="batches") as reader:
-        ahead: deque[Future[Batch]] = deque()
+        pending: deque[Future[Batch]] = deque()
         try:
             for examples in plan:
-                ahead.append(reader.submit(read, examples))
-                if len(ahead) > _AHEAD:
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
+                pending.append(reader.submit(read, examples))
+                if len(pending) > _NUM_PREFETCHED:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
         finally:
-            for each in ahead:
-                each.cancel()
+            for future in pending:
+                future.cancel()

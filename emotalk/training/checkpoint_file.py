@@ -1,4 +1,4 @@
-"""A checkpoint's file, with a checksum beside it that is made while writing. The file is data, never code."""
+"""Checkpoint files: written atomically with a checksum file, and loaded without unpickling code."""
 
 import hashlib
 import logging
@@ -26,7 +26,7 @@ CHECKSUM = ".sha256"
 
 
 class _HashedFile:
-    """File that knows the digest of what it was given to write, which need not be what the disk holds."""
+    """File that computes the digest of the written data; the data on disk may differ after a disk error."""
 
     def __init__(self, file: BufferedWriter) -> None:
         self._file, self.digest = file, hashlib.sha256()
@@ -40,14 +40,14 @@ class _HashedFile:
 
 
 def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Write beside, and rename; at any moment a file of this name is complete.
+    """Write a checkpoint atomically: to a temporary file that is then renamed.
 
     Raises
     ------
     TrainingError
-        If the disk does not take it. Nothing is left of the attempt.
+        If writing fails. The partial files are removed.
     """
-    partial, checksum = path.with_name(path.name + PARTIAL), checksum_of(path)
+    partial, checksum = path.with_name(path.name + PARTIAL), checksum_path(path)
     try:
         with open(partial, "wb") as file:
             hashed = _HashedFile(file)
@@ -60,19 +60,19 @@ def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
             os.fsync(file.fileno())
         partial.replace(path)
         _sync_folder(path.parent)
-    except (OSError, RuntimeError) as error:  # torch's writer turns what the disk says into a RuntimeError.
+    except (OSError, RuntimeError) as error:  # torch converts an OSError of the file to a RuntimeError.
         with suppress(OSError):
             partial.unlink(missing_ok=True)
             checksum.unlink(missing_ok=True)
         reason = error if isinstance(error, OSError) else error.__context__ or error
         raise TrainingError(
-            f"The checkpoint {path} could not be written: {str(reason).partition(chr(10))[0]}. The ones before it are "
-            "as they were. Make room, or make the folder writable, and run the command again: training continues."
+            f"Cannot write the checkpoint {path}: {str(reason).partition(chr(10))[0]}. Earlier checkpoints are "
+            "unchanged. Free disk space or make the folder writable, then run the same command to continue training."
         ) from None
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename durable."""
+    """Flush a folder to disk, which makes a rename durable."""
     if hasattr(os, "O_DIRECTORY"):
         handle = os.open(folder, os.O_DIRECTORY)
         try:
@@ -81,44 +81,47 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def checksum_of(path: Path) -> Path:
-    """Where a checkpoint's checksum stands, in the form that `sha256sum --check` reads."""
+def checksum_path(path: Path) -> Path:
+    """Path of a checkpoint's checksum file, which `sha256sum --check` can read."""
     return path.with_name(path.name + CHECKSUM)
 
 
 def read_verified(path: Path) -> dict[str, Any]:
-    """Content of a checkpoint that agrees with the checksum beside it, mapped into memory.
+    """Verify a checkpoint's checksum and load it, memory-mapped.
 
     Raises
     ------
     TrainingError
-        If it does not agree, there is no checksum, or :func:`read_checkpoint` refuses it.
+        If the checksum is missing or differs, or :func:`read_checkpoint` fails.
     """
-    checksum = checksum_of(path)
+    checksum = checksum_path(path)
     if not checksum.is_file():
-        raise TrainingError(f"{path} has no checksum {checksum.name} beside it.")
-    expected, found = checksum.read_text(encoding="ascii", errors="replace").split(" ")[0], file_digest(path)
-    if found != expected:
-        raise TrainingError(f"{path} is damaged: its SHA-256 is {found[:12]}…, {checksum.name} says {expected[:12]}….")
+        raise TrainingError(f"{path} has no checksum file {checksum.name}.")
+    expected, digest = checksum.read_text(encoding="ascii", errors="replace").split(" ")[0], file_digest(path)
+    if digest != expected:
+        raise TrainingError(
+            f"{path} is damaged: its SHA-256 is {digest[:12]}…, but {checksum.name} contains {expected[:12]}…."
+        )
     return read_checkpoint(path)
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Content of a checkpoint, mapped into memory: only what is used is read.
+    """Load a checkpoint, memory-mapped, so that only the accessed tensors are read.
 
     Raises
     ------
     TrainingError
-        If it is missing, damaged, more than data, no checkpoint, or holds a parameter that `as_weight` refuses.
+        If the file is missing, damaged, contains code, is not a checkpoint, or contains a parameter that `as_weight`
+        rejects.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except UnpicklingError:  # Its text advises to load the file all the same.
-        raise TrainingError(f"{path} holds more than data, or is damaged; it is not loaded.") from None
-    except Exception as error:  # What torch raises for damaged files is no closed set.
-        raise TrainingError(f"{path} is no readable checkpoint ({str(error).partition(chr(10))[0]}).") from None
+    except UnpicklingError:  # Its message recommends weights_only=False, which is unsafe.
+        raise TrainingError(f"{path} is damaged or contains pickled code; it was not loaded.") from None
+    except Exception as error:  # torch raises many exception types for damaged files.
+        raise TrainingError(f"{path} is not a readable checkpoint ({str(error).partition(chr(10))[0]}).") from None
     if not isinstance(content, dict) or not {"epoch", "step", "identity", "model"} <= content.keys():
-        raise TrainingError(f"{path} is no checkpoint of this program.")
+        raise TrainingError(f"{path} is not a checkpoint of this program.")
     try:
         for parameters in (content["model"], (content.get("average") or {"weights": {}})["weights"]):
             for name, value in parameters.items():
@@ -130,24 +133,24 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 _LOG = logging.getLogger(__name__)
 _HEADROOM = 1.2
-"""Memory that must be free for a copy, as a multiple of it: the system wants some to write from."""
+"""Required free memory for a copy, as a multiple of its size; the page cache needs some memory for writing."""
 
 
 class BackgroundWriter:
-    """Writes one thing after the other in a thread of its own.
+    """Writes checkpoints in a background thread, one at a time.
 
     Parameters
     ----------
     write
-        Called with a copy of what is submitted, or with the thing itself where host memory has no room for a copy; then
-        training waits.
+        Called in the thread with a copy of the submitted content. If host memory is too small for a copy, it is called
+        with the content itself, and `submit` blocks.
     """
 
     def __init__(self, write: Callable[[dict[str, Any]], None]) -> None:
         self._write = write
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoints")
         self._pending: Future[None] | None = None
-        # Kept for the next time: on a fresh one the system spends longer finding pages than copying.
+        # Reused for the next checkpoint: allocating new pages takes longer than copying.
         self._copy: dict[str, Any] | None = None
 
     def __enter__(self) -> "BackgroundWriter":
@@ -161,62 +164,62 @@ class BackgroundWriter:
             self.wait()
 
     def submit(self, content: dict[str, Any]) -> None:
-        """Write this, once what was submitted before is written.
+        """Wait for the previous write, then start to write this content.
 
         Raises
         ------
         TrainingError
-            If that failed.
+            If the previous write failed.
         """
         self.wait()
-        if self._copy is None and _HEADROOM * _num_bytes(content) > free_memory():
-            _LOG.info("Host memory has no room for a copy of the checkpoint: training waits until it is written.")
+        if self._copy is None and _HEADROOM * _count_bytes(content) > free_memory():
+            _LOG.info("Not enough host memory for a copy of the checkpoint: training waits until it is written.")
             self._write(content)
             return
-        self._copy = _copied(content, self._copy)
+        self._copy = _copy_to_host(content, self._copy)
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         self._pending = self._thread.submit(self._write, self._copy)
 
     def wait(self) -> None:
-        """Wait until all is written.
+        """Wait until the pending write is complete.
 
         Raises
         ------
         TrainingError
-            If it failed.
+            If writing failed.
         """
         if self._pending is not None:
             pending, self._pending = self._pending, None
             pending.result()
 
     def check(self) -> None:
-        """Raise what the last writing raised, if it has ended."""
+        """Raise the error of the last write, if it has finished with one; does not block."""
         if self._pending is not None and self._pending.done():
             self.wait()
 
 
-def _copied(value: Any, place: Any) -> Any:
-    """Nested dicts and lists with every tensor copied to host memory, where it fits in the place of an earlier copy.
+def _copy_to_host(value: Any, buffer: Any) -> Any:
+    """Copy all tensors of nested dicts and lists to host memory; reuses an earlier copy as buffer where shapes match.
 
-    Copies from a GPU are under way when this returns.
+    Copies from a GPU are asynchronous: synchronize before reading them.
     """
     if isinstance(value, Tensor):
-        if not isinstance(place, Tensor) or (place.shape, place.dtype) != (value.shape, value.dtype):
-            place = torch.empty_like(value, device="cpu", pin_memory=value.is_cuda)
-        return place.copy_(value.detach(), non_blocking=True)
+        if not isinstance(buffer, Tensor) or (buffer.shape, buffer.dtype) != (value.shape, value.dtype):
+            buffer = torch.empty_like(value, device="cpu", pin_memory=value.is_cuda)
+        return buffer.copy_(value.detach(), non_blocking=True)
     if isinstance(value, dict):
-        places = place if isinstance(place, dict) else {}
-        return {key: _copied(each, places.get(key)) for key, each in value.items()}
+        buffers = buffer if isinstance(buffer, dict) else {}
+        return {key: _copy_to_host(item, buffers.get(key)) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        before = place[: len(value)] if isinstance(place, list | tuple) else ()
-        return type(value)(_copied(*pair) for pair in zip_longest(value, before))
+        items = buffer[: len(value)] if isinstance(buffer, list | tuple) else ()
+        return type(value)(_copy_to_host(*pair) for pair in zip_longest(value, items))
     return value
 
 
-def _num_bytes(value: Any) -> int:
+def _count_bytes(value: Any) -> int:
     if isinstance(value, Tensor):
         return value.nbytes
     if isinstance(value, dict):
-        return sum(map(_num_bytes, value.values()))
-    return sum(map(_num_bytes, value)) if isinstance(value, list | tuple) else 0
+        return sum(map(_count_bytes, value.values()))
+    return sum(map(_count_bytes, value)) if isinstance(value, list | tuple) else 0

@@ -1,4 +1,4 @@
-"""The processes that share the steps of a run: started by torchrun, connected by torch.distributed. Usually one."""
+"""Data-parallel processes of a run: started by torchrun, connected by torch.distributed."""
 
 import ctypes
 import signal
@@ -14,16 +14,16 @@ from torch import Tensor, distributed
 
 T = TypeVar("T")
 _TIMEOUT = timedelta(days=1)
-"""How long a process waits for the others: one may be writing features of a large corpus. torchrun ends all of them as
-soon as one dies."""
+"""Timeout of collective operations: long, as one process may cache the features of a large corpus. If a process dies,
+torchrun stops the others at once."""
 _PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """The processes of a run, seen from this one.
+    """Processes of a run, with the rank of this one.
 
-    Tensors are exchanged on their device, everything else through the hosts.
+    Tensors are exchanged on their device, all other values on the CPU.
 
     Attributes
     ----------
@@ -31,13 +31,13 @@ class ProcessGroup:
         Number of this process, from 0.
     size
         Number of processes.
-    hosts
-        Their connection on the hosts; None for a single process.
+    cpu_group
+        Process group for values on the CPU; None for a single process.
     """
 
     rank: int = 0
     size: int = 1
-    hosts: Any = None
+    cpu_group: Any = None
 
     @property
     def is_main(self) -> bool:
@@ -45,35 +45,35 @@ class ProcessGroup:
         return self.rank == 0
 
     def all_reduce_sum(self, tensors: Sequence[Tensor]) -> None:
-        """Replace each tensor by its sum over all processes."""
+        """Replace each tensor by its sum over all processes, in place."""
         if self.size > 1:
             for work in [distributed.all_reduce(tensor, async_op=True) for tensor in tensors]:
                 work.wait()
 
     def all_reduce_max(self, value: int) -> int:
-        """Largest value of any process."""
+        """Maximum of a value over all processes."""
         if self.size == 1:
             return value
         largest = torch.tensor(value)
-        distributed.all_reduce(largest, distributed.ReduceOp.MAX, group=self.hosts)
+        distributed.all_reduce(largest, distributed.ReduceOp.MAX, group=self.cpu_group)
         return int(largest)
 
     def all_gather(self, value: T) -> list[T]:
-        """Values of all processes, by rank."""
+        """Values of all processes, in order of rank."""
         if self.size == 1:
             return [value]
         values: list[Any] = [None] * self.size
-        distributed.all_gather_object(values, value, group=self.hosts)
+        distributed.all_gather_object(values, value, group=self.cpu_group)
         return values
 
     @contextmanager
     def main_first(self) -> Iterator[None]:
-        """Context that the main process goes through before all others."""
+        """Context that the main process runs first; the others wait for it."""
         if not self.is_main:
-            distributed.barrier(group=self.hosts)
+            distributed.barrier(group=self.cpu_group)
         yield
         if self.is_main and self.size > 1:
-            distributed.barrier(group=self.hosts)
+            distributed.barrier(group=self.cpu_group)
 
 
 SINGLE_PROCESS = ProcessGroup()
@@ -81,18 +81,18 @@ SINGLE_PROCESS = ProcessGroup()
 
 @contextmanager
 def init_process_group(device: torch.device) -> Iterator[ProcessGroup]:
-    """Context in which this process, started by torchrun, is connected to the others of its run."""
+    """Context with a process group of the processes that torchrun started."""
     _die_with_parent()
     backend, gpu = ("nccl", device) if device.type == "cuda" else ("gloo", None)
     distributed.init_process_group(backend, timeout=_TIMEOUT, device_id=gpu)
     try:
-        hosts = distributed.new_group(backend="gloo", timeout=_TIMEOUT)
-        yield ProcessGroup(distributed.get_rank(), distributed.get_world_size(), hosts)
+        cpu_group = distributed.new_group(backend="gloo", timeout=_TIMEOUT)
+        yield ProcessGroup(distributed.get_rank(), distributed.get_world_size(), cpu_group)
     finally:
         distributed.destroy_process_group()
 
 
 def _die_with_parent() -> None:
-    """Else workers would write on after a SIGKILL of torchrun, beside those of the next attempt."""
+    """Kill this process when torchrun dies, so that it does not write at the same time as the next attempt."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Extraction: the finished run becomes weights that the released EmoTalk code loads unchanged."""
+"""Export of a finished run to weights that the released EmoTalk code can load."""
 
 import gc
 import hashlib
@@ -17,7 +17,7 @@ from emotalk.errors import WeightsError
 from emotalk.model.card import write_card
 from emotalk.model.encoder_config import encoder_configs
 from emotalk.model.network import EmoTalk
-from emotalk.model.weights import fit_state, load_weights, read_state, released_names, save_weights
+from emotalk.model.weights import load_strict, load_weights, read_state, released_names, save_weights
 from emotalk.provenance import library_versions
 from emotalk.training.checkpoint_file import read_checkpoint
 
@@ -28,65 +28,67 @@ _NAME = "emotalk"
 def extract_weights(
     checkpoint: str | Path, clips: Sequence[str | Path], folder: str | Path, *, recipe: dict[str, Any]
 ) -> None:
-    """Write `emotalk.pth`, `.safetensors` and the card `.json` into `folder`, read both back and compare every tensor.
+    """Write `emotalk.pth`, `emotalk.safetensors` and the card `emotalk.json` to `folder`, and verify them.
 
-    Memory holds the weights once: they are mapped from one file at a time, and told apart by digests.
+    Every tensor of the written files is compared by digest, so that memory holds the weights only once. The written
+    weights must then predict a clip.
 
     Parameters
     ----------
     checkpoint
-        The finished run.
+        Checkpoint of the finished run.
     clips
-        Clip stores; what was written predicts the first clip, once.
+        Clip stores; the first clip is used for the test prediction.
     recipe
-        Settings to tell on the card.
+        Settings of the run for the card.
 
     Raises
     ------
     WeightsError
-        If the checkpoint's weights are of a wrong type or shape or not finite, or a file holds other ones afterwards.
+        If weights of the checkpoint have a wrong type or shape or are not finite, or if a written file differs.
     """
     folder = Path(folder)
-    written = _write(checkpoint, folder, recipe)
-    gc.collect()  # A network refers to itself, and would keep the checkpoint mapped.
+    expected = _write_weights(checkpoint, folder, recipe)
+    gc.collect()  # The network has reference cycles that would keep the checkpoint mapped.
     for suffix in (".pth", ".safetensors"):
         path = folder / f"{_NAME}{suffix}"
-        found = _digests(read_state(path))
-        if unlike := sorted(name for name in written.keys() | found.keys() if written.get(name) != found.get(name)):
+        stored = _hash_tensors(read_state(path))
+        names = expected.keys() | stored.keys()
+        if changed := sorted(name for name in names if expected.get(name) != stored.get(name)):
             raise WeightsError(
-                f"{path} does not hold what the trained network has in {len(unlike)} tensors, {unlike[0]} first; it "
-                "must not be used. Look after the disk and extract again."
+                f"{path} differs from the trained network in {len(changed)} tensors, for example {changed[0]}; do not "
+                "use it. Check the disk and run the rule extract again."
             )
-        _LOG.info("%s: %.1f MB, read back, every tensor is the same", path, path.stat().st_size / 1e6)
+        _LOG.info("%s: %.1f MB, verified", path, path.stat().st_size / 1e6)
     store = ClipStore(clips)
     waveform = from_int16(store[store.labels()["clip_id"][0].as_py()].waveform)
     track = load_weights(folder / f"{_NAME}.json").predict(waveform, intensity=0, subject=0)
     if not np.isfinite(track).all():
-        raise WeightsError(f"The weights in {folder} predict values that are NaN or infinite; they must not be used.")
+        raise WeightsError(f"The weights in {folder} predict values that are NaN or infinite; do not use them.")
 
 
-def _write(checkpoint: str | Path, folder: Path, recipe: dict[str, Any]) -> dict[str, bytes]:
-    """Write the weights and their card; returns digests of the tensors."""
+def _write_weights(checkpoint: str | Path, folder: Path, recipe: dict[str, Any]) -> dict[str, bytes]:
+    """Write the weights and their card; returns the digest of each tensor."""
     content = read_checkpoint(checkpoint)
     network = EmoTalk.empty(*encoder_configs(content["encoders"], str(checkpoint)))
     average = content["average"] or {"weights": {}}
-    fit_state(network, content["model"] | average["weights"], checkpoint)
+    load_strict(network, content["model"] | average["weights"], checkpoint)
     save_weights(network, folder, _NAME)
-    write_card(folder / f"{_NAME}.json", _card(content, recipe))
-    return _digests(released_names(network.state_dict()))
+    write_card(folder / f"{_NAME}.json", _make_card(content, recipe))
+    return _hash_tensors(released_names(network.state_dict()))
 
 
-def _digests(state: Mapping[str, Tensor]) -> dict[str, bytes]:
-    """Digest of each tensor's type, shape and numbers."""
-    found = {}
+def _hash_tensors(state: Mapping[str, Tensor]) -> dict[str, bytes]:
+    """Digest of the type, shape and values of each tensor."""
+    digests = {}
     for name, value in state.items():
         array = value.detach().numpy()
-        found[name] = hashlib.sha256(f"{array.dtype} {array.shape} ".encode() + array.tobytes()).digest()
-    return found
+        digests[name] = hashlib.sha256(f"{array.dtype} {array.shape} ".encode() + array.tobytes()).digest()
+    return digests
 
 
-def _card(content: dict[str, Any], recipe: dict[str, Any]) -> dict[str, Any]:
-    """How the weights were made, and what is needed to build their network."""
+def _make_card(content: dict[str, Any], recipe: dict[str, Any]) -> dict[str, Any]:
+    """Provenance of the weights, and the encoder configurations that are needed to build the network."""
     last = [row for row in content["history"] if row["epoch"] == content["epoch"]]
     return {
         "format": "EmoTalk weights under the released parameter names, float32",

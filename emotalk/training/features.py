@@ -1,4 +1,4 @@
-"""Cached features: what the frozen convolutional stacks make of every clip, computed once and kept on disk."""
+"""Cached features: outputs of the frozen convolutional stacks for all clips, computed once and stored on disk."""
 
 import hashlib
 import logging
@@ -22,16 +22,16 @@ _GIB = 2**30
 
 
 class FeatureStore:
-    """Features of clips by id, memory-mapped.
+    """Memory-mapped features of clips by id.
 
     Parameters
     ----------
     path
-        File of all clips' features one after the other, (sum of lengths, C) float32.
+        File with the concatenated features of all clips, (sum of lengths, C) float32.
     clip_ids
-        The clips, in the order of the file.
+        Ids of the clips, in the order of the file.
     lengths
-        Frames of each.
+        Number of feature frames of each clip.
     """
 
     def __init__(self, path: Path, clip_ids: Sequence[str], lengths: Sequence[int]) -> None:
@@ -40,28 +40,31 @@ class FeatureStore:
         self._spans = dict(zip(clip_ids, zip(stops - lengths, stops, strict=True), strict=True))
 
     def __getitem__(self, clip_id: str) -> np.ndarray:
-        """Features (L, C) float32 of a clip, at 50 Hz."""
+        """Features of a clip, (L, C) float32 at 50 Hz."""
         start, stop = self._spans[clip_id]
         return self._frames[start:stop]
 
 
-def cached_features(network: EmoTalk, store: ClipStore, folder: Path) -> tuple[FeatureStore, FeatureStore]:
-    """Features for the content and for the emotion encoder, computed where they are not on disk yet.
+def load_cached_features(network: EmoTalk, store: ClipStore, folder: Path) -> tuple[FeatureStore, FeatureStore]:
+    """Load the features for the content and the emotion encoder; computes those that are not on disk yet.
 
-    Encoders with equal convolutional stacks, as fine-tunes of one model have them, share one store. Files of other
-    clips or stacks are left, as other runs may need them; the log names their size.
+    Encoders with equal convolutional stacks (fine-tuned versions of one model) share one store. Files of other clips or
+    stacks are kept, as other runs may use them; their size is logged.
 
     Raises
     ------
     TrainingError
-        If the disk has no room for them.
+        If the disk is too small.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{_digest(encoder, store)}.npy" for encoder in network.speech_encoders]
-    if others := sorted(set(folder.glob("*.npy")) - set(paths)):
-        size = sum(path.stat().st_size for path in others) / _GIB
+    if other_paths := sorted(set(folder.glob("*.npy")) - set(paths)):
+        size = sum(path.stat().st_size for path in other_paths) / _GIB
         _LOG.info(
-            "%s holds %d files for other clips or encoders, %.2f GiB; they may be deleted.", folder, len(others), size
+            "%s contains %d files of other clips or encoders (%.2f GiB); delete them if no other run uses them.",
+            folder,
+            len(other_paths),
+            size,
         )
     clip_ids = sorted(store.labels()["clip_id"].to_pylist())
     stores: dict[Path, FeatureStore] = {}
@@ -91,15 +94,15 @@ def _write(
     size, free = 4 * shape[0] * shape[1], shutil.disk_usage(path.parent).free
     if size > free:
         raise TrainingError(
-            f"train.cache_features needs {size / _GIB:.1f} GiB in {path.parent}, and {free / _GIB:.1f} GiB are free. "
-            "Make room, or set it to false."
+            f"train.cache_features needs {size / _GIB:.1f} GiB in {path.parent}, but only {free / _GIB:.1f} GiB are "
+            "free. Free disk space, or set train.cache_features to false."
         )
     partial = path.with_name(path.name + PARTIAL)
     frames = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
     device = next(encoder.parameters()).device
     start = 0
-    shown = zip(clip_ids, lengths, strict=True)
-    for clip_id, length in progress(shown, total=len(clip_ids), what="Caching features", unit="clips"):
+    items = zip(clip_ids, lengths, strict=True)
+    for clip_id, length in progress(items, total=len(clip_ids), what="Caching features", unit="clips"):
         waveform = speech_batch([from_int16(store[clip_id].waveform)])
         frames[start : start + length] = encoder.conv_features(waveform.to(device))[0].cpu().numpy()
         start += length

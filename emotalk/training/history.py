@@ -1,4 +1,4 @@
-"""Losses by epoch: kept with the checkpoint, written as a table and to TensorBoard."""
+"""Losses per epoch: stored in the checkpoint, written to a table and to TensorBoard."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -15,37 +15,36 @@ _LOG = logging.getLogger(__name__)
 METRICS = pa.schema(
     [("epoch", pa.int32()), ("split", pa.string()), *((name, pa.float64()) for name in ("loss", *TERMS, "motion"))]
 )
-"""One row an epoch and split; `loss` is the weighted sum of the terms, each a mean over examples. `motion` is the
-variance of the predictions over time as a share of the targets', null where those do not move."""
-_STILL = 0.05
-"""A network that has learned only the mean face has next to none of the targets' variance; the demo has half of it
-after its first epoch."""
+"""One row per epoch and split. `loss` is the weighted sum of the terms, which are means over examples. `motion` is the
+variance over time of the predictions divided by that of the targets, null if the targets do not move."""
+_MIN_MOTION = 0.05
+"""A network that predicts only the mean face is near 0; the demo reaches 0.5 after its first epoch."""
 
 
 def is_still(rows: Sequence[Mapping[Any, Any]]) -> bool:
-    """Whether the last row tells of predictions that hardly move: the collapse that this family of models is known for.
+    """Whether the predictions of the last row hardly move: collapse to the mean face, a common failure of such models.
 
-    The last row is of validation where there is one: dropout moves the predictions of training.
+    The last row is a validation row if there is validation, which is better, as dropout adds motion in training.
     """
     motion = rows[-1]["motion"]
-    return motion is not None and motion < _STILL
+    return motion is not None and motion < _MIN_MOTION
 
 
 def best_epochs(rows: Sequence[Mapping[str, Any]], count: int) -> list[int]:
-    """Epochs with the lowest validation losses, the best first; at most `count`."""
+    """Epochs with the lowest validation losses, best first; at most `count`."""
     validated = [row for row in rows if row["split"] == "validation"]
     return [row["epoch"] for row in sorted(validated, key=lambda row: (row["loss"], row["epoch"]))][:count]
 
 
 class History:
-    """Losses of all epochs so far.
+    """Losses of all completed epochs.
 
     Parameters
     ----------
     rows
-        Rows of the epochs before, of a continued run.
+        Rows of earlier epochs, if a run continues.
     tensorboard
-        Folder of TensorBoard's events; nothing is written there where TensorBoard is not installed. None for none.
+        Folder for TensorBoard events, or None. Ignored if TensorBoard is not installed.
     """
 
     def __init__(self, rows: Sequence[dict[str, Any]], tensorboard: Path | None) -> None:
@@ -55,24 +54,24 @@ class History:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            _LOG.info("TensorBoard is not installed; losses go to the metrics table and the log only.")
+            _LOG.info("TensorBoard is not installed; losses are written to the metrics table and the log only.")
         else:
             self._writer = SummaryWriter(
                 str(tensorboard), purge_step=1 + max((row["epoch"] for row in rows), default=0)
             )
 
     def add_epoch(self, epoch: int, means: Mapping[str, Mapping[str, float]], *, total: int) -> None:
-        """Record and log the losses of an epoch's splits, from `batch_losses`.
+        """Record and log the mean losses of an epoch for each split, with the names of `batch_losses`.
 
         Parameters
         ----------
         total
-            Epochs of the run, for the log.
+            Number of epochs of the run, for the log.
         """
         for split, losses in means.items():
             row: dict[str, Any] = {name: losses[name] for name in ("loss", *TERMS)}
-            moving = losses["target_variance"]
-            row["motion"] = losses["predicted_variance"] / moving if moving else None
+            variance = losses["target_variance"]
+            row["motion"] = losses["predicted_variance"] / variance if variance else None
             self.rows.append({"epoch": epoch, "split": split, **row})
             terms = ", ".join(f"{name} {row[name]:.5f}" for name in TERMS)
             _LOG.info("epoch %d of %d, %s: loss %.5f (%s)", epoch, total, split, row["loss"], terms)
@@ -81,15 +80,11 @@ class History:
                     if value is not None:
                         self._writer.add_scalar(f"{name}/{split}", value, epoch)
                 self._writer.flush()
-        self._warn_of_still_face()
-
-    def _warn_of_still_face(self) -> None:
-        """Log a warning if the last epoch's predictions hardly move; of training where there is no validation."""
         if is_still(self.rows):
             _LOG.warning(
-                "The face stands still: after epoch %d its motion has %.1f %% of the targets' variance. Train longer; "
-                "if it stays so, look at the losses, raise train.learning_rate, and check that tracks and audio belong "
-                "together.",
+                "The predicted face hardly moves: after epoch %d its motion has %.1f %% of the targets' variance. "
+                "Train longer; if this does not help, check the losses, increase train.learning_rate, and check that "
+                "tracks and audio match.",
                 self.rows[-1]["epoch"],
                 100 * self.rows[-1]["motion"],
             )

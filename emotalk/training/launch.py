@@ -1,4 +1,4 @@
-"""Starting of a training: in this process, or by torchrun in several, on one node or on every node of a Slurm job."""
+"""Launch training: in this process, or in several with torchrun, on one node or on all nodes of a Slurm job."""
 
 import json
 import logging
@@ -28,27 +28,27 @@ from emotalk.training.train import TrainingFiles, train
 
 _LOG = logging.getLogger(__name__)
 _SHUTDOWN_S = 600
-"""How long processes may save after a signal; 7 GiB may go to a slow disk."""
+"""Time for processes to save after a signal: a checkpoint has up to 7 GiB, and the disk may be slow."""
 
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """What rule `train` is given.
+    """Inputs, settings and resources of rule `train`.
 
     Attributes
     ----------
     files
-        What is read, and the folder that is written to.
+        Fields of `TrainingFiles`.
     train, model
         Sections of the configuration.
     gpus
-        GPUs granted on each node.
+        Number of GPUs granted per node.
     threads
-        CPU cores granted on each node.
+        Number of CPU cores granted per node.
     log
-        Log file; other processes than the main one add their rank to its name.
+        Log file of the main process; the others add their rank to its name.
     start_over
-        Whether a run that is there already is put aside, and training starts from the beginning.
+        If True, rename an existing run and train from the beginning.
     """
 
     files: dict[str, Any]
@@ -62,28 +62,28 @@ class TrainingJob:
 
 
 def launch(job: TrainingJob, module: str = __name__) -> None:
-    """Train in this process, or start a process for each GPU on each node; without GPUs they share the CPU cores.
+    """Train in this process, or start one process per granted GPU on each node.
 
     Parameters
     ----------
     module
-        What torchrun starts with the job as its only argument.
+        Module that torchrun starts, with the job as its only argument.
 
     Raises
     ------
     Interrupted
-        If the processes stopped after a signal, or were killed by one.
+        If a signal stopped or killed the processes.
     TrainingError
-        If several nodes are asked for outside a Slurm job.
+        If train.nodes is greater than 1 outside a Slurm job.
     """
     nodes = job.train["nodes"]
     if job.gpus and job.gpus < job.train["gpus"]:
-        wanted = job.train["gpus"]
-        _LOG.warning("train.gpus is %d and %d granted: use --resources gpu=%d to grant all.", wanted, job.gpus, wanted)
-    present = torch.cuda.device_count()
-    if 0 < present < job.gpus and nodes == 1:
-        _LOG.warning("%d GPUs are granted, but torch sees %d: those are used.", job.gpus, present)
-    count = min(job.gpus, present or job.gpus) if nodes == 1 else job.gpus
+        gpus = job.train["gpus"]
+        _LOG.warning("train.gpus is %d, but %d are granted: use --resources gpu=%d to grant all.", gpus, job.gpus, gpus)
+    available = torch.cuda.device_count()
+    if 0 < available < job.gpus and nodes == 1:
+        _LOG.warning("%d GPUs are granted, but torch finds %d: using these.", job.gpus, available)
+    count = min(job.gpus, available or job.gpus) if nodes == 1 else job.gpus
     prepend_pythonpath()
     arguments = [f"--nproc-per-node={max(count, 1)}", "-m", module, json.dumps(asdict(job))]
     if nodes > 1:
@@ -102,17 +102,17 @@ def _settings(job: TrainingJob) -> RunSettings:
 
 
 def _torchrun(arguments: list[str]) -> None:
-    """Run torchrun in this process: its workers then end with this job, however it ends."""
+    """Run torchrun in this process, so that its workers exit together with this job, even after SIGKILL."""
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import main
 
     try:
         main([*_signal_options(), *arguments])
-    except SignalException as stop:
-        raise Interrupted(f"The processes were stopped by {stop.sigval.name}.") from None
+    except SignalException as error:
+        raise Interrupted(f"The processes were stopped by {error.sigval.name}.") from None
     except ChildFailedError:
-        sys.exit(1)  # The process that failed has logged why.
+        sys.exit(1)  # The failed process has logged the error.
 
 
 def _signal_options() -> list[str]:
@@ -120,22 +120,22 @@ def _signal_options() -> list[str]:
 
 
 def _srun_torchrun(arguments: list[str], nodes: int, threads: int) -> None:
-    """Run torchrun on every node of the Slurm job whose script this is; they meet at its first node."""
+    """Run torchrun on every node of the current Slurm job, with this node as rendezvous host."""
     if "SLURM_JOB_ID" not in os.environ or not shutil.which("srun"):
         raise TrainingError(
-            f"train.nodes is {nodes}, but this is no Slurm job, or srun is missing (as in a container). Run `snakemake "
-            "train --workflow-profile profiles/slurm`, or set train.nodes to 1."
+            f"train.nodes is {nodes}, but this is not a Slurm job, or srun is missing (for example in a container). "
+            "Run `snakemake train --workflow-profile profiles/slurm`, or set train.nodes to 1."
         )
-    with socket.socket() as free:
-        free.bind(("", 0))
-        port = free.getsockname()[1]
+    with socket.socket() as unused:
+        unused.bind(("", 0))
+        port = unused.getsockname()[1]
     command = [
         "srun",
         f"--nodes={nodes}",
         f"--ntasks={nodes}",
         "--ntasks-per-node=1",
         f"--cpus-per-task={threads}",
-        "--kill-on-bad-exit=0",  # The first node that has saved must not end the others.
+        "--kill-on-bad-exit=0",  # The first node to exit must not stop the others while they save.
         f"--wait={_SHUTDOWN_S}",
         sys.executable,
         "-m",
@@ -147,28 +147,28 @@ def _srun_torchrun(arguments: list[str], nodes: int, threads: int) -> None:
         f"--rdzv-endpoint={socket.gethostname()}:{port}",
         *arguments,
     ]
-    with _signals_forwarded(subprocess.Popen(command)) as started:  # noqa: S603 - our own words, no shell
-        if code := started.wait():
-            sys.exit(code if code > 0 else 1)  # The process that failed has logged why.
+    with _forward_signals(subprocess.Popen(command)) as process:  # noqa: S603 - trusted arguments, no shell
+        if code := process.wait():
+            sys.exit(code if code > 0 else 1)  # The failed process has logged the error.
 
 
 @contextmanager
-def _signals_forwarded(process: subprocess.Popen) -> Iterator[subprocess.Popen]:
-    """Context in which signals to this process reach what srun started: it forwards SIGUSR1, and kills at others."""
+def _forward_signals(process: subprocess.Popen) -> Iterator[subprocess.Popen]:
+    """Context that forwards signals to srun as SIGUSR1, which srun passes on; others make srun kill its tasks."""
 
     def forward(number: int, frame: FrameType | None) -> None:
         process.send_signal(signal.SIGUSR1)
 
-    before = {name: signal.signal(signal.Signals[name], forward) for name in SIGNALS}
+    handlers = {name: signal.signal(signal.Signals[name], forward) for name in SIGNALS}
     try:
         yield process
     finally:
-        for name, handler in before.items():
+        for name, handler in handlers.items():
             signal.signal(signal.Signals[name], handler)
 
 
 def run_worker(job: TrainingJob) -> None:
-    """Train as one of torchrun's processes; all but the main one log errors only."""
+    """Train in a process that torchrun started; only the main process logs more than errors."""
     rank, local_rank, count = (int(os.environ[name]) for name in ("RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE"))
     log = Path(job.log).with_suffix(f".{rank}.log") if rank else Path(job.log)
     with job_log(log, append=rank == 0, level=logging.ERROR if rank else logging.INFO):

@@ -1,8 +1,8 @@
-"""The four loss terms (paper, equations 2 to 6).
+"""The four loss terms (paper, equations 2 to 6; docs/method.md, section "Losses").
 
-Squared errors are means over a reconstruction's own frames and channels, as every reproduction of the paper has them,
-and a term sums over the reconstructions of an example, as the two parts of equation 2 do. The loss of a batch is the
-mean over its examples, so that it equals the mean of single steps.
+A squared error is the mean over the valid frames and channels of one reconstruction, as in all reproductions of the
+paper. A term is the sum over the reconstructions of an example, as in equation 2. The loss of a batch is the mean over
+its examples, and therefore does not depend on how examples are batched.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ TERMS = ("cross", "self", "velocity", "classification")
 
 
 def squared_error(tracks: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
-    """Mean over valid frames and channels of the squared difference, (R,).
+    """Mean squared difference over valid frames and channels, (R,).
 
     Parameters
     ----------
@@ -35,12 +35,12 @@ def squared_error(tracks: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
 
 
 def velocity_error(tracks: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
-    """Squared error of the differences between neighbouring valid frames, (R,); 0 for a single frame (equation 4)."""
+    """Squared error of the differences between consecutive valid frames (equation 4), (R,); 0 for a single frame."""
     return squared_error(tracks.diff(dim=1), targets.diff(dim=1), mask[:, 1:] & mask[:, :-1])
 
 
 def loss_terms(tracks: Tensor, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
-    """Mean of each term over the examples of a batch.
+    """Compute the mean of each loss term over the examples of a batch.
 
     Parameters
     ----------
@@ -60,15 +60,18 @@ def loss_terms(tracks: Tensor, logits: Tensor, batch: Batch) -> dict[str, Tensor
 
 
 def motion_variance(tracks: Tensor, batch: Batch) -> dict[str, Tensor]:
-    """Variance over time of predictions and of targets, each a mean over reconstructions and channels."""
+    """Variance over time of predictions and targets, averaged over reconstructions and channels."""
     mask = batch.mask[..., None]
     count = mask.sum(dim=1).clamp(min=1)
 
-    def over_time(values: Tensor) -> Tensor:
+    def variance_over_time(values: Tensor) -> Tensor:
         deviation = (values - (values * mask).sum(dim=1, keepdim=True) / count[:, None]) * mask
         return (deviation.square().sum(dim=1) / count).mean()
 
-    return {"predicted_variance": over_time(tracks), "target_variance": over_time(batch.targets)}
+    return {
+        "predicted_variance": variance_over_time(tracks),
+        "target_variance": variance_over_time(batch.targets),
+    }
 
 
 def total_loss(terms: dict[str, Tensor], weights: LossWeights) -> Tensor:
@@ -77,21 +80,21 @@ def total_loss(terms: dict[str, Tensor], weights: LossWeights) -> Tensor:
 
 
 def batch_losses(network: EmoTalk, batch: Batch, weights: LossWeights, *, precision: str) -> dict[str, Tensor]:
-    """The terms of a batch, in fp32, and their weighted sum as `loss`; the network computes in `precision`.
+    """Compute the loss terms of a batch in fp32, and their weighted sum `loss`; the network computes in `precision`.
 
-    Beside them, and in no sum, how much the predictions and the targets move, which shows a still face.
+    The result also contains `motion_variance`, which is not part of the loss.
     """
     with autocast(batch.targets.device, precision):
-        compute = network.reconstruct if batch.heard.are_features else network
-        tracks, logits = compute(batch.heard.content, batch.heard.emotion, batch.layout)
+        compute = network.reconstruct if batch.audio.are_features else network
+        tracks, logits = compute(batch.audio.content, batch.audio.emotion, batch.layout)
     terms = loss_terms(tracks, logits, batch)
     return {"loss": total_loss(terms, weights), **terms, **motion_variance(tracks.detach(), batch)}
 
 
 class Means:
-    """Means over examples, summed where the losses are: reading them is the only wait for the device.
+    """Accumulates means over examples on the device; only `read` and `state` synchronize.
 
-    All values are summed in one tensor: a GPU is asked for few and large things.
+    All values are summed in one tensor, which needs fewer GPU kernels.
     """
 
     def __init__(self) -> None:
@@ -100,7 +103,7 @@ class Means:
         self._count = 0
 
     def add(self, values: Mapping[str, Tensor], count: int) -> None:
-        """Add means over `count` examples; the names are the same each time."""
+        """Add means over `count` examples; all calls must have the same names."""
         if not values:
             return
         self._names = self._names or list(values)
@@ -109,18 +112,18 @@ class Means:
         self._count += count
 
     def tensors(self) -> dict[str, Tensor]:
-        """Means over all examples added, where the values were."""
+        """Means over all added examples, as tensors on the device."""
         if self._sums is None:
             return {}
         return dict(zip(self._names, (self._sums / self._count).unbind(), strict=True))
 
     def read(self) -> dict[str, float]:
-        """Means over all examples added, as numbers."""
+        """Means over all added examples, as numbers."""
         if self._sums is None:
             return {}
         return dict(zip(self._names, (self._sums / self._count).tolist(), strict=True))
 
-    def over_all(self, group: ProcessGroup) -> "Means":
+    def gather(self, group: ProcessGroup) -> "Means":
         """Means over the examples of all processes."""
         total = Means()
         for state in group.all_gather(self.state()):
@@ -131,13 +134,13 @@ class Means:
         return total
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps of an epoch that has begun."""
+        """State for a checkpoint within an epoch."""
         sums = None if self._sums is None else self._sums.cpu()
         return {"names": list(self._names), "sums": sums, "count": self._count}
 
     @classmethod
-    def restored(cls, state: Mapping[str, Any], device: torch.device) -> "Means":
-        """Continue from a checkpoint's state."""
+    def from_state(cls, state: Mapping[str, Any], device: torch.device) -> "Means":
+        """Restore from the state of a checkpoint."""
         means = cls()
         means._names, means._count = state["names"], state["count"]
         means._sums = None if state["sums"] is None else state["sums"].to(device)

@@ -1,4 +1,4 @@
-"""Updates of the parameters: Adam, the loss scale of fp16, sums over processes, no update by values not finite."""
+"""Parameter updates: Adam, loss scaling for fp16, gradient reduction over processes, skipping non-finite gradients."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,24 +17,24 @@ from emotalk.training.finite import FiniteGuard
 
 
 class Optimizer:
-    """Gathers gradients and applies them.
+    """Accumulates gradients and updates the parameters.
 
     Parameters
     ----------
     parameters
-        What trains; frozen parameters are not among them.
+        Trainable parameters.
     learning_rate
-        Step size of Adam.
+        Learning rate of Adam.
     guard
-        Knows whether a value was not finite.
+        Detects non-finite values.
     moments
-        How Adam's moments are kept: "fp32" or "8bit".
+        Data type of Adam's moments: "fp32" or "8bit".
     precision
-        What the losses are computed in; "fp16" scales them so that small gradients do not vanish.
+        Precision of the forward pass; with "fp16" losses are scaled, so that small gradients do not underflow.
     clip_norm
-        Greatest norm of a gradient, or None.
+        Maximum norm of the gradient, or None.
     group
-        Processes that share the steps; each calls `update` after the gradients of its share.
+        Data-parallel processes; each calls `update` after the backward passes of its share.
     """
 
     def __init__(
@@ -50,13 +50,14 @@ class Optimizer:
     ) -> None:
         self._parameters, self._clip_norm, self._group = parameters, clip_norm, group
         self.optimizer = _make_optimizer(parameters, learning_rate, moments)
-        self._scaler = torch.amp.GradScaler(guard.broken.device.type, enabled=precision == "fp16")
-        self._scaler.scale(guard.broken)  # It begins with what it scales first, which a process may never have.
+        self._scaler = torch.amp.GradScaler(guard.found_nonfinite.device.type, enabled=precision == "fp16")
+        # The scaler is initialised by its first call, and a process may have no batch to scale.
+        self._scaler.scale(guard.found_nonfinite)
         self.guard = guard
         self._can_skip_on_device = moments == "fp32"
 
     def set_learning_rate(self, learning_rate: float) -> None:
-        """Change the step size."""
+        """Set the learning rate of the next updates."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
 
@@ -65,33 +66,33 @@ class Optimizer:
         self.optimizer.zero_grad(set_to_none=True)
 
     def backward(self, loss: Tensor) -> None:
-        """Add the gradients of a loss."""
+        """Accumulate the gradients of a loss."""
         if self._scaler.is_enabled():
-            # The scaler leaves out updates whose gradients are not finite: this makes it leave out all that follow.
-            loss = loss * torch.where(self.guard.broken > 0, torch.nan, 1.0)
+            # The scaler skips updates with non-finite gradients: NaN makes it skip all later ones, too.
+            loss = loss * torch.where(self.guard.found_nonfinite > 0, torch.nan, 1.0)
         self._scaler.scale(loss).backward()
 
     def update(self, examples: Sequence[Example]) -> None:
-        """Apply the gradients, unless a value was not finite; only 8-bit moments wait for the device to know.
+        """Update the parameters, unless a value was not finite; synchronizes with the device for 8-bit moments only.
 
         Parameters
         ----------
         examples
-            Those that the gradients come from, to name them if they are not finite.
+            Examples of the gradients, for the error message if these are not finite.
         """
-        self._share_gradients()
+        self._reduce_gradients()
         gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
         if self._scaler.is_enabled():
             self._scaler.unscale_(self.optimizer)
-            self.guard.watch_gradient(self._clip(gradients), examples, may_overflow=True)
+            self.guard.record_gradient(self._clip(gradients), examples, may_overflow=True)
             self._scaler.step(self.optimizer)
             self._scaler.update()
             return
-        self.guard.watch_gradient(self._clip(gradients), examples)
+        self.guard.record_gradient(self._clip(gradients), examples)
         if self._can_skip_on_device:
-            self.optimizer.found_inf = self.guard.broken  # type: ignore[attr-defined]
+            self.optimizer.found_inf = self.guard.found_nonfinite  # type: ignore[attr-defined]
             self.optimizer.step()
-        elif not self.guard.broken.item():
+        elif not self.guard.found_nonfinite.item():
             self.optimizer.step()
 
     def _clip(self, gradients: list[Tensor]) -> Tensor:
@@ -100,63 +101,63 @@ class Optimizer:
             clip_grads_with_norm_(self._parameters, self._clip_norm, norm)
         return norm
 
-    def _share_gradients(self) -> None:
-        """Sum the gradients of all processes.
+    def _reduce_gradients(self) -> None:
+        """Sum the gradients over all processes.
 
-        torch's DistributedDataParallel averages over processes, and all of them must use the same parameters equally
-        often. Here shares are unlike, or empty, and layerdrop leaves out other layers in each. A parameter that no
-        process used keeps no gradient, as with one process, so that Adam leaves it alone.
+        DistributedDataParallel is not used: it averages over processes, and requires that all processes use the same
+        parameters equally often. Here the shares differ or are empty, and layerdrop skips different layers in each
+        process. A parameter that no process used has no gradient, as with one process, so that Adam does not update it.
         """
         if self._group.size == 1:
             return
         used = torch.tensor(
             [parameter.grad is not None for parameter in self._parameters],
             dtype=torch.float32,
-            device=self.guard.broken.device,
+            device=self.guard.found_nonfinite.device,
         )
         self._group.all_reduce_sum([used])
-        self.guard.share()
+        self.guard.synchronize()
         for parameter, uses in zip(self._parameters, used.tolist(), strict=True):
             if uses and parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         self._group.all_reduce_sum([parameter.grad for parameter in self._parameters if parameter.grad is not None])
 
     def check(self) -> None:
-        """Wait for the device and look whether everything was finite.
+        """Synchronize with the device and check that all values are finite.
 
         Raises
         ------
         NonFiniteError
-            If it was not.
+            If a value is not finite.
         """
-        # A scale below 1 has been lowered more often than an overflow can explain.
+        # Occasional overflows do not lower the scale below 1.
         self.guard.check(overflows=self._scaler.is_enabled() and self._scaler.get_scale() < 1)
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """State for a checkpoint."""
         return {"optimizer": self.optimizer.state_dict(), "scaler": self._scaler.state_dict()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Continue from a checkpoint's state.
+        """Restore from the state of a checkpoint.
 
         Raises
         ------
         TrainingError
-            If a moment has another shape than its parameter, or is not finite.
+            If a moment is not finite or has a different shape than its parameter.
         """
         for number, moments in state["optimizer"]["state"].items():
             for name, moment in moments.items():
                 _check_moment(f"{name} of parameter {number}", moment, self._parameters[number])
         self.optimizer.load_state_dict(state["optimizer"])
-        if state["scaler"]:  # A run that comes from a device with another precision has none.
+        if state["scaler"]:  # Empty if the run continues from a precision other than fp16.
             self._scaler.load_state_dict(state["scaler"])
 
 
 def _check_moment(name: str, moment: Any, parameter: Parameter) -> None:
     if isinstance(moment, Tensor) and moment.dim():
-        # Moments of 8 bits are stored in blocks.
         if moment.is_floating_point() and moment.numel() > 1 and not moment.isfinite().all():
-            raise TrainingError(f"The checkpoint's optimizer state has values in {name} that are NaN or infinite.")
+            raise TrainingError(f"The checkpoint's optimizer state has NaN or infinite values in {name}.")
+        # Only for fp32: 8-bit moments are stored in blocks of another shape and have other names.
         if name.startswith("exp_avg") and moment.shape != parameter.shape:
             shapes = f"{tuple(moment.shape)} instead of {tuple(parameter.shape)}"
             raise TrainingError(f"The checkpoint's optimizer state has shape {shapes} in {name}.")
@@ -169,22 +170,22 @@ def _make_optimizer(parameters: Sequence[Parameter], learning_rate: float, momen
         from bitsandbytes.optim import Adam8bit
     except ImportError:
         raise TrainingError(
-            "train.optimizer_state is 8bit, which needs bitsandbytes: pip install -c requirements.lock -e '.[8bit]'. "
-            "Or set it to fp32."
+            "train.optimizer_state is 8bit, which needs bitsandbytes: pip install -c requirements.lock -e '.[8bit]', "
+            "or set train.optimizer_state to fp32."
         ) from None
     return Adam8bit(parameters, lr=learning_rate)
 
 
 class WeightAverage:
-    """Exponential average of parameters over the steps.
+    """Exponential moving average (EMA) of parameters over the steps.
 
     Parameters
     ----------
     parameters
-        What trains, by name.
+        Trainable parameters by name.
     decay
-        Share of the average that a step keeps. Of the n-th update it is at most (1 + n) / (10 + n), so that the
-        parameters that training began from are forgotten early.
+        Decay per step. It is limited to (1 + n) / (10 + n) in the n-th update, so that the initial parameters have
+        little influence.
     """
 
     def __init__(self, parameters: Mapping[str, Parameter], decay: float) -> None:
@@ -194,14 +195,14 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take in the parameters of a step."""
+        """Update the average after a step."""
         self._count += 1
         decay = min(self._decay, (1 + self._count) / (10 + self._count))
         get_ema_multi_avg_fn(decay)(self._averages, [parameter.detach() for parameter in self._parameters], None)
 
     @contextmanager
-    def in_use(self) -> Iterator[None]:
-        """Context in which the network computes with the average."""
+    def applied(self) -> Iterator[None]:
+        """Context in which the network has the averaged parameters."""
         self._swap()
         try:
             yield
@@ -211,16 +212,16 @@ class WeightAverage:
     @torch.no_grad()
     def _swap(self) -> None:
         for parameter, average in zip(self._parameters, self._averages, strict=True):
-            held = parameter.clone()
+            current = parameter.clone()
             parameter.copy_(average)
-            average.copy_(held)
+            average.copy_(current)
 
     def state(self) -> dict[str, object]:
-        """What a checkpoint keeps."""
+        """State for a checkpoint."""
         return {"weights": dict(zip(self._names, self._averages, strict=True)), "count": self._count}
 
     def restore(self, state: Mapping[str, object]) -> None:
-        """Continue from a checkpoint's state."""
+        """Restore from the state of a checkpoint."""
         weights, self._count = state["weights"], state["count"]  # type: ignore[assignment]
         for name, average in zip(self._names, self._averages, strict=True):
             average.copy_(weights[name])  # type: ignore[index]

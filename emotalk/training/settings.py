@@ -4,7 +4,7 @@ from typing import Any
 
 from emotalk.config.training import ModelSettings, TrainSettings
 
-_FREE_TO_CHANGE = (
+_NOT_IN_IDENTITY = (
     "early_stopping",
     "checkpoint",
     "gradient_checkpointing",
@@ -17,25 +17,25 @@ _FREE_TO_CHANGE = (
     "gpus",
     "nodes",
 )
-"""Settings that do not change what an epoch learns, except for rounding and for the random numbers of dropout."""
+"""Settings that do not affect the result of an epoch, except for rounding and the random numbers of dropout."""
 
 
 class RunSettings(TrainSettings):
-    """Section `train`, with the other settings that a run depends on."""
+    """Settings of section `train`, and the settings of other sections that affect training."""
 
     model: ModelSettings
     seed: int
 
     def identity(self) -> dict[str, Any]:
-        """Settings that must not change when a run is continued.
+        """Settings that must not change when a run continues.
 
-        Not the number of epochs, unless the learning rate falls towards the last one; nor settings that trade time for
-        memory.
+        The number of epochs is included only if the learning rate depends on it. Settings that only affect speed,
+        memory or checkpoints are not included.
         """
         settings = self.model_dump()
-        for name in _FREE_TO_CHANGE:
+        for name in _NOT_IN_IDENTITY:
             del settings[name]
-        # Not the places of weights: digests of the files are part of a run's identity.
+        # Paths of weights may change: the run's identity contains the digests of the files.
         for section in (*settings["model"].values(), settings["init_weights"]):
             del section["source"]
         if self.lr_schedule == "constant":

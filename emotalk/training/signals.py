@@ -1,4 +1,4 @@
-"""Signals that ask training to stop: it finishes its step and saves first."""
+"""Signals that stop training after the current step, when a checkpoint is saved."""
 
 import logging
 import signal
@@ -12,31 +12,31 @@ from emotalk.errors import Interrupted
 
 _LOG = logging.getLogger(__name__)
 SIGNALS = tuple(name for name in ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP") if hasattr(signal, name))
-"""What batch systems, Ctrl-C, Slurm's warning before a time limit, and a terminal that closes send."""
+"""Signals of batch systems, of Ctrl-C, of Slurm before the time limit, and of a closed terminal, in this order."""
 
 _SAME_REQUEST_S = 2.0
-"""Ctrl-C reaches a process twice, from the terminal and from its parent; a later one means that waiting is too long."""
+"""Ctrl-C sends SIGINT twice, from the terminal and from the parent process; a later one is a second Ctrl-C."""
 
 
 class StopRequest:
-    """Context in which signals are noted instead of obeyed; only Ctrl-C again, after a while, is obeyed at once.
+    """Context that records signals instead of stopping at once; a second Ctrl-C raises `KeyboardInterrupt` at once.
 
-    Outside of the main thread, where Python cannot take signals, nothing is noted.
+    Has no effect outside the main thread, where Python cannot handle signals.
     """
 
     def __init__(self) -> None:
         self.signal: str | None = None
-        """Name of the signal that asks to stop, if one came."""
-        self._since = 0.0
-        self._before: dict[signal.Signals, Callable[..., Any] | int | None] = {}
+        """Name of the first received signal, or None."""
+        self._received_at = 0.0
+        self._handlers: dict[signal.Signals, Callable[..., Any] | int | None] = {}
 
     @property
     def requested(self) -> bool:
-        """Whether a signal came."""
+        """Whether a signal was received."""
         return self.signal is not None
 
     def raise_if_requested(self, detail: str) -> None:
-        """Stop if a signal came.
+        """Raise if a signal was received.
 
         Raises
         ------
@@ -46,7 +46,7 @@ class StopRequest:
             self.raise_interrupted(detail)
 
     def raise_interrupted(self, detail: str) -> NoReturn:
-        """Stop, for a signal to this process or to another one of the run.
+        """Raise, because of a signal to this process or to another process of the run.
 
         Raises
         ------
@@ -57,18 +57,18 @@ class StopRequest:
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.Signals[name] for name in SIGNALS):
-                self._before[number] = signal.signal(number, self._note)
+                self._handlers[number] = signal.signal(number, self._record)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._handlers.items():
             signal.signal(number, handler)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _record(self, number: int, frame: FrameType | None) -> None:
         if self.signal is None:
-            self.signal, self._since = signal.Signals(number).name, time.monotonic()
-            _LOG.info("%s: training saves after this step, and stops.", self.signal)
-        elif number == signal.SIGINT and time.monotonic() - self._since > _SAME_REQUEST_S:
+            self.signal, self._received_at = signal.Signals(number).name, time.monotonic()
+            _LOG.info("%s: training saves a checkpoint after this step, then stops.", self.signal)
+        elif number == signal.SIGINT and time.monotonic() - self._received_at > _SAME_REQUEST_S:
             raise KeyboardInterrupt

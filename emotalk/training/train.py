@@ -1,4 +1,4 @@
-"""The training of one run, from its files to its files."""
+"""Training of one run: reads clips and manifest, writes checkpoints and metrics."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -14,18 +14,18 @@ from emotalk.data.clips import ClipStore
 from emotalk.data.manifest import Manifest
 from emotalk.device import choose_kernels, choose_precision
 from emotalk.errors import TrainingError
-from emotalk.logs import also_logged
+from emotalk.logs import copy_log_to
 from emotalk.model.freezing import freeze
 from emotalk.model.initial import load_initial, weights_digest
 from emotalk.model.network import EmoTalk
 from emotalk.model.pretrained import build_network, encoder_digest
 from emotalk.progress import Progress
 from emotalk.stages import STAGE_VERSIONS
-from emotalk.training.batches import BatchMaker, plan_steps, share_of
+from emotalk.training.batches import BatchMaker, plan_steps, select_share
 from emotalk.training.checkpoint_file import read_checkpoint
 from emotalk.training.checkpoints import Checkpoints, Position
 from emotalk.training.distributed import SINGLE_PROCESS, ProcessGroup
-from emotalk.training.features import cached_features
+from emotalk.training.features import load_cached_features
 from emotalk.training.history import History
 from emotalk.training.memory import check_memory_and_disk
 from emotalk.training.settings import RunSettings
@@ -37,14 +37,14 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainingFiles:
-    """What training reads, and the folder that it writes to.
+    """Input files and output folder of training.
 
     Attributes
     ----------
     clips, manifest
-        Clip stores and schedule.
+        Clip stores and manifest.
     folder
-        Gets `checkpoint.pth` and `metrics.parquet` at the end; runs lie in its subfolder `checkpoints`.
+        Folder for `checkpoint.pth` and `metrics.parquet`; runs are in its subfolder `checkpoints`.
     """
 
     clips: Sequence[str | Path]
@@ -53,16 +53,16 @@ class TrainingFiles:
 
 
 class TrainingData(NamedTuple):
-    """The files, opened."""
+    """Opened input files."""
 
     store: ClipStore
-    schedule: Manifest
+    manifest: Manifest
     features: Path
     """Folder of cached features."""
 
     @classmethod
     def from_files(cls, files: TrainingFiles) -> "TrainingData":
-        """Open the files; none is loaded whole."""
+        """Open the files without loading them completely."""
         features = Path(files.clips[0]).parent / "features"
         return cls(ClipStore(files.clips), Manifest(files.manifest), features)
 
@@ -75,40 +75,38 @@ def train(
     group: ProcessGroup = SINGLE_PROCESS,
     start_over: bool = False,
 ) -> None:
-    """Train over the manifest's epochs, continuing from the newest checkpoint of the same run.
+    """Train over the epochs of the manifest, continuing from the newest checkpoint of the same run.
 
-    A run that is finished already is delivered without training. Other data or settings are another run.
+    If the run is finished already, only the output files are written. Different data or settings make a different run.
 
     Parameters
     ----------
     group
-        Processes that train together, each of which calls this.
+        Data-parallel processes; each of them calls this function.
     start_over
-        Whether to put the run aside that is there, and train from the beginning.
+        If True, rename an existing run and train from the beginning.
 
     Raises
     ------
     Interrupted
-        After a signal, when everything is saved.
+        After a signal, when a checkpoint is saved.
     TrainingError
-        If the manifest is too short, memory or disk cannot be enough, checkpoints cannot be read or written, or a loss
-        or gradient is not finite.
+        If the manifest has too few epochs, memory or disk space is too small, checkpoints cannot be read or written, or
+        a loss or gradient is not finite.
     """
     folder = Path(files.folder)
     data = TrainingData.from_files(files)
-    _check_schedule(data.schedule, settings, files.manifest)
+    _check_manifest(data.manifest, settings, files.manifest)
     identity = run_identity(data, settings)
     checkpoints = Checkpoints(folder / "checkpoints", identity, settings, group)
     with StopRequest() as stop, checkpoints.locked(stop):
         if group.is_main and start_over:
-            checkpoints.put_aside()
-        with _run_log(checkpoints.path, group):
-            state = _newest_state(checkpoints, group)
+            checkpoints.archive_run()
+        with _log_to_run_folder(checkpoints.path, group):
+            state = _load_newest_state(checkpoints, group)
             rows = state["history"] if state else []
             if state is not None and is_complete(state["epoch"], rows, settings):
-                _LOG.info(
-                    "This run is finished (%d epochs): it is delivered again, nothing is trained.", state["epoch"]
-                )
+                _LOG.info("This run is finished (%d epochs): skipping training.", state["epoch"])
                 history = History(rows, None)
             else:
                 history = History(rows, folder / "tensorboard" / checkpoints.path.name if group.is_main else None)
@@ -116,17 +114,17 @@ def train(
                 _LOG.info("Run %s: %s", checkpoints.path.name, trainer.describe())
                 if state is not None:
                     trainer.restore(state)
-                    checkpoints.continued(Position(trainer.epoch, trainer.step))
-                del state  # At full size it maps 7 GiB.
+                    checkpoints.mark_saved(Position(trainer.epoch, trainer.step))
+                del state  # At full size it maps a file of 7 GiB.
                 _run(trainer, checkpoints, stop)
             if group.is_main:
                 history.write(folder / "metrics.parquet")
-                checkpoints.deliver(folder / "checkpoint.pth", history.rows)
+                checkpoints.publish(folder / "checkpoint.pth", history.rows)
 
 
 def _run(trainer: Trainer, checkpoints: Checkpoints, stop: StopRequest) -> None:
-    """Train to the end: the protocol of a run."""
-    with Progress(trainer.num_steps_left, "Training", "steps") as progress:
+    """Train and validate until the run is complete, saving checkpoints."""
+    with Progress(trainer.num_remaining_steps, "Training", "steps") as progress:
         while not trainer.is_complete:
             for _ in trainer.train_epoch():
                 progress.advance()
@@ -137,7 +135,7 @@ def _run(trainer: Trainer, checkpoints: Checkpoints, stop: StopRequest) -> None:
 
 
 def run_identity(data: TrainingData, settings: RunSettings) -> dict[str, Any]:
-    """What makes a run this one: its data, its settings, the weights it starts from, and what computes it."""
+    """Identity of a run: its data, settings, initial weights, and the version of the stage."""
     if settings.init_weights.source is not None:
         weights = {"init_weights": weights_digest(settings.init_weights.source)}
     else:
@@ -145,7 +143,7 @@ def run_identity(data: TrainingData, settings: RunSettings) -> dict[str, Any]:
         weights = {name: encoder_digest(encoder) for name, encoder in encoders.items()}
     return settings.identity() | {
         "clips": data.store.digest(),
-        "schedule": data.schedule.digest(),
+        "schedule": data.manifest.digest(),
         "weights": weights,
         "version": STAGE_VERSIONS["train"],
     }
@@ -160,30 +158,30 @@ def _make_trainer(
     device: torch.device,
     group: ProcessGroup,
 ) -> Trainer:
-    """Trainer of a run from its beginning, after a check that memory and disk are enough."""
+    """Make the trainer of a new run, after checking memory and disk space."""
     precision = choose_precision(settings.precision, device)
     choose_kernels(device)
     network = prepare_network(settings, device)
     if group.rank:
-        torch.manual_seed(settings.seed + group.rank)  # Equal parameters, different dropout.
-    first_epoch = plan_steps(data.schedule.examples("train", 1), settings)
-    batches = list(chain.from_iterable(share_of(step, 0, group.size) for step in first_epoch))
+        torch.manual_seed(settings.seed + group.rank)  # Equal initial parameters, different dropout in each process.
+    first_epoch = plan_steps(data.manifest.examples("train", 1), settings)
+    batches = list(chain.from_iterable(select_share(step, 0, group.size) for step in first_epoch))
     check_memory_and_disk(network, settings, precision, batches, folder)
     features = None
     if settings.cache_features:
         with group.main_first():
-            features = cached_features(network, data.store, data.features)
-    make = BatchMaker(data.store, network.conv_frames, settings.velocity_on, features)
-    return Trainer(network, data.schedule, make, settings, precision, history=history, group=group)
+            features = load_cached_features(network, data.store, data.features)
+    make_batch = BatchMaker(data.store, network.conv_frames, settings.velocity_on, features)
+    return Trainer(network, data.manifest, make_batch, settings, precision, history=history, group=group)
 
 
 def prepare_network(settings: RunSettings, device: torch.device) -> EmoTalk:
-    """Network on a device, built from the seed, partly frozen, and set to trade time for memory.
+    """Build the network on a device, initialised from the seed and configured by the settings.
 
     Raises
     ------
     WeightsError
-        If an encoder or the initial weights cannot be loaded, or fewer layers are there than are to be frozen.
+        If an encoder or the initial weights cannot be loaded, or train.freeze exceeds the number of layers.
     """
     torch.manual_seed(settings.seed)
     initial = settings.init_weights
@@ -200,37 +198,37 @@ def prepare_network(settings: RunSettings, device: torch.device) -> EmoTalk:
     return network
 
 
-def _check_schedule(schedule: Manifest, settings: RunSettings, manifest: str | Path) -> None:
-    if schedule.num_epochs() < settings.epochs:
+def _check_manifest(manifest: Manifest, settings: RunSettings, path: str | Path) -> None:
+    if manifest.num_epochs() < settings.epochs:
         raise TrainingError(
-            f"{manifest} holds {schedule.num_epochs()} epochs, but train.epochs is {settings.epochs}. Make it again "
-            "with --forcerun pair."
+            f"{path} has {manifest.num_epochs()} epochs, but train.epochs is {settings.epochs}. Create it again with "
+            "--forcerun pair."
         )
-    if settings.needs_validation and not schedule.examples("validation"):
+    if settings.needs_validation and not manifest.examples("validation"):
         raise TrainingError(
-            "train.early_stopping, train.checkpoint: best and train.keep_best decide by validation, and the manifest "
-            "holds no validation example. Hold subjects out under 'split', or switch them off."
+            "train.early_stopping, train.checkpoint: best and train.keep_best need validation examples, but the "
+            "manifest has none. Add validation subjects under 'split', or disable these settings."
         )
 
 
-def _newest_state(checkpoints: Checkpoints, group: ProcessGroup) -> dict[str, Any] | None:
-    """Content of the checkpoint to continue from, the same in all processes; None to start."""
-    found = None
+def _load_newest_state(checkpoints: Checkpoints, group: ProcessGroup) -> dict[str, Any] | None:
+    """Load the newest checkpoint, the same in all processes; None if there is none."""
+    newest = None
     if group.is_main:
         checkpoints.log_other_runs()
-        found = checkpoints.newest()
-    path = group.all_gather(found[0] if found else None)[0]
+        newest = checkpoints.load_newest()
+    path = group.all_gather(newest[0] if newest else None)[0]
     if path is None:
         return None
     _LOG.info("Newest checkpoint: %s", path.name)
-    return found[1] if found else read_checkpoint(path)
+    return newest[1] if newest else read_checkpoint(path)
 
 
 @contextmanager
-def _run_log(folder: Path, group: ProcessGroup) -> Iterator[None]:
-    """Context whose log lines are added to the run's own log, which holds those of all attempts."""
+def _log_to_run_folder(folder: Path, group: ProcessGroup) -> Iterator[None]:
+    """Context that appends log lines to `train.log` in the run's folder, which has those of all attempts."""
     if group.is_main:
-        with also_logged(folder / "train.log"):
+        with copy_log_to(folder / "train.log"):
             yield
     else:
         yield

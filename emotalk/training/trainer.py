@@ -1,4 +1,4 @@
-"""The trainer: network, optimizer and batches, taken through epochs; its state is what a checkpoint keeps."""
+"""The trainer: runs epochs of training and validation; its state is stored in checkpoints."""
 
 import logging
 import random
@@ -14,9 +14,9 @@ from torch import Tensor
 from emotalk.config.training import LossWeights
 from emotalk.data.manifest import Manifest
 from emotalk.errors import TrainingError
-from emotalk.model.inputs import NUM_PERSONS, mean_person
+from emotalk.model.inputs import NUM_SUBJECTS, mean_subject
 from emotalk.model.network import EmoTalk
-from emotalk.training.batches import Batch, BatchMaker, load_batches, plan_steps, share_of
+from emotalk.training.batches import Batch, BatchMaker, load_batches, plan_steps, select_share
 from emotalk.training.distributed import SINGLE_PROCESS, ProcessGroup
 from emotalk.training.finite import FiniteGuard
 from emotalk.training.history import History, best_epochs
@@ -26,7 +26,7 @@ from emotalk.training.settings import RunSettings
 
 _LOG = logging.getLogger(__name__)
 _STEPS_BETWEEN_CHECKS = 50
-"""A GPU computes on while the next steps are prepared; looking at a loss makes both wait."""
+"""Reading a loss synchronizes with the GPU, so that the CPU cannot prepare the next steps meanwhile."""
 
 
 class Trainer:
@@ -35,46 +35,46 @@ class Trainer:
     Parameters
     ----------
     network
-        On the device where it is computed.
-    schedule
-        The manifest: examples of each epoch, and of validation.
-    make
-        Makes batches of examples.
+        Network on its device.
+    manifest
+        Examples of each epoch and of validation.
+    make_batch
+        Collates examples to batches.
     settings
-        What decides the run.
+        Settings of the run.
     precision
-        What is computed in: "fp32", "bf16" or "fp16".
+        Precision of the forward pass: "fp32", "bf16" or "fp16".
     history
-        Losses of the epochs before.
+        Losses of earlier epochs.
     group
-        Processes that share the steps.
+        Data-parallel processes.
 
     Attributes
     ----------
     epoch
-        Epochs that are complete.
+        Number of completed epochs.
     step
-        Steps that are done of the epoch that follows.
+        Number of completed steps in the next epoch.
     """
 
     def __init__(
         self,
         network: EmoTalk,
-        schedule: Manifest,
-        make: BatchMaker,
+        manifest: Manifest,
+        make_batch: BatchMaker,
         settings: RunSettings,
         precision: str,
         *,
         history: History,
         group: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
-        self._network, self._schedule, self._make = network, schedule, make
+        self._network, self._manifest, self._make_batch = network, manifest, make_batch
         self._settings, self._precision, self._group = settings, precision, group
         self.history, self.epoch, self.step = history, 0, 0
         self.device = network.bs_map_r.weight.device
-        self.subjects = schedule.training_subjects()
-        self._subject_weights = _with_mean_for_unseen(self.subjects).to(self.device)
-        self._validation = schedule.examples("validation")
+        self.subjects = manifest.training_subjects()
+        self._subject_weights = _make_subject_weights(self.subjects).to(self.device)
+        self._validation = manifest.examples("validation")
         self._means = Means()
         self._optimizer = Optimizer(
             network.trainable_parameters(),
@@ -85,37 +85,35 @@ class Trainer:
             clip_norm=settings.clip_norm,
             group=group,
         )
-        trainable = {name: each for name, each in network.named_parameters() if each.requires_grad}
+        trainable = {name: value for name, value in network.named_parameters() if value.requires_grad}
         self._average = None if settings.ema_decay is None else WeightAverage(trainable, settings.ema_decay)
 
     @property
     def is_complete(self) -> bool:
-        """Whether the last epoch is done, or validation has not improved for too long."""
+        """Whether all epochs are complete, or early stopping applies."""
         return is_complete(self.epoch, self.history.rows, self._settings)
 
     @property
-    def num_steps_left(self) -> int:
-        """Steps to the last epoch's end; epochs are counted as long as the first."""
-        steps_per_epoch = len(plan_steps(self._schedule.examples("train", 1), self._settings))
+    def num_remaining_steps(self) -> int:
+        """Estimated number of steps until the end of the run, with the epoch length of the first epoch."""
+        steps_per_epoch = len(plan_steps(self._manifest.examples("train", 1), self._settings))
         return steps_per_epoch * (self._settings.epochs - self.epoch) - self.step
 
     def train_epoch(self) -> Iterator[None]:
-        """Take the steps that are left of the next epoch; yields after each.
+        """Run the remaining steps of the next epoch; yields after each step.
 
         Raises
         ------
         TrainingError
-            If a loss or gradient is not finite; neither it nor anything after it changed the network.
+            If a loss or gradient is not finite; the network is unchanged since then.
         """
-        plan = plan_steps(self._schedule.examples("train", self.epoch + 1), self._settings)
-        shares = [share_of(group, self._group.rank, self._group.size) for group in plan[self.step :]]
-        batches = load_batches(list(chain.from_iterable(shares)), self._make, self.device)
+        plan = plan_steps(self._manifest.examples("train", self.epoch + 1), self._settings)
+        shares = [select_share(group, self._group.rank, self._group.size) for group in plan[self.step :]]
+        batches = load_batches(list(chain.from_iterable(shares)), self._make_batch, self.device)
         for group, share in zip(plan[self.step :], shares, strict=True):
             self._network.train()
-            # A step stands in the middle of its share of the epoch.
-            self._optimizer.set_learning_rate(
-                self._settings.learning_rate_at(self.epoch + (self.step + 0.5) / len(plan))
-            )
+            middle_of_step = self.epoch + (self.step + 0.5) / len(plan)
+            self._optimizer.set_learning_rate(self._settings.learning_rate_at(middle_of_step))
             step_batches = list(islice(batches, len(share)))
             losses = training_step(
                 self._network,
@@ -134,26 +132,26 @@ class Trainer:
             yield
 
     def check_finite(self) -> None:
-        """Wait for the device and check that all steps so far were finite.
+        """Synchronize with the device and check that all losses and gradients are finite.
 
         Raises
         ------
         NonFiniteError
-            If one was not.
+            If a value is not finite.
         """
         self._optimizer.check()
 
     def validate(self) -> None:
-        """End the epoch: record its losses, and those of the held-out examples."""
-        means = {"train": self._means.over_all(self._group).read()}
+        """Complete the epoch: compute the validation losses, and record them with those of training."""
+        means = {"train": self._means.gather(self._group).read()}
         if self._validation:
-            means["validation"] = self.validation_means()
+            means["validation"] = self.compute_validation_means()
         self.epoch, self.step, self._means = self.epoch + 1, 0, Means()
         self.history.add_epoch(self.epoch, means, total=self._settings.epochs)
 
     @torch.no_grad()
-    def validation_means(self) -> dict[str, float]:
-        """Means of the loss and of each term over the held-out examples, in evaluation mode, without randomness.
+    def compute_validation_means(self) -> dict[str, float]:
+        """Compute the mean validation losses, in evaluation mode and deterministically.
 
         Raises
         ------
@@ -163,20 +161,20 @@ class Trainer:
         self._network.eval()
         means, guard = Means(), FiniteGuard(self.device, self._group)
         plan = list(chain.from_iterable(plan_steps(self._validation, self._settings)))
-        with self._average.in_use() if self._average is not None else nullcontext():
-            for batch in load_batches(plan[self._group.rank :: self._group.size], self._make, self.device):
-                subjects = batch.layout.person @ self._subject_weights
-                known = replace(batch, layout=replace(batch.layout, person=subjects))
+        with self._average.applied() if self._average is not None else nullcontext():
+            for batch in load_batches(plan[self._group.rank :: self._group.size], self._make_batch, self.device):
+                subjects = batch.layout.subject @ self._subject_weights
+                known = replace(batch, layout=replace(batch.layout, subject=subjects))
                 losses = batch_losses(self._network, known, self._settings.loss_weights, precision=self._precision)
-                guard.watch_losses(losses, batch.examples)
+                guard.record_losses(losses, batch.examples)
                 means.add(losses, batch.num_examples)
-        guard.share()
+        guard.synchronize()
         guard.check()
-        return means.over_all(self._group).read()
+        return means.gather(self._group).read()
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps; all processes ask for it together."""
-        means = self._means.over_all(self._group)
+        """State for a checkpoint; all processes must call it together."""
+        means = self._means.gather(self._group)
         training = [row for row in self.history.rows if row["split"] == "train"]
         return {
             "epoch": self.epoch,
@@ -194,23 +192,23 @@ class Trainer:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Continue from a checkpoint's state; a process that had no part in it keeps its own random state.
+        """Restore from the state of a checkpoint; additional processes keep their own random state.
 
         Raises
         ------
         TrainingError
-            If the checkpoint's parameters are not those of this network.
+            If the parameters of the checkpoint do not match the network.
         """
         expected = self._network.state_dict()
         for name in sorted(expected.keys() | state["model"].keys()):
-            shapes = [tuple(each[name].shape) if name in each else None for each in (state["model"], expected)]
-            if shapes[0] != shapes[1]:
+            theirs, ours = (tuple(x[name].shape) if name in x else None for x in (state["model"], expected))
+            if theirs != ours:
                 raise TrainingError(
-                    f"The checkpoint has {name} in shape {shapes[0]}, the network in shape {shapes[1]}. Remove the "
-                    "checkpoint to use the one before it."
+                    f"{name} has shape {theirs} in the checkpoint and {ours} in the network. Remove the checkpoint to "
+                    "use the previous one."
                 )
         if state["precision"] != self._precision:
-            _LOG.warning("The run was computed in %s so far; it continues in %s.", state["precision"], self._precision)
+            _LOG.warning("The run used precision %s; it continues with %s.", state["precision"], self._precision)
         self._network.load_state_dict(state["model"])
         self._optimizer.restore(state)
         if self._average is not None:
@@ -220,18 +218,18 @@ class Trainer:
         self.epoch, self.step = state["epoch"], state["step"]
         _LOG.info("Continuing: epoch %d, step %d, loss %.6f", self.epoch, self.step, state["loss"])
         if self._group.is_main:
-            self._means = Means.restored(state["means"], self.device)
+            self._means = Means.from_state(state["means"], self.device)
 
     def describe(self) -> str:
-        """Sizes, device and precision, for the log."""
+        """Number of parameters, device and precision, for the log."""
         total = sum(parameter.numel() for parameter in self._network.parameters())
         trainable = sum(parameter.numel() for parameter in self._network.trainable_parameters())
         shared = f", shared by {self._group.size} processes" if self._group.size > 1 else ""
-        return f"{total:,} parameters, {trainable:,} of them trainable, on {self.device} in {self._precision}{shared}"
+        return f"{total:,} parameters, {trainable:,} trainable, on {self.device} in {self._precision}{shared}"
 
 
 def is_complete(epoch: int, rows: Sequence[Mapping[str, Any]], settings: RunSettings) -> bool:
-    """Whether a run with these complete epochs and this history has ended."""
+    """Whether a run is complete after `epoch` epochs with this history."""
     patience = settings.early_stopping
     if patience is not None and epoch and epoch - best_epochs(rows, 1)[0] >= patience:
         return True
@@ -247,15 +245,14 @@ def training_step(
     precision: str,
     num_examples: int | None = None,
 ) -> dict[str, Tensor]:
-    """Forward, losses and backward of each batch, then one update.
+    """Run forward pass, losses and backward pass for each batch, then one update.
 
-    Several batches have the gradients of one batch with all their examples, and so have the batches of several
-    processes.
+    The gradient is the mean over all examples of the step, independent of their distribution to batches and processes.
 
     Parameters
     ----------
     num_examples
-        Examples of the step in all processes; by default those of `batches`.
+        Number of examples of the step in all processes; by default that of `batches`.
 
     Returns
     -------
@@ -267,26 +264,26 @@ def training_step(
     optimizer.zero_grad()
     for batch in batches:
         losses = batch_losses(network, batch, weights, precision=precision)
-        optimizer.guard.watch_losses(losses, batch.examples)
+        optimizer.guard.record_losses(losses, batch.examples)
         optimizer.backward(losses["loss"] * (batch.num_examples / num_examples))
         means.add(losses, batch.num_examples)
     optimizer.update([example for batch in batches for example in batch.examples])
     return means.tensors()
 
 
-def _with_mean_for_unseen(subjects: Sequence[int]) -> Tensor:
-    """Weights (24, 24) of the subjects for each subject index: its own, or the mean of those that train.
+def _make_subject_weights(subjects: Sequence[int]) -> Tensor:
+    """Conditioning weights of each subject index, (24, 24): one-hot for training subjects, else their mean.
 
-    The vectors of all others are never trained, so that validation gives a held-out subject this mean.
+    The embeddings of other subjects are not trained, so that validation uses the mean for them.
     """
-    weights = torch.eye(NUM_PERSONS)
-    unseen = [index for index in range(NUM_PERSONS) if index not in subjects]
-    weights[unseen] = torch.tensor(mean_person(subjects))
+    weights = torch.eye(NUM_SUBJECTS)
+    unseen = [index for index in range(NUM_SUBJECTS) if index not in subjects]
+    weights[unseen] = torch.tensor(mean_subject(subjects))
     return weights
 
 
 def _random_state(device: torch.device) -> dict[str, Any]:
-    """States of this process's random generators."""
+    """States of the random number generators of this process."""
     return {
         "python": random.getstate(),
         "torch": torch.get_rng_state(),
@@ -295,7 +292,7 @@ def _random_state(device: torch.device) -> dict[str, Any]:
 
 
 def _restore_random_state(state: dict[str, Any], device: torch.device) -> None:
-    """Restore this process's generators; a run moved to a GPU or away keeps what both have."""
+    """Restore the random number generators; that of the GPU only if both processes use one."""
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
     torch.set_rng_state(state["torch"])

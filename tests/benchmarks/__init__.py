@@ -1,1 +1,1 @@
-"""Measurements, each against a reference in the same run: `python -m tests.benchmarks.step`, `.epochs`, `.corpus`."""
+"""Benchmarks and fault injection: `python -m tests.benchmarks.NAME --help`."""

@@ -1,7 +1,7 @@
-"""Cost of a checkpoint as a share of training: `python -m tests.benchmarks.checkpoint --device cuda`.
+"""Cost of a checkpoint as a share of training time: `python -m tests.benchmarks.checkpoint --device cuda`.
 
-Steps are timed alone, and while a checkpoint is written behind them; what a checkpoint costs is what it makes training
-wait and what it slows down, over the minutes between two checkpoints.
+Steps are timed without and with a checkpoint that is written in the background. The cost is the time that training
+waits for the copy plus the slowdown during writing, divided by the time between two checkpoints.
 """
 
 import argparse
@@ -9,6 +9,7 @@ import json
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -20,14 +21,14 @@ from emotalk.training.history import History
 from emotalk.training.train import prepare_network
 from emotalk.training.trainer import Trainer
 from tests.benchmarks.lengths import ravdess_lengths
-from tests.benchmarks.material import ENCODERS, PLAIN, model_of, pairs, write_clips
+from tests.benchmarks.material import ENCODERS, PLAIN, make_model_settings, pairs, write_clips
 
 _EVERY_MINUTES = 5
 _WARM_UP = 2
 
 
 class _LongEpoch:
-    """A manifest of one epoch, which does not end while steps are timed."""
+    """Manifest of one epoch that is longer than the measurement."""
 
     def __init__(self, examples: list[Example]) -> None:
         self._examples = examples
@@ -40,10 +41,10 @@ class _LongEpoch:
 
 
 def measure(trainer: Trainer, folder: Path, num_steps: int) -> dict[str, float]:
-    """Seconds of a step alone and of one during writing, and of what a checkpoint takes."""
+    """Measure the time of a step and of a checkpoint in seconds, and the size of the checkpoint."""
 
     def sync() -> float:
-        trainer.check_finite()  # Waits for the device.
+        trainer.check_finite()  # Synchronizes with the device.
         return time.perf_counter()
 
     steps = trainer.train_epoch()
@@ -52,59 +53,59 @@ def measure(trainer: Trainer, folder: Path, num_steps: int) -> dict[str, float]:
     start = sync()
     for _ in range(num_steps):
         next(steps)
-    alone = (sync() - start) / num_steps
+    step_s = (sync() - start) / num_steps
     with BackgroundWriter(lambda content: write_checkpoint(folder / "checkpoint.pth", content)) as writer:
-        for step in range(2):  # The first one finds memory for the copy.
+        for step in range(2):  # The first one allocates the memory for the copy.
             writer.wait()
             start = sync()
             writer.submit({**trainer.state(), "identity": {}, "step": step})
-        waited = time.perf_counter() - start
-        begun, during = time.perf_counter(), 0
+        copy_s = time.perf_counter() - start
+        start, steps_during_write = time.perf_counter(), 0
         while writer._pending is not None and not writer._pending.done():
             next(steps)
             sync()
-            during += 1
-        writing = time.perf_counter() - begun
-    slowed = writing - during * alone
+            steps_during_write += 1
+        write_s = time.perf_counter() - start
+    slowdown_s = write_s - steps_during_write * step_s
     return {
-        "step_s": alone,
-        "waited_s": waited,
-        "written_behind_s": writing,
-        "slowed_s": slowed,
+        "step_s": step_s,
+        "copy_s": copy_s,
+        "background_write_s": write_s,
+        "slowdown_s": slowdown_s,
         "gib": sum(path.stat().st_size for path in folder.glob("*.pth")) / 2**30,
-        "share": (waited + max(slowed, 0)) / (60 * _EVERY_MINUTES),
+        "share": (copy_s + max(slowdown_s, 0)) / (60 * _EVERY_MINUTES),
     }
 
 
 def main() -> None:
-    """Measure and tell."""
-    parser = argparse.ArgumentParser(description="Cost of a checkpoint as a share of training.")
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="Cost of a checkpoint as a share of training time.")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--size", choices=list(ENCODERS), default="full", help="size of the two encoders")
-    parser.add_argument("--steps", type=int, default=3, help="steps that are timed alone")
-    parser.add_argument("--folder", type=Path, help="where checkpoints go; a temporary folder by default")
-    parser.add_argument("--json", type=Path, help="file for the figures")
-    given = parser.parse_args()
-    device, encoder = torch.device(given.device), ENCODERS[given.size]
+    parser.add_argument("--steps", type=int, default=3, help="number of steps that are timed without a checkpoint")
+    parser.add_argument("--folder", type=Path, help="parent of the temporary folder for checkpoints")
+    parser.add_argument("--json", type=Path, help="output file")
+    args = parser.parse_args()
+    device, encoder = torch.device(args.device), ENCODERS[args.size]
     precision = choose_precision("auto", device)
     choose_kernels(device)
-    settings = PLAIN.model_copy(update={"precision": precision, "model": model_of(encoder)})
-    with tempfile.TemporaryDirectory(dir=given.folder) as name:
+    settings = PLAIN.model_copy(update={"precision": precision, "model": make_model_settings(encoder)})
+    with tempfile.TemporaryDirectory(dir=args.folder) as name:
         folder = Path(name)
         lengths = ravdess_lengths(8)
         store = write_clips(folder / "clips.arrow", lengths)
         network = prepare_network(settings, device)
-        make = BatchMaker(store, network.conv_frames, settings.velocity_on)
-        schedule = _LongEpoch(pairs("report", lengths) * 2000)
-        trainer = Trainer(network, schedule, make, settings, precision, history=History([], None))  # type: ignore[arg-type]
-        figures = measure(trainer, folder, given.steps)
+        make_batch = BatchMaker(store, network.conv_frames, settings.velocity_on)
+        manifest: Any = _LongEpoch(pairs("report", lengths) * 2000)
+        trainer = Trainer(network, manifest, make_batch, settings, precision, history=History([], None))
+        figures = measure(trainer, folder, args.steps)
     print(
-        f"A checkpoint of {figures['gib']:.2f} GiB: training waits {figures['waited_s']:.2f} s for the copy, then "
-        f"{figures['written_behind_s']:.1f} s of writing behind it cost {figures['slowed_s']:.2f} s. At "
-        f"one every {_EVERY_MINUTES} minutes that is {figures['share']:.2%} of training."
+        f"Checkpoint of {figures['gib']:.2f} GiB: copy {figures['copy_s']:.2f} s, background write "
+        f"{figures['background_write_s']:.1f} s with a slowdown of {figures['slowdown_s']:.2f} s. One checkpoint every "
+        f"{_EVERY_MINUTES} minutes costs {figures['share']:.2%} of the training time."
     )
-    if given.json:
-        given.json.write_text(json.dumps(figures, indent=2), encoding="utf-8")
+    if args.json:
+        args.json.write_text(json.dumps(figures, indent=2), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the benchmarks train on: noise cut to the lengths of RAVDESS, and networks of two sizes."""
+"""Data and networks of the benchmarks: noise with the lengths of RAVDESS, and encoders of two sizes."""
 
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,8 @@ ENCODERS = {
 WEIGHTS = {"report": LossWeights(classification=0.0), "paper": LossWeights()}
 
 
-def model_of(encoder: EncoderSettings) -> ModelSettings:
-    """A network whose two encoders are alike."""
+def make_model_settings(encoder: EncoderSettings) -> ModelSettings:
+    """Settings of a network with two equal encoders."""
     return ModelSettings(content_encoder=encoder, emotion_encoder=encoder)
 
 
@@ -40,28 +40,28 @@ PLAIN = RunSettings(
     precision="bf16",
     cache_features=False,
     checkpoint_every_minutes=0,
-    model=model_of(ENCODERS["full"]),
+    model=make_model_settings(ENCODERS["full"]),
     seed=1,
 )
-"""The paper's recipe at full size, one pair a step, in bf16; benchmarks change what they measure."""
+"""The paper's recipe at full size, one pair per step, in bf16; benchmarks modify it."""
 
 
 def write_clips(path: Path, lengths: list[int], labels: list[dict[str, Any]] | None = None) -> ClipStore:
-    """Clips `c0`, `c1`, … of noise and random tracks."""
+    """Write clips `c0`, `c1`, … with noise and random tracks."""
     rng = np.random.default_rng(1)
     with ClipWriter(path) as writer:
         for i, frames in enumerate(lengths):
-            names = {"clip_id": f"c{i}", "corpus": "RAVDESS", "recording_id": f"c{i}", "is_whole": True}
-            names |= {"start_frame": 0, "stop_frame": frames}
-            names |= dict.fromkeys(("subject", "emotion", "intensity", "statement", "repetition"))
-            names |= labels[i] if labels else {}
+            row = {"clip_id": f"c{i}", "corpus": "RAVDESS", "recording_id": f"c{i}", "is_whole": True}
+            row |= {"start_frame": 0, "stop_frame": frames}
+            row |= dict.fromkeys(("subject", "emotion", "intensity", "statement", "repetition"))
+            row |= labels[i] if labels else {}
             waveform = rng.integers(-8000, 8000, frames * 1600 // 3).astype(np.int16)
-            writer.write(names, waveform, rng.random((frames, 52)).astype(np.float32))
+            writer.write(row, waveform, rng.random((frames, 52)).astype(np.float32))
     return ClipStore([path])
 
 
 def pairs(recipe: str, lengths: list[int]) -> list[Example]:
-    """Examples over consecutive clips: two a pair for the report's recipe, four for the paper's."""
+    """Examples of consecutive clips: two clips per pair for the report's recipe, four for the paper's."""
     size = 2 if recipe == "report" else 4
     examples: list[Example] = []
     for start in range(0, len(lengths) - size + 1, size):

@@ -1,4 +1,4 @@
-"""Measuring: seconds, peak memory and floating-point operations on either kind of device."""
+"""Measurement of time, peak memory and floating-point operations on CPU and GPU."""
 
 import math
 import resource
@@ -12,25 +12,25 @@ import torch
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def synchronise(device: torch.device) -> None:
-    """Wait until the device has done what it was asked."""
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has finished."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:
-    """Time of one call, with all that it leaves the device to do; on a GPU the mean of several."""
+    """Time of one call including its asynchronous work on the device; on a GPU the mean of several calls."""
     calls = 5 if device.type == "cuda" else 1
-    synchronise(device)
+    synchronize(device)
     start = time.perf_counter()
     for _ in range(calls):
         work()
-    synchronise(device)
+    synchronize(device)
     return (time.perf_counter() - start) / calls
 
 
 def reset_peak(device: torch.device) -> None:
-    """Forget the peak so far; on the CPU where Linux lets us."""
+    """Reset the peak memory; on the CPU only if Linux permits it."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     elif (clear := Path("/proc/self/clear_refs")).exists():
@@ -38,7 +38,7 @@ def reset_peak(device: torch.device) -> None:
 
 
 def peak_mb(device: torch.device) -> float:
-    """Most memory held since the reset: allocated on the GPU, or resident of this process."""
+    """Peak memory in MiB since the reset: allocated GPU memory, or resident memory of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     status = Path("/proc/self/status")
@@ -49,7 +49,7 @@ def peak_mb(device: torch.device) -> float:
 
 
 def matmul_rate(device: torch.device, precision: str) -> float:
-    """Floating-point operations a second of a large square matrix product: what the device gives at best."""
+    """Floating-point operations per second of a large square matrix product, as the peak rate of the device."""
     size = 8192 if device.type == "cuda" else 2048
     a, b = (torch.randn(size, size, device=device, dtype=_TYPES[precision]) for _ in range(2))
     times = [seconds(lambda: a @ b, device) for _ in range(8)]
@@ -69,8 +69,8 @@ def operations(work: Callable[[], object]) -> int:
 def _convolution_backward(
     grad_shape: list[int], _x_shape: list[int], w_shape: list[int], *rest: object, **_: object
 ) -> int:
-    """As many as the forward for each gradient that is wanted; torch's own count forgets that groups divide them."""
-    wanted = rest[-1]
-    assert isinstance(wanted, list | tuple)
+    """As many as the forward pass for each required gradient; the count of torch ignores groups."""
+    output_mask = rest[-1]
+    assert isinstance(output_mask, list | tuple)
     forward = 2 * grad_shape[0] * math.prod(grad_shape[2:]) * math.prod(w_shape)
-    return forward * sum(bool(each) for each in wanted[:2])
+    return forward * sum(map(bool, output_mask[:2]))

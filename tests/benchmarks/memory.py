@@ -1,6 +1,6 @@
-"""Memory of training by setting, computed and measured: `python -m tests.benchmarks.memory --help`.
+"""Estimated and measured memory of training for several settings: `python -m tests.benchmarks.memory --help`.
 
-Without --device the figures are computed only; they are the table of docs/performance.md.
+Without --device it prints the table of docs/performance.md, which has estimates only.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from tests.benchmarks.material import PLAIN, pairs, write_clips
 from tests.benchmarks.measuring import peak_mb, reset_peak
 
 RAVDESS_FRAMES = [111] * 32
-"""Clips of the mean length of RAVDESS: eight of the paper's pairs."""
+"""Clips with the mean length of RAVDESS, for eight pairs of the paper's recipe."""
 
 CHANGES: dict[str, dict[str, object]] = {
     "`precision: fp32`": {"precision": "fp32"},
@@ -47,19 +47,19 @@ CHANGES: dict[str, dict[str, object]] = {
 
 
 def computed(changes: dict[str, object], batch_size: int, accumulate: int = 1) -> float:
-    """GiB that the memory check estimates on a GPU, for pairs of the paper's recipe."""
+    """Estimated peak memory (GiB) on a GPU for pairs of the paper's recipe."""
     settings = PLAIN.model_copy(update={"batch_size": batch_size, "accumulate": accumulate, **changes})
     with torch.device("meta"):
         network = prepare_network(settings, torch.device("meta"))
-    return estimate_memory(network, settings, settings.precision, _load(batch_size)).peak / 2**30
+    return estimate_memory(network, settings, settings.precision, _workload(batch_size)).peak / 2**30
 
 
-def _load(batch_size: int) -> Workload:
+def _workload(batch_size: int) -> Workload:
     return largest_workload(form_batches(pairs("paper", RAVDESS_FRAMES), batch_size, None))
 
 
 def table() -> str:
-    """The computed figures as markdown."""
+    """Markdown table of the estimates."""
     lines = [
         "| setting, over the paper's recipe | 1 pair (GiB) | 8 times 1 pair (GiB) | 8 pairs (GiB) |",
         "| --- | ---: | ---: | ---: |",
@@ -71,50 +71,50 @@ def table() -> str:
 
 
 def measured(changes: dict[str, object], batch_size: int, device: torch.device, folder: Path) -> dict[str, float]:
-    """Computed and measured peak (GiB) of two steps; the CPU computes them in fp32."""
+    """Estimated and measured peak memory (GiB) of two steps, in fp32 on the CPU."""
     settings = PLAIN.model_copy(update={"batch_size": batch_size, **changes})
     if device.type == "cpu":
         settings = settings.model_copy(update={"precision": "fp32"})
     choose_kernels(device)
     reset_peak(device)
     network = prepare_network(settings, device)
-    estimate = estimate_memory(network.train(), settings, settings.precision, _load(batch_size)).peak / 2**30
-    _steps(network, settings, device, folder)
+    estimate = estimate_memory(network.train(), settings, settings.precision, _workload(batch_size)).peak / 2**30
+    _run_steps(network, settings, device, folder)
     return {"computed": estimate, "measured": peak_mb(device) / 1024}
 
 
-def _steps(network: EmoTalk, settings: RunSettings, device: torch.device, folder: Path) -> None:
+def _run_steps(network: EmoTalk, settings: RunSettings, device: torch.device, folder: Path) -> None:
     store = write_clips(folder / "clips.arrow", RAVDESS_FRAMES)
-    make = BatchMaker(store, network.conv_frames, "every")
+    make_batch = BatchMaker(store, network.conv_frames, "every")
     trainable = network.trainable_parameters()
     precision = settings.precision
     optimizer = Optimizer(trainable, 1e-6, FiniteGuard(device), moments=settings.optimizer_state, precision=precision)
     examples = pairs("paper", RAVDESS_FRAMES)[: settings.batch_size]
     for _ in range(2):
-        training_step(network, optimizer, [make(examples).to(device)], settings.loss_weights, precision=precision)
+        training_step(network, optimizer, [make_batch(examples).to(device)], settings.loss_weights, precision=precision)
 
 
 def main() -> None:
     """Print the table, or measure on a device."""
-    parser = argparse.ArgumentParser(description="Memory of training by setting.")
-    parser.add_argument("--device", help="cpu or cuda: measure there")
+    parser = argparse.ArgumentParser(description="Memory of training for several settings.")
+    parser.add_argument("--device", help="cpu or cuda: device for measurements")
     parser.add_argument("--batch-size", type=int, default=1)
-    parser.add_argument("--only", nargs="*", type=int, help="numbers of the table's rows, from 0")
-    parser.add_argument("--json", type=Path, help="file for the figures")
-    given = parser.parse_args()
-    if given.device is None:
+    parser.add_argument("--only", nargs="*", type=int, help="row numbers of the table, from 0")
+    parser.add_argument("--json", type=Path, help="output file")
+    args = parser.parse_args()
+    if args.device is None:
         print(table())
         return
-    found = {}
+    results = {}
     for number, (name, changes) in enumerate(CHANGES.items()):
-        if given.only is None or number in given.only:
+        if args.only is None or number in args.only:
             with tempfile.TemporaryDirectory() as folder:
-                found[name] = measured(changes, given.batch_size, torch.device(given.device), Path(folder))
+                results[name] = measured(changes, args.batch_size, torch.device(args.device), Path(folder))
             gc.collect()
-            figures = found[name]
+            figures = results[name]
             print(f"{name}: computed {figures['computed']:.1f}, measured {figures['measured']:.1f} GiB", flush=True)
-    if given.json:
-        given.json.write_text(json.dumps(found, indent=2), encoding="utf-8")
+    if args.json:
+        args.json.write_text(json.dumps(results, indent=2), encoding="utf-8")
 
 
 if __name__ == "__main__":

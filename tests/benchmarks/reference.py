@@ -1,8 +1,8 @@
-"""The training report's step, written as the report and the released code have it (DOMAIN.md, sections 2 and 3).
+"""Training step as in the training report and the released code (docs/method.md, sections "Losses", "Released code").
 
-Three forwards, each of which encodes the content twice and the emotion twice; all attention maps are kept; masks come
-from a table and from a loop over frames; batch 1, fp32. It computes on the parameters of our own network, so that both
-fit into memory and must agree.
+Three forward passes, each of which encodes the content twice and the emotion twice; all attention maps are kept; masks
+are made from a table and in a loop over frames; batch size 1, fp32. It uses the parameters of our network, which saves
+memory and makes the losses comparable.
 """
 
 from functools import partial
@@ -22,23 +22,23 @@ _WEIGHTS = (1.0, 1.0, 0.5)
 
 
 def biased_table() -> Tensor:
-    """The released code's table of masks (4, frames, frames)."""
+    """Table of attention masks of the released code, (4, frames, frames)."""
     distance = torch.arange(_TABLE_FRAMES)[:, None] - torch.arange(_TABLE_FRAMES)[None, :]
     bias = torch.stack([-slope * (distance // 30).float() for slope in _SLOPES])
     return bias.masked_fill(distance < 0, float("-inf"))
 
 
 class Reference:
-    """The report's loss for one pair of clips, on the parameters of a network."""
+    """Loss of the training report for one pair of clips, with the parameters of a network."""
 
     def __init__(self, network: EmoTalk, device: torch.device) -> None:
         self._network, self._device = network, device
         self._table = biased_table()
 
-    def loss(self, a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor], level: int, person: int) -> Tensor:
-        """Loss of the clips A and B: normalised waveforms (1, N) and tracks (1, T, 52)."""
+    def loss(self, a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor], intensity: int, subject: int) -> Tensor:
+        """Loss of clips A and B, each a normalised waveform (1, N) and a track (1, T, 52)."""
         (waveform_a, track_a), (waveform_b, track_b) = a, b
-        labels = {"level": level, "person": person}
+        labels = {"intensity": intensity, "subject": subject}
         swapped_a = self._forward(waveform_a, waveform_b, track_a, track_a, **labels)[0]
         swapped_b = self._forward(waveform_b, waveform_a, track_b, track_b, **labels)[0]
         own_a = self._forward(waveform_a, waveform_a, track_a, track_a, **labels)[0]
@@ -47,49 +47,49 @@ class Reference:
         return _WEIGHTS[0] * cross + _WEIGHTS[1] * mse_loss(own_a, track_a) + _WEIGHTS[2] * velocity
 
     def _forward(
-        self, input12: Tensor, input21: Tensor, target11: Tensor, target12: Tensor, *, level: int, person: int
+        self, input12: Tensor, input21: Tensor, target11: Tensor, target12: Tensor, *, intensity: int, subject: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         network = self._network
         frames11, frames12 = target11.shape[1], target12.shape[1]
         content11, content12 = self._content(input12, frames11), self._content(input12, frames12)
         emotion11, emotion12 = self._emotion(input21, frames11), self._emotion(input12, frames12)
         label = network.audio_encoder_emo.classifier(emotion11.mean(dim=1))
-        output11 = self._decode(content11, emotion11, level, person)
-        return output11, self._decode(content12, emotion12, level, person), label
+        output11 = self._decode(content11, emotion11, intensity, subject)
+        return output11, self._decode(content12, emotion12, intensity, subject), label
 
     def _content(self, waveform: Tensor, num_frames: int) -> Tensor:
         encoder = self._network.audio_encoder_cont
-        return _transform(encoder, _stretch(encoder.feature_extractor(waveform), num_frames))
+        return _transform(encoder, _interpolate(encoder.feature_extractor(waveform), num_frames))
 
     def _emotion(self, waveform: Tensor, num_frames: int) -> Tensor:
         encoder = self._network.audio_encoder_emo.wav2vec2
         features = encoder.feature_extractor(waveform)
-        hidden = _transform(encoder, _stretch(features, num_emotion_frames(features.shape[2])))
-        return _stretch(hidden.transpose(1, 2), num_frames)
+        hidden = _transform(encoder, _interpolate(features, num_emotion_frames(features.shape[2])))
+        return _interpolate(hidden.transpose(1, 2), num_frames)
 
-    def _decode(self, content: Tensor, emotion: Tensor, level: int, person: int) -> Tensor:
+    def _decode(self, content: Tensor, emotion: Tensor, intensity: int, subject: int) -> Tensor:
         network, count = self._network, content.shape[1]
         memory = network.audio_feature_map_emo(emotion)
-        levels = one_hot(torch.tensor([[level]], device=self._device), 2).float()
-        persons = one_hot(torch.tensor([[person]], device=self._device), 24).float()
-        labels = [network.obj_vector_level(levels), network.obj_vector_person(persons)]
+        intensities = one_hot(torch.tensor([[intensity]], device=self._device), 2).float()
+        subjects = one_hot(torch.tensor([[subject]], device=self._device), 24).float()
+        labels = [network.obj_vector_level(intensities), network.obj_vector_person(subjects)]
         parts = [network.audio_feature_map_cont(content), torch.relu(network.audio_feature_map_emo2(memory))]
         frames = torch.cat([*parts, *(label.repeat(1, count, 1) for label in labels)], dim=2)
-        own_frame = torch.ones(count, count)
+        off_diagonal = torch.ones(count, count)
         for i in range(count):
-            own_frame[i, i] = 0
+            off_diagonal[i, i] = 0
         hidden = nn.TransformerDecoderLayer.forward(
             network.transformer_decoder.layers[0],
             frames,
             memory,
             tgt_mask=self._table[:, :count, :count].clone().to(self._device),
-            memory_mask=(own_frame == 1).to(self._device),
+            memory_mask=(off_diagonal == 1).to(self._device),
         )
         return network.bs_map_r(hidden)
 
 
-def _stretch(features: Tensor, num_frames: int) -> Tensor:
-    """Features (1, C, L) as (1, T, C)."""
+def _interpolate(features: Tensor, num_frames: int) -> Tensor:
+    """Interpolate features (1, C, L) to (1, T, C)."""
     return interpolate(features, size=num_frames, mode="linear", align_corners=True).transpose(1, 2)
 
 

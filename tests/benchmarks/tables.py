@@ -1,4 +1,4 @@
-"""Tables of results: printed, and written as csv and png."""
+"""Tables of results: print them, and write them as csv and png."""
 
 import csv
 from pathlib import Path
@@ -7,7 +7,7 @@ Row = dict[str, float | str]
 
 
 def show(rows: list[Row]) -> None:
-    """Print rows in columns."""
+    """Print rows as a table."""
     names = list(rows[-1])
     cells = [names] + [[_text(row.get(name, "")) for name in names] for row in rows]
     widths = [max(len(line[i]) for line in cells) for i in range(len(names))]
@@ -16,7 +16,7 @@ def show(rows: list[Row]) -> None:
 
 
 def write(rows: list[Row], path: Path, *, x: str, y: str, label: str) -> None:
-    """Write rows as csv, and column `y` over `x` as a picture where matplotlib is installed."""
+    """Write rows as csv, and a plot of column `y` over `x` if matplotlib is installed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path.with_suffix(".csv"), "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[-1]))
@@ -25,7 +25,7 @@ def write(rows: list[Row], path: Path, *, x: str, y: str, label: str) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        print("matplotlib is not installed: no picture.")
+        print("matplotlib is not installed: skipping the plot.")
         return
     figure = Figure(figsize=(8, 0.4 * len(rows) + 1.2), layout="constrained")
     axes = figure.subplots()

@@ -7,7 +7,7 @@ from tests.golden.stages import store
 from tests.project import TINY_RUN, Project
 
 with tempfile.TemporaryDirectory() as folder:
-    project = Project.new(Path(folder), TINY_RUN)
+    project = Project.from_checkout(Path(folder), TINY_RUN)
     done = project.run("--cores", "2", "all")
     assert done.returncode == 0, done.stderr
     store(Path(folder) / "results")

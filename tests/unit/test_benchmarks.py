@@ -1,4 +1,4 @@
-"""What the benchmark compares with computes what we compute, only slower."""
+"""The reference of the benchmark computes the same result as the package."""
 
 import threading
 
@@ -32,11 +32,11 @@ def bench(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("recipe", ["report", "paper"])
-def test_our_loss_is_that_of_the_reports_twelve_encoder_passes(bench, recipe):
+def test_the_loss_equals_that_of_the_reports_twelve_encoder_passes(bench, recipe):
     assert bench(recipe).loss_difference() < 1e-5
 
 
-def test_our_gradients_are_those_of_the_reports_twelve_encoder_passes(bench):
+def test_the_gradients_equal_those_of_the_reports_twelve_encoder_passes(bench):
     ours = bench("report")
     ours.network.eval()
     example = ours.examples[0]
@@ -48,12 +48,12 @@ def test_our_gradients_are_those_of_the_reports_twelve_encoder_passes(bench):
     state = {name: value.clone() for name, value in ours.network.state_dict().items()}
     reference = gradients(ours.reference_step(example))
     ours.network.load_state_dict(state)
-    found = gradients(ours.step(Variant(1, "fp32"), [example]))
-    # The report's forward computes a label and forgets it; its classifier gets no gradient, ours gets zeros.
+    gradients_of_ours = gradients(ours.step(Variant(1, "fp32"), [example]))
+    # The report's forward pass discards the label, so that its classifier has no gradient; ours is zero.
     for name, gradient in reference.items():
-        # The rounding of fp32; computed in fp64 both agree to 2e-6.
-        assert (found[name] - gradient).norm() <= 1e-3 * gradient.norm() + 1e-8, name
-    assert all(not found[name].any() for name in found.keys() - reference.keys())
+        # Tolerance for fp32 rounding; in fp64 both agree to 2e-6.
+        assert (gradients_of_ours[name] - gradient).norm() <= 1e-3 * gradient.norm() + 1e-8, name
+    assert all(not gradients_of_ours[name].any() for name in gradients_of_ours.keys() - reference.keys())
 
 
 def test_a_measurement_has_a_row_for_the_reference_and_each_variant(bench):
@@ -66,11 +66,11 @@ def test_a_measurement_has_a_row_for_the_reference_and_each_variant(bench):
         "batch 2, fp32, checkpointing",
     ]
     assert rows[0]["ratio"] == 1
-    assert all(row["ratio"] > 0 and row["operations_a_pair"] > 0 and row["peak_mb"] > 0 for row in rows)
+    assert all(row["ratio"] > 0 and row["operations_per_pair"] > 0 and row["peak_mb"] > 0 for row in rows)
 
 
-def test_a_whole_run_is_over_as_many_clips_and_pairs_as_ravdess_has():
-    """DOMAIN.md, sections 1 and 3: 1,440 clips, 159,702 frames, 4,704 combinations."""
+def test_a_whole_run_has_as_many_clips_and_pairs_as_ravdess():
+    """docs/method.md, section "Data": 1,440 clips, 159,702 frames, 4,704 combinations."""
     labels = ravdess_labels()
     assert len(labels) == 1440
     assert sum(ravdess_lengths(1440)) == pytest.approx(159_702, rel=0.01)
@@ -78,27 +78,27 @@ def test_a_whole_run_is_over_as_many_clips_and_pairs_as_ravdess_has():
     assert PseudoPairs(table, np.arange(1440)).num_combinations == 4704
 
 
-def test_no_two_variants_share_a_name(monkeypatch):
+def test_variants_have_unique_names(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
     for device in ("cpu", "cuda"):
         names = [variant.name for variant in variants(torch.device(device))]
         assert len(names) == len(set(names))
 
 
-def test_a_stage_that_fails_leaves_no_watcher_behind():
-    """Its process would wait for the watcher for ever, and nobody would read the error."""
+def test_a_failed_stage_stops_its_watcher_thread():
+    """The process would otherwise wait for the thread and never end."""
 
     def stage() -> None:
         raise CorpusError("no clips")
 
     before = threading.enumerate()
     with pytest.raises(CorpusError):
-        corpus._watched(stage)
+        corpus._run_with_monitor(stage)
     assert threading.enumerate() == before
 
 
 def test_a_variant_that_is_not_compiled_runs_mixed_layers_beside_one_that_is(bench):
     ours = bench("report")
     for compiled in (True, False):
-        ours.run_layers_as(Variant(8, "bf16", compiled=compiled))
+        ours.configure_layers(Variant(8, "bf16", compiled=compiled))
         assert {encoder.is_compiled for encoder in ours.network.speech_encoders} == {compiled}

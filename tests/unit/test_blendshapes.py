@@ -1,3 +1,5 @@
+"""Channel names and face regions."""
+
 from emotalk.blendshapes import CHANNELS, REGIONS, channel_indices
 
 
@@ -12,7 +14,7 @@ def test_the_mouth_region_includes_jaw_and_lip_closure():
     assert len(REGIONS["mouth"]) == 4 + 23 + 1
 
 
-def test_regions_of_the_upper_face():
+def test_the_upper_regions_and_region_all_have_the_expected_sizes():
     assert len(REGIONS["brows"]) == 5
     assert len(REGIONS["eyes"]) == 14
     assert channel_indices(REGIONS["all"]) == list(range(52))

@@ -1,4 +1,4 @@
-"""The command `emotalk`, typed."""
+"""Command line `emotalk` in a process of its own."""
 
 import subprocess
 import sys
@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from emotalk.cli import parser
+from emotalk.cli import build_parser
 from emotalk.formats.files import SUFFIXES
 from tests.unit.formats.heads import read_animation, write_head
 
 
-def typed(*arguments):
+def run(*arguments):
     command = [sys.executable, "-m", "emotalk", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
@@ -23,73 +23,73 @@ def track(tmp_path):
     return tmp_path / "a.npy"
 
 
-def test_motion_is_converted_there_and_back(track, tmp_path):
+def test_motion_survives_conversion_through_all_formats(track, tmp_path):
     for source, target in (("a.npy", "b.csv"), ("b.csv", "c.json"), ("c.json", "d.npy")):
-        done = typed("convert", tmp_path / source, tmp_path / target)
+        done = run("convert", tmp_path / source, tmp_path / target)
         assert done.returncode == 0, done.stderr
-        assert "60 frames, 1.97 s, 30 a second" in done.stderr
+        assert "60 frames, 1.97 s, 30 frames per second" in done.stderr
     np.testing.assert_allclose(np.load(tmp_path / "d.npy"), np.load(track), atol=1e-6)
 
 
 def test_a_head_is_animated(track, tmp_path):
     head = write_head(tmp_path / "head.glb", ["jawOpen"])
-    done = typed("convert", track, tmp_path / "b.glb", "--head", head)
+    done = run("convert", track, tmp_path / "b.glb", "--head", head)
     assert done.returncode == 0, done.stderr
     assert read_animation(tmp_path / "b.glb")[2].shape == (60, 1)
 
 
-def test_another_rate_is_made_on_request(track, tmp_path):
-    done = typed("convert", track, tmp_path / "b.csv", "--fps", 60)
-    assert "120 frames, 1.98 s, 60 a second" in done.stderr
+def test_fps_resamples_the_motion(track, tmp_path):
+    done = run("convert", track, tmp_path / "b.csv", "--fps", 60)
+    assert "120 frames, 1.98 s, 60 frames per second" in done.stderr
 
 
 @pytest.mark.parametrize("rate", ["0", "-5", "ten"])
-def test_a_rate_that_is_none_is_refused(track, rate):
-    done = typed("convert", track, "b.csv", "--fps", rate)
+def test_an_invalid_rate_is_an_error(track, rate):
+    done = run("convert", track, "b.csv", "--fps", rate)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
 
 
-def test_folders_are_made_on_the_way(track, tmp_path):
-    assert typed("convert", track, tmp_path / "new/b.json").returncode == 0
-    assert typed("preview", track, "-o", tmp_path / "other/p.html").returncode == 0
+def test_missing_output_folders_are_created(track, tmp_path):
+    assert run("convert", track, tmp_path / "new/b.json").returncode == 0
+    assert run("preview", track, "-o", tmp_path / "other/p.html").returncode == 0
 
 
-def test_a_preview_is_a_page(track, tmp_path):
+def test_preview_writes_a_page_with_speech(track, tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros(32_000), 16_000)
-    done = typed("preview", track, tmp_path / "a.wav", "-o", tmp_path / "p.html")
+    done = run("preview", track, tmp_path / "a.wav", "-o", tmp_path / "p.html")
     assert done.returncode == 0, done.stderr
     assert "2.00 s of speech" in (tmp_path / "p.html").read_text()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
-        (["convert", "none.npy", "b.csv"], "There is no file none.npy"),
-        (["convert", "none.npy", "b.txt"], "unknown kind of motion; names must end in one of .npy, .csv"),
-        (["convert", "A", "b.npy", "--fps", "60"], "has 30 frames a second; --fps is for other formats"),
+        (["convert", "none.npy", "b.csv"], "File none.npy does not exist"),
+        (["convert", "none.npy", "b.txt"], "unknown suffix; supported are .npy, .csv"),
+        (["convert", "A", "b.npy", "--fps", "60"], "has 30 frames per second; use --fps only for other formats"),
         (["convert", "A", "b.csv", "--fps", "23"], "set one of 24, 25, 30"),
-        (["convert", "A", "b.glb", "--head", "none.glb"], "none.glb is no GLB file"),
-        (["convert", "A", "b.glb"], "b.glb needs a head to animate; give one whose morph targets"),
-        (["convert", "none.glb", "b.npy"], "There is no file none.glb"),
+        (["convert", "A", "b.glb", "--head", "none.glb"], "none.glb is not a valid GLB file"),
+        (["convert", "A", "b.glb"], "b.glb needs a head to animate; set one whose morph targets"),
+        (["convert", "none.glb", "b.npy"], "File none.glb does not exist"),
     ],
 )
-def test_a_mistake_is_one_sentence_and_no_traceback(arguments, said, track, tmp_path):
-    done = typed(*(track if given == "A" else given.replace("b.", f"{tmp_path}/b.") for given in arguments))
+def test_a_mistake_is_one_message_without_traceback(arguments, message, track, tmp_path):
+    done = run(*(track if argument == "A" else argument.replace("b.", f"{tmp_path}/b.") for argument in arguments))
     assert done.returncode == 1
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_predict_does_not_write_glb_and_says_what_does(track):
-    done = typed("predict", "a.wav", "--format", "npy", "glb")
+def test_predict_rejects_glb_and_names_the_alternative(track):
+    done = run("predict", "a.wav", "--format", "npy", "glb")
     assert done.returncode == 2
-    assert "glb needs a head: predict npy, then 'emotalk convert' it with --head HEAD.glb" in done.stderr
+    assert "glb needs a head model: predict npy, then run 'emotalk convert' with --head HEAD.glb" in done.stderr
 
 
 def test_predict_names_missing_weights_and_imports_only_what_it_needs(monkeypatch):
     monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
-    done = typed("predict", "a.wav", "--weights", "none.pth")
+    done = run("predict", "a.wav", "--weights", "none.pth")
     assert done.returncode == 1
     assert "There is no file none.pth" in done.stderr
     assert "Traceback" not in done.stderr
@@ -98,11 +98,11 @@ def test_predict_names_missing_weights_and_imports_only_what_it_needs(monkeypatc
     assert not imported & {"transformers", "pandas", "pyarrow", "scipy", "matplotlib", "librosa", "snakemake"}
 
 
-def test_the_formats_offered_are_those_that_are_written():
-    offered = next(action for action in _predict_actions() if action.dest == "format").choices
-    assert set(offered) == set(SUFFIXES)
+def test_predict_offers_all_formats_without_a_head():
+    choices = next(action for action in _predict_actions() if action.dest == "format").choices
+    assert set(choices) == set(SUFFIXES)
 
 
 def _predict_actions():
-    commands = next(action for action in parser()._actions if action.dest == "command").choices
+    commands = next(action for action in build_parser()._actions if action.dest == "command").choices
     return commands["predict"]._actions

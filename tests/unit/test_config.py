@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from emotalk.config.config import Config, Recipe, check_results_folder, load_config
+from emotalk.config.description import settings
 from emotalk.config.reading import merge, read_arguments, read_file
-from emotalk.config.reference import json_schema, reference, settings
+from emotalk.config.reference import json_schema, reference
 from emotalk.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -219,6 +220,16 @@ def test_all_wrong_settings_are_listed_at_once():
         "train.batch_size",
         "strct",
     ]
+
+
+def test_settings_that_contradict_each_other_are_listed_with_the_others():
+    split = {"RAVDESS": {"validation": [1], "test": [1]}, "HDTF": {"validation": ["A"], "test": ["A"]}}
+    said = refused({"data": "x", "split": split, "train": {"epochs": 0}, "corpora": ["RAVDESS", "HDTF", "HDTF"]})
+    for name in ("split.RAVDESS: 1 cannot", "split.HDTF: A cannot", "train.epochs: must be", "names a corpus twice"):
+        assert name in said
+    said = refused({"data": "x", "recipe": "personal", "sources": {"A": {}, "B": {}}})
+    for name in ("sources.A: there is no", "sources.B: there is no", "train.init_weights.source: recipe personal"):
+        assert name in said
 
 
 def test_home_and_variables_are_expanded_in_every_path(monkeypatch):

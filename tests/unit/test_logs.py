@@ -1,79 +1,79 @@
-"""A job's log, and its exit codes."""
+"""Job logs and exit codes."""
 
 import logging
 
 import pytest
 
 from emotalk.errors import Interrupted, TrainingError
-from emotalk.logs import INTERRUPTED_EXIT_CODE, also_logged, job_log
+from emotalk.logs import INTERRUPTED_EXIT_CODE, copy_log_to, job_log
 
 
 @pytest.fixture(autouse=True)
-def own_handlers():
-    """Logging as a fresh process has it."""
+def reset_logging():
+    """Reset logging to the state of a new process."""
     root = logging.getLogger()
-    before, level, root.handlers = root.handlers, root.level, []
+    handlers, level, root.handlers = root.handlers, root.level, []
     yield
     for handler in root.handlers:
         handler.close()
-    root.handlers = before
+    root.handlers = handlers
     root.setLevel(level)
     logging.captureWarnings(False)
 
 
-def end_of(error: BaseException, *paths, **options) -> int:
+def exit_code_of(error: BaseException, *paths, **options) -> int:
     logging.getLogger().handlers.clear()
-    with pytest.raises(SystemExit) as ended, job_log(*paths, **options):
+    with pytest.raises(SystemExit) as exit_info, job_log(*paths, **options):
         raise error
-    return ended.value.code
+    return exit_info.value.code
 
 
-def test_an_error_of_the_input_is_a_sentence(tmp_path):
-    assert end_of(TrainingError("Too little memory."), tmp_path / "a.log") == 1
+def test_an_error_of_the_input_is_logged_without_traceback(tmp_path):
+    assert exit_code_of(TrainingError("Too little memory."), tmp_path / "a.log") == 1
     assert (tmp_path / "a.log").read_text().rstrip().endswith("Error: Too little memory.")
 
 
-def test_an_interruption_has_an_exit_code_of_its_own(tmp_path):
-    assert end_of(Interrupted("Stopped by SIGTERM."), tmp_path / "a.log") == INTERRUPTED_EXIT_CODE == 75
+def test_an_interruption_has_its_own_exit_code(tmp_path):
+    assert exit_code_of(Interrupted("Stopped by SIGTERM."), tmp_path / "a.log") == INTERRUPTED_EXIT_CODE == 75
     assert "Error" not in (tmp_path / "a.log").read_text()
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "message"),
     [
         (
             OSError(28, "No space left on device", "x.parquet"),
             "Error: [Errno 28] No space left on device:",
         ),
-        (PermissionError(13, "Permission denied", "x"), "Make room or give access"),
+        (PermissionError(13, "Permission denied", "x"), "Free disk space or change the permissions"),
     ],
 )
-def test_a_full_or_closed_disk_is_no_defect_of_the_program(tmp_path, error, said):
-    assert end_of(error, tmp_path / "a.log") == 1
-    assert said in (tmp_path / "a.log").read_text()
+def test_a_full_disk_or_missing_permission_is_not_a_bug(tmp_path, error, message):
+    assert exit_code_of(error, tmp_path / "a.log") == 1
+    assert message in (tmp_path / "a.log").read_text()
     assert "Traceback" not in (tmp_path / "a.log").read_text()
 
 
 @pytest.mark.parametrize("error", [ValueError("odd"), OSError(5, "Input/output error")])
-def test_a_defect_keeps_its_traceback(tmp_path, error):
-    assert end_of(error, tmp_path / "a.log") == 1
+def test_a_bug_is_logged_with_its_traceback(tmp_path, error):
+    assert exit_code_of(error, tmp_path / "a.log") == 1
     text = (tmp_path / "a.log").read_text()
-    assert "This is a defect of the program" in text
+    assert "This is a bug in the program" in text
     assert "Traceback" in text
 
 
-def test_a_second_file_gets_the_same_lines_and_keeps_those_of_before(tmp_path):
-    """A run's own log has the lines of all attempts; Snakemake deletes a job's log before it tries again."""
+def test_a_second_file_gets_the_same_lines_and_keeps_earlier_lines(tmp_path):
+    """The log of a run has the lines of all attempts; Snakemake deletes the log of a job before a retry."""
     for attempt in ("first", "second"):
         logging.getLogger().handlers.clear()
-        with job_log(tmp_path / "a.log"), also_logged(tmp_path / "run.log"):
+        with job_log(tmp_path / "a.log"), copy_log_to(tmp_path / "run.log"):
             logging.info("%s attempt", attempt)
     assert "first" not in (tmp_path / "a.log").read_text()
     lines = (tmp_path / "run.log").read_text().splitlines()
     assert [line.split()[-2] for line in lines] == ["first", "second"]
 
 
-def test_what_a_started_process_writes_to_the_same_log_is_not_overwritten(tmp_path):
+def test_lines_of_another_process_in_the_same_log_are_kept(tmp_path):
     logging.getLogger().handlers.clear()
     with job_log(tmp_path / "a.log"):
         logging.info("first")

@@ -1,3 +1,5 @@
+"""Digests of settings and files."""
+
 from emotalk import provenance
 
 
@@ -8,7 +10,7 @@ def test_a_fingerprint_does_not_depend_on_the_order_of_keys():
     assert provenance.fingerprint({"a": 1}) != provenance.fingerprint({"a": 2})
 
 
-def test_a_listing_ignores_other_files_and_survives_a_link_that_leads_nowhere(tmp_path):
+def test_a_listing_ignores_other_files_and_accepts_a_broken_link(tmp_path):
     before = provenance.file_listing(tmp_path, suffixes=(".wav",))
     (tmp_path / ".DS_Store").write_text("x")
     assert provenance.file_listing(tmp_path, suffixes=(".wav",)) == before
@@ -16,10 +18,10 @@ def test_a_listing_ignores_other_files_and_survives_a_link_that_leads_nowhere(tm
     assert provenance.file_listing(tmp_path, suffixes=(".wav",)) != before
 
 
-def test_a_listing_sees_new_and_changed_files(tmp_path):
-    seen = [provenance.file_listing(tmp_path, tmp_path / "absent")]
+def test_a_listing_changes_with_new_and_changed_files(tmp_path):
+    digests = [provenance.file_listing(tmp_path, tmp_path / "absent")]
     (tmp_path / "a").write_text("1")
-    seen.append(provenance.file_listing(tmp_path))
+    digests.append(provenance.file_listing(tmp_path))
     (tmp_path / "a").write_text("22")
-    seen.append(provenance.file_listing(tmp_path))
-    assert len(set(seen)) == 3
+    digests.append(provenance.file_listing(tmp_path))
+    assert len(set(digests)) == 3

@@ -1,3 +1,5 @@
+"""Projects for tests of the workflow."""
+
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,14 +10,14 @@ from tests.project import TINY_RUN, Project
 
 @pytest.fixture
 def project(tmp_path) -> Callable[..., Project]:
-    """Make a copy of the project with this configuration over the default."""
-    return lambda config: Project.new(tmp_path, config)
+    """Function that copies the project with a configuration."""
+    return lambda config: Project.from_checkout(tmp_path, config)
 
 
 @pytest.fixture(scope="session")
 def finished_folder(tmp_path_factory) -> Path:
-    """The tiny run, finished once for all tests."""
-    project = Project.new(tmp_path_factory.mktemp("finished"), TINY_RUN)
+    """Folder of a finished tiny run, shared by all tests."""
+    project = Project.from_checkout(tmp_path_factory.mktemp("finished"), TINY_RUN)
     done = project.run("--cores", "2", "all")
     assert done.returncode == 0, done.stderr
     return project.folder
@@ -23,5 +25,5 @@ def finished_folder(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def finished(finished_folder, tmp_path) -> Project:
-    """A copy of the finished run, which a test may spoil."""
+    """A copy of the finished run that a test may change."""
     return Project(finished_folder).copy(tmp_path / "run")

@@ -1,4 +1,4 @@
-"""A finished training is never made again unless its user asks for that, whatever makes the engine ask."""
+"""A finished training is repeated only if the user forces it, even if Snakemake runs rule train again."""
 
 import os
 import shutil
@@ -18,18 +18,18 @@ DELIVERED = "This run is finished (1 epochs)"
 
 
 def train(project: Project, *arguments: str) -> str:
-    """Ask for rule train; returns its log, which is empty if Snakemake had nothing to do."""
-    before = checkpoints(project)
+    """Run rule train and return its log, which is empty if Snakemake had nothing to do."""
+    previous = checkpoints(project)
     log = project.folder / "results/logs/train.log"
     log.unlink(missing_ok=True)
     done = project.run("--cores", "2", "train", *arguments)
     assert done.returncode == 0, done.stderr
-    assert before <= checkpoints(project), "a checkpoint of before is gone"
+    assert previous <= checkpoints(project), "a previous checkpoint is missing"
     return log.read_text() if log.exists() else ""
 
 
 def checkpoints(project: Project) -> set[bytes]:
-    """Contents of all checkpoints of all runs, and of the delivered one."""
+    """Return the contents of all checkpoints of all runs, and of the delivered checkpoint."""
     return {path.read_bytes() for path in (project.folder / "results/training").rglob("*.pth")}
 
 
@@ -37,14 +37,14 @@ def wavs(project: Project) -> list[Path]:
     return sorted((project.folder / "results/demo_corpus/RAVDESS/audio").glob("*.wav"))
 
 
-def touched(path: Path) -> None:
+def touch(path: Path) -> None:
     later = time.time() + 5
     os.utime(path, (later, later))
 
 
 @pytest.fixture
 def own_data(project, finished_folder, tmp_path) -> Project:
-    """A finished run on recordings that a user has, which the engine watches."""
+    """A finished run on a user's recordings, which are inputs of the workflow."""
     (tmp_path / "data").mkdir()
     for corpus in ("RAVDESS", "HDTF"):
         shutil.copytree(finished_folder / "results/demo_corpus" / corpus, tmp_path / "data" / corpus)
@@ -53,22 +53,22 @@ def own_data(project, finished_folder, tmp_path) -> Project:
     return copy
 
 
-def test_a_touched_manifest_delivers_the_finished_run(finished):
-    """Touched alone, Snakemake compares the checksum of so small a file; its bytes change, too, its rows do not."""
+def test_a_rewritten_manifest_with_equal_rows_delivers_the_finished_run(finished):
+    """If only the time of a small file changes, Snakemake compares checksums; therefore its bytes are changed, too."""
     manifest = finished.folder / "results/manifest.parquet"
-    touched(manifest)
+    touch(manifest)
     assert "train" not in finished.jobs("train")
     pq.write_table(pq.read_table(manifest), manifest, compression="gzip")
-    touched(manifest)
+    touch(manifest)
     assert "train" in finished.jobs("train")
-    said = train(finished)
-    assert DELIVERED in said
-    assert TRAINED not in said
+    log = train(finished)
+    assert DELIVERED in log
+    assert TRAINED not in log
 
 
 def test_touched_and_orphan_recordings_deliver_the_finished_run(own_data):
     data = own_data.folder / "data"
-    touched(sorted(data.rglob("*.wav"))[0])
+    touch(sorted(data.rglob("*.wav"))[0])
     assert "index" in own_data.jobs("train")
     assert TRAINED not in train(own_data)
     soundfile.write(data / "HDTF/audio/WDA_Orphan0_000.wav", 0.1 * np.ones(16_000), 16_000)
@@ -77,69 +77,69 @@ def test_touched_and_orphan_recordings_deliver_the_finished_run(own_data):
 
 
 def test_results_copied_without_times_and_metadata_deliver_the_finished_run(finished, tmp_path):
-    """Unzipped, or copied from another machine, beside a fresh clone of the project."""
-    clone = Project.new(tmp_path / "clone", TINY_RUN)
+    """As after unzipping, or after copying to a new clone on another machine."""
+    clone = Project.from_checkout(tmp_path / "clone", TINY_RUN)
     files = [path for path in (finished.folder / "results").rglob("*") if path.is_file()]
-    for path in sorted(files, reverse=True):  # What was made last is the oldest now.
+    for path in sorted(files, reverse=True):  # The newest file becomes the oldest.
         target = clone.folder / path.relative_to(finished.folder)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(path.read_bytes())
         time.sleep(0.002)
-    before = checkpoints(clone)
+    previous = checkpoints(clone)
     assert TRAINED not in train(clone)
-    assert before <= checkpoints(clone)
+    assert previous <= checkpoints(clone)
 
 
-def test_raised_epochs_continue_a_run_that_was_copied_without_the_engine_s_metadata(finished, tmp_path):
-    clone = Project.new(tmp_path / "clone", TINY_RUN | {"train": {**TINY_RUN["train"], "epochs": 2}})
+def test_more_epochs_continue_a_run_that_was_copied_without_metadata(finished, tmp_path):
+    clone = Project.from_checkout(tmp_path / "clone", TINY_RUN | {"train": {**TINY_RUN["train"], "epochs": 2}})
     shutil.copytree(finished.folder / "results", clone.folder / "results")
-    said = train(clone)
-    assert "Continuing: epoch 1, step 0" in said
-    assert "epoch 2 of 2" in said
-    assert TRAINED not in said
+    log = train(clone)
+    assert "Continuing: epoch 1, step 0" in log
+    assert "epoch 2 of 2" in log
+    assert TRAINED not in log
 
 
-def test_a_changed_setting_of_another_stage_leaves_the_training_alone(finished):
+def test_a_changed_setting_of_another_stage_does_not_run_train(finished):
     finished.configure(TINY_RUN | {"evaluate": {"required_improvement": None, "bootstrap_draws": 200}})
     assert "train" not in finished.jobs("all")
 
 
-def test_a_setting_that_changes_nothing_learned_delivers_the_finished_run(finished):
+def test_a_setting_without_effect_on_the_weights_delivers_the_finished_run(finished):
     finished.configure(TINY_RUN | {"train": {**TINY_RUN["train"], "keep_last": 5}})
     assert "train" in finished.jobs("train")
     assert TRAINED not in train(finished)
 
 
-def test_two_clones_that_train_into_one_folder_train_once(finished, tmp_path):
-    """The second waits for the first, and delivers what that has trained."""
+def test_two_clones_with_one_results_folder_train_once(finished, tmp_path):
+    """The second clone waits for the first and delivers its result."""
     shutil.rmtree(finished.folder / "results/training")
-    clones = [finished, Project.new(tmp_path / "clone", TINY_RUN)]
+    clones = [finished, Project.from_checkout(tmp_path / "clone", TINY_RUN)]
     (clones[1].folder / "results").symlink_to(finished.folder / "results")
-    started = [clone.start("--cores", "1", "train", "--nolock") for clone in clones]
-    for process, clone in zip(started, clones, strict=True):
-        assert process.wait(300) == 0, (clone.folder / "said.txt").read_text()
-    (run,) = (finished.folder / "results/training/checkpoints").glob("*/train.log")
-    assert run.read_text().count(TRAINED) == 2  # One line each of training and validation.
+    processes = [clone.start("--cores", "1", "train", "--nolock") for clone in clones]
+    for process, clone in zip(processes, clones, strict=True):
+        assert process.wait(300) == 0, (clone.folder / "output.txt").read_text()
+    (run_log,) = (finished.folder / "results/training/checkpoints").glob("*/train.log")
+    assert run_log.read_text().count(TRAINED) == 2  # One line for training and one for validation.
 
 
-def test_a_workflow_that_dies_before_it_accepts_the_finished_job_delivers_it_next_time(finished):
+def test_a_workflow_killed_after_its_training_delivers_the_finished_run_next_time(finished):
     shutil.rmtree(finished.folder / "results/training")
     process = finished.start("--cores", "2", "train")
-    until = time.monotonic() + 120
+    deadline = time.monotonic() + 120
     while not (finished.folder / "results/training/checkpoint.pth").exists():
-        assert time.monotonic() < until
+        assert time.monotonic() < deadline
         time.sleep(0.001)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert finished.run("--unlock").returncode == 0
-    said = train(finished)
-    assert TRAINED not in said
+    log = train(finished)
+    assert TRAINED not in log
 
 
-def test_a_forced_training_starts_over_keeps_the_one_before_and_ends_with_equal_weights(finished, finished_folder):
-    said = train(finished, "--forcerun", "train")
-    assert TRAINED in said
-    assert "The run before is kept in" in said
+def test_a_forced_training_keeps_the_previous_run_and_ends_with_equal_weights(finished, finished_folder):
+    log = train(finished, "--forcerun", "train")
+    assert TRAINED in log
+    assert "The previous run is kept in" in log
     assert list((finished.folder / "results/training/checkpoints").glob("*.replaced-*"))
     done = finished.run("--cores", "2", "extract")
     assert done.returncode == 0, done.stderr
@@ -148,9 +148,9 @@ def test_a_forced_training_starts_over_keeps_the_one_before_and_ends_with_equal_
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("how", [("-R", "train"), ("--forceall",)])
-def test_other_ways_to_force_start_over_too(finished, how):
-    assert TRAINED in train(finished, *how)
+@pytest.mark.parametrize("options", [("-R", "train"), ("--forceall",)])
+def test_other_force_options_also_start_over(finished, options):
+    assert TRAINED in train(finished, *options)
 
 
 def test_forced_slicing_with_equal_clips_delivers_the_finished_run(finished):

@@ -1,4 +1,4 @@
-"""Training through Snakemake that is killed, signalled, shared by processes, or given what cannot work."""
+"""Training through Snakemake that is killed, signalled, distributed, or fails."""
 
 import os
 import re
@@ -8,7 +8,7 @@ import time
 import pyarrow.parquet as pq
 import pytest
 
-from tests.benchmarks.kill import CONFIG, KINDS, Training, campaign, prepare
+from tests.benchmarks.kill import CONFIG, KINDS, Training, prepare, run_trials
 
 
 @pytest.fixture(scope="module")
@@ -22,28 +22,28 @@ def training(prepared, tmp_path) -> Training:
 
 
 @pytest.mark.long
-def test_killed_trainings_of_every_kind_end_with_the_same_bits_and_files(prepared, tmp_path):
-    outcomes = campaign(prepared, tmp_path, times=len(KINDS), most=1, seed=3)
+def test_killed_trainings_end_with_identical_results(prepared, tmp_path):
+    outcomes = run_trials(prepared, tmp_path, times=len(KINDS), max_kills=1, seed=3)
     assert {outcome.kind: outcome.differences for outcome in outcomes} == {kind: [] for kind in KINDS}
 
 
 def wait_for(condition) -> None:
-    until = time.monotonic() + 120
+    deadline = time.monotonic() + 120
     while not condition():
-        assert time.monotonic() < until
+        assert time.monotonic() < deadline
         time.sleep(0.05)
 
 
 def log_of(training) -> str:
-    """What all attempts of the run logged."""
+    """Return the log lines of all attempts of the run."""
     return "".join(path.read_text() for path in training.results.glob("checkpoints/*/train.log"))
 
 
-def test_a_warned_training_saves_and_the_same_invocation_goes_on(training):
-    """As Slurm warns before a time limit."""
-    process = training.begin()
+def test_a_signalled_training_saves_and_the_same_invocation_continues_it(training):
+    """Slurm sends this signal before the time limit."""
+    process = training.start_training()
     wait_for(lambda: any(training.results.rglob("*.pth")))
-    for job in training.jobs_at_work(process.pid):
+    for job in training.find_jobs(process.pid):
         job.send_signal(signal.SIGUSR1)
     assert process.wait() == 0
     log = log_of(training)
@@ -52,8 +52,8 @@ def test_a_warned_training_saves_and_the_same_invocation_goes_on(training):
 
 
 @pytest.mark.long
-def test_after_ctrl_c_nothing_but_the_command_is_typed_again(training):
-    process = training.begin()
+def test_after_ctrl_c_the_same_command_continues(training):
+    process = training.start_training()
     wait_for(lambda: any(training.results.rglob("*.pth")))
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait() != 0
@@ -64,14 +64,14 @@ def test_after_ctrl_c_nothing_but_the_command_is_typed_again(training):
 
 
 @pytest.mark.long
-def test_several_processes_are_launched_where_as_many_gpus_are_granted(training):
-    """Here as processes on the CPU; stopped by a signal to their launcher, they save once and go on."""
+def test_one_process_per_granted_gpu_is_started(training):
+    """On the CPU in this test. After a signal to the launcher, the processes save once and continue."""
     training.configure(CONFIG | {"train": {**CONFIG["train"], "gpus": 2}})
     process = training.start("train", "--cores", "2", "--retries", "2", "--resources", "gpu=2")
     wait_for(lambda: any(training.results.rglob("*.pth")))
-    for job in training.jobs_at_work(process.pid):
+    for job in training.find_jobs(process.pid):
         job.send_signal(signal.SIGTERM)
-    assert process.wait() == 0, (training.folder / "said.txt").read_text()
+    assert process.wait() == 0, (training.folder / "output.txt").read_text()
     log = log_of(training)
     assert "shared by 2 processes" in log
     assert "SIGTERM: training saves" in log
@@ -80,7 +80,7 @@ def test_several_processes_are_launched_where_as_many_gpus_are_granted(training)
     assert len(pq.read_table(training.results / "metrics.parquet")) == 4
 
 
-def test_an_error_in_several_processes_is_one_sentence(training):
+def test_an_error_in_several_processes_is_logged_once_without_traceback(training):
     settings = {**CONFIG["train"], "gpus": 2, "optimizer_state": "8bit", "freeze": {"content_encoder": 9}}
     training.configure(CONFIG | {"train": settings})
     done = training.run("train", "--cores", "2", "--resources", "gpu=2")

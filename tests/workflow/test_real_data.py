@@ -1,4 +1,4 @@
-"""The same workflow on real recordings, where they are at hand; they are never part of the project."""
+"""The workflow on real recordings, which are not part of the project; skipped if they are missing."""
 
 import shutil
 from pathlib import Path
@@ -13,16 +13,16 @@ from tests.project import TINY_RUN
 
 DATA = SHARED / "data/3D-ETF-mini"
 
-pytestmark = pytest.mark.skipif(not Path(DATA).is_dir(), reason=f"the real recordings are not at {DATA}")
+pytestmark = pytest.mark.skipif(not Path(DATA).is_dir(), reason=f"there are no real recordings at {DATA}")
 
 
-def test_originals_a_capture_and_talking_heads_go_through_with_rows_to_prove_it(project, tmp_path):
+def test_original_audio_a_phone_capture_and_talking_heads_are_usable(project, tmp_path):
     take = tmp_path / "takes/anna"
     take.mkdir(parents=True)
     shutil.copy(SHARED / "data/livelink/S88-001.csv", take)
     noise = 0.1 * np.random.default_rng(0).standard_normal(round(64.72 * 44_100))
     soundfile.write(take / "S88-001.wav", noise, 44_100)
-    everyone = {"RAVDESS": {"validation": [], "test": []}, "HDTF": {"validation": 0.2, "test": 0.2}}
+    splits = {"RAVDESS": {"validation": [], "test": []}, "HDTF": {"validation": 0.2, "test": 0.2}}
     copy = project(
         TINY_RUN
         | {
@@ -32,7 +32,7 @@ def test_originals_a_capture_and_talking_heads_go_through_with_rows_to_prove_it(
                 "RAVDESS": {"audio": str(SHARED / "data/ravdess-original")},
                 "Phone": {"audio": str(tmp_path / "takes"), "tracks": str(tmp_path / "takes")},
             },
-            "split": everyone | {"Phone": {"validation": 0.0, "test": 0.0}},
+            "split": splits | {"Phone": {"validation": 0.0, "test": 0.0}},
         }
     )
     done = copy.run("--cores", "2", "data_page")
@@ -50,7 +50,7 @@ def test_originals_a_capture_and_talking_heads_go_through_with_rows_to_prove_it(
 
 
 @pytest.mark.long
-def test_real_recordings_become_weights_metrics_and_a_page(project):
+def test_real_recordings_give_weights_metrics_and_a_report(project):
     copy = project(
         TINY_RUN
         | {
@@ -67,9 +67,9 @@ def test_real_recordings_become_weights_metrics_and_a_page(project):
     recordings = pd.read_parquet(results / "recordings.parquet")
     assert (recordings["status"] != "excluded").all()
     assert (recordings["corpus"] == "RAVDESS").sum() == 180
-    longer = recordings.set_index("recording_id").loc["WRA_LongClip2_000"]
-    assert (longer["status"], longer["num_frames"]) == ("repaired", 810)
-    assert "track has 812 frames, the audio 810" in longer["reasons"][0]
+    long_clip = recordings.set_index("recording_id").loc["WRA_LongClip2_000"]
+    assert (long_clip["status"], long_clip["num_frames"]) == ("repaired", 810)
+    assert "track has 812 frames, the audio 810" in long_clip["reasons"][0]
     metrics = pd.read_csv(results / "evaluation/metrics.csv")
     assert metrics["value"].notna().all()
     assert (results / "weights/emotalk.pth").exists()

@@ -1,4 +1,4 @@
-"""The workflow with its files in a bucket, behind an S3 server on this machine."""
+"""The workflow with its files in an S3 bucket on a local server."""
 
 import shutil
 
@@ -17,7 +17,7 @@ KEYS = {"access-key": "key", "secret-key": "secret", "region": "us-east-1"}
 
 @pytest.fixture
 def bucket():
-    """A bucket, and the options with which Snakemake keeps its files there."""
+    """A bucket, and the Snakemake options that store files in it."""
     moto = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     moto.start()
     url = "http://{}:{}".format(*moto.get_host_and_port())
@@ -30,15 +30,15 @@ def bucket():
     moto.stop()
 
 
-def test_everything_that_is_made_goes_to_the_bucket_and_nothing_is_made_twice(project, bucket):
+def test_all_results_are_stored_in_the_bucket_and_reused(project, bucket):
     bucket, options = bucket
     workflow = project(TINY_RUN | {"pair": {"strategy": "random"}})
     done = workflow.run("--cores", "2", "all", *options)
     assert done.returncode == 0, done.stderr
-    kept = {item.key.removeprefix("mine/results/") for item in bucket.objects.all()}
-    wanted = {"recordings.parquet", "clips/RAVDESS.arrow", "manifest.parquet", "training/checkpoint.pth"}
-    wanted |= {"weights/emotalk.pth", "weights/emotalk.json", "evaluation/metrics.csv", "report/index.html"}
-    assert wanted <= kept
+    keys = {item.key.removeprefix("mine/results/") for item in bucket.objects.all()}
+    expected = {"recordings.parquet", "clips/RAVDESS.arrow", "manifest.parquet", "training/checkpoint.pth"}
+    expected |= {"weights/emotalk.pth", "weights/emotalk.json", "evaluation/metrics.csv", "report/index.html"}
+    assert expected <= keys
     assert {path.name for path in (workflow.folder / "results").iterdir()} <= {"demo_corpus", "logs"}
     shutil.rmtree(workflow.folder / ".snakemake/storage")  # As on another machine.
     assert workflow.jobs("all", *options) == set()

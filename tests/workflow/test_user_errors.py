@@ -1,4 +1,4 @@
-"""What a user gets wrong ends in one clear sentence, not in a traceback."""
+"""Mistakes of users give one clear message without traceback."""
 
 import numpy as np
 import pytest
@@ -7,21 +7,23 @@ import soundfile
 from tests.project import TINY_RUN
 
 
-def run(project, *arguments):
+def run_and_fail(project, *arguments):
     done = project.run(*arguments)
     assert done.returncode != 0
     assert "Traceback" not in done.stderr + done.stdout
     return done.stderr + done.stdout
 
 
-def test_a_misspelt_setting_is_named_with_the_nearest_known_one(project):
+def test_a_misspelt_setting_is_an_error_with_the_nearest_known_setting(project):
     config = TINY_RUN | {"train": {"epoch": 3}}
-    assert "train.epoch: there is no such setting; did you mean train.epochs?" in run(project(config), "-n", "all")
+    assert "train.epoch: there is no such setting; did you mean train.epochs?" in run_and_fail(
+        project(config), "-n", "all"
+    )
 
 
-def test_a_data_folder_that_is_not_there_is_named(project, tmp_path):
-    said = run(project(TINY_RUN | {"data": str(tmp_path / "nowhere")}), "--cores", "1", "index")
-    assert f"There is no folder {tmp_path / 'nowhere'}/HDTF/audio" in said
+def test_a_missing_data_folder_is_an_error_with_its_path(project, tmp_path):
+    output = run_and_fail(project(TINY_RUN | {"data": str(tmp_path / "nowhere")}), "--cores", "1", "index")
+    assert f"Folder {tmp_path / 'nowhere'}/HDTF/audio does not exist" in output
 
 
 @pytest.fixture
@@ -35,9 +37,9 @@ def broken_data(tmp_path):
     return str(tmp_path / "data")
 
 
-def test_data_of_which_nothing_is_usable_ends_in_one_error_with_the_reasons(project, broken_data):
+def test_data_without_usable_recordings_is_an_error_with_the_reasons(project, broken_data):
     copy = project(TINY_RUN | {"data": broken_data, "corpora": ["RAVDESS"]})
-    said = run(copy, "--cores", "1", "index")
-    assert "all 1 are excluded" in said
-    assert "wrong_width: 01-01-03-01-01-01-01.npy: it has 50 channels, and arkit has 52 or 51" in said
+    output = run_and_fail(copy, "--cores", "1", "index")
+    assert "all 1 are excluded" in output
+    assert "wrong_width: 01-01-03-01-01-01-01.npy: it has 50 channels; arkit has 52 or 51" in output
     assert "wrong_width" in (copy.folder / "results/logs/index.log").read_text()

@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT))
 from emotalk.config.config import DEMO, Config, check_results_folder, load_config
 from emotalk.config.reading import read_arguments, read_file
 from emotalk.config.corpus import SourceSettings
-from emotalk.data.discovery import AUDIO_SUFFIXES, TRACK_SUFFIXES, Source
+from emotalk.data.discovery import AUDIO_SUFFIXES, TRACK_SUFFIXES, make_sources
 from emotalk.errors import ConfigError, CorpusError
 from emotalk.parallel import prepend_pythonpath
 from emotalk.provenance import canonical, file_listing
@@ -57,12 +57,12 @@ def listing(*paths, suffixes: tuple[str, ...] = ("",)) -> str:
 @cache
 def delivered_files() -> str:
     """Digest of the delivered files, listed once: a million take 20 seconds."""
-    sources = [Source.from_settings(corpus, DATA, SOURCES[corpus]) for corpus in CORPORA if corpus not in CAPTURED]
+    sources = make_sources([corpus for corpus in CORPORA if corpus not in CAPTURED], DATA, SOURCES)
     paths = [path for source in sources for path in (source.audio, source.tracks, source.table) if path]
     if tables := [source for source in sources if source.table]:
-        from emotalk.data.tables import files_elsewhere  # Takes a second to import.
+        from emotalk.data.tables import files_outside_folders  # Takes a second to import.
 
-        paths += [path for source in tables for path in files_elsewhere(source)]
+        paths += [path for source in tables for path in files_outside_folders(source)]
     return listing(*paths, suffixes=AUDIO_SUFFIXES + TRACK_SUFFIXES)
 
 
@@ -184,7 +184,8 @@ def recordings_folder(wildcards, input) -> str:
 def audio_listing(wildcards) -> str:
     """Digest of the recordings to predict; asking for `predict` without naming any ends here."""
     if config["predict"]["audio"] is None:
-        raise WorkflowError("predict.audio is not set. Set a folder: --config 'predict={audio: my-recordings}'.")
+        # Snakemake shows a traceback for its own errors in functions of params.
+        sys.exit("Error: predict.audio is not set. Set a folder: --config 'predict={audio: my-recordings}'.")
     paths = [config["predict"][name] for name in ("audio", "emotion_from") if config["predict"][name]]
     return listing(*paths, suffixes=AUDIO_SUFFIXES)
 

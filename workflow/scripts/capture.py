@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 from emotalk.capture import capture_to_table
-
 from emotalk.config.corpus import CaptureSettings
 from emotalk.logs import job_log
 

@@ -2,8 +2,8 @@
 
 import json
 
-from emotalk.config.corpus import IndexSettings, SourceSettings
-from emotalk.data.discovery import Source
+from emotalk.config.corpus import IndexSettings
+from emotalk.data.discovery import make_sources
 from emotalk.data.index import collect_recordings, index_corpora
 from emotalk.logs import job_log
 
@@ -14,6 +14,5 @@ with job_log(snakemake.log[0]):
     if parts:
         collect_recordings(parts, recordings, corpora=params.corpora, **options)
     else:
-        settings = json.loads(params.sources)
-        sources = [Source.from_settings(name, params.data, SourceSettings(**settings[name])) for name in params.corpora]
+        sources = make_sources(params.corpora, params.data, json.loads(params.sources))
         index_corpora(sources, recordings, threads=snakemake.threads, **options)

@@ -2,16 +2,15 @@
 
 import json
 
-from emotalk.config.corpus import IndexSettings, SourceSettings
-from emotalk.data.discovery import Source
+from emotalk.config.corpus import IndexSettings
+from emotalk.data.discovery import make_sources
 from emotalk.data.index import inspect_corpora
 from emotalk.logs import job_log
 
 with job_log(snakemake.log[0]):
     params = snakemake.params
-    settings = json.loads(params.sources)
     inspect_corpora(
-        [Source.from_settings(name, params.data, SourceSettings(**settings[name])) for name in params.corpora],
+        make_sources(params.corpora, params.data, json.loads(params.sources)),
         snakemake.output.part,
         settings=IndexSettings(**json.loads(params.index)),
         threads=snakemake.threads,

@@ -1,5 +1,5 @@
-// A drawn face. Every one of the 52 coefficients moves something that can be seen; "Left" is the face's own left, on the
-// viewer's right. Lengths are in half widths of the head, the origin lies between the eyes.
+// Draws a face. Each of the 52 coefficients has a visible effect. "Left" is the face's own left, on the viewer's right.
+// Lengths are in half widths of the head; the origin is between the eyes.
 "use strict";
 
 const SKIN = "#e8b894", SHADE = "#c98f6b", LINE = "#6b4630", HAIR = "#4a3328", LIP = "#b9524f", MOUTH = "#4d1720";
@@ -80,7 +80,7 @@ function drawHead(pen, c, jaw) {
   pen.bezierCurveTo(0.8, -0.75, 0.35, -0.92, -0.1, -0.86);
   pen.bezierCurveTo(-0.5, -0.82, -0.8, -0.62, -0.87, -0.18);
   fill(pen, HAIR);
-  // The chin: a jaw that comes forward is a larger, lighter one; a shrugged lower lip wrinkles it.
+  // Chin: larger and lighter for jawForward, wrinkled for mouthShrugLower.
   ellipse(pen, jaw.x, chin - 0.17, 0.16 + 0.08 * jaw.forward, 0.1 + 0.05 * jaw.forward);
   fill(pen, "#fff", 0.1 + 0.2 * jaw.forward);
   line(pen, [jaw.x - 0.12, chin - 0.27, jaw.x, chin - 0.32 - 0.05 * c("mouthShrugLower"), jaw.x + 0.12, chin - 0.27]);

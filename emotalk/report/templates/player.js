@@ -1,12 +1,12 @@
-// Faces that speak: one clip at a time, its tracks side by side in step with the audio, and a curve a channel below.
+// Player: plays one clip at a time, its faces side by side in sync with the audio, with a curve per channel below.
 "use strict";
 
 (() => {
   const root = document.getElementById("player");
   const { fps, channels, clips } = JSON.parse(document.getElementById("player-data").textContent);
   const find = (name) => root.querySelector(`[data-${name}]`);
-  const [choice, play, scrubber, speed, clock, faces, curves, told, audio] =
-    ["choice", "play", "scrubber", "speed", "clock", "faces", "curves", "told", "audio"].map(find);
+  const [choice, play, scrubber, speed, clock, faces, curves, status, audio] =
+    ["choice", "play", "scrubber", "speed", "clock", "faces", "curves", "status", "audio"].map(find);
   let clip, tracks, canvases, plots, highlighted = null, time = 0, playing = false, last = 0;
 
   const decode = ({ name, seconds, data, scale }) => {
@@ -15,10 +15,10 @@
     return { name, seconds, scale, values, count: values.length / channels.length };
   };
   const value = (track, frame, channel) => track.values[frame * channels.length + channel] / track.scale;
-  // Frame k of a track of n frames lies at k / n of its length, and the last one stays.
-  const at = (track, channel) => {
-    const place = Math.min(track.count - 1, time / track.seconds * track.count + 1e-6), low = Math.floor(place);
-    const high = Math.min(low + 1, track.count - 1), part = place - low;
+  // Frame k of n is at k / n of the duration; the last frame is held.
+  const interpolate = (track, channel) => {
+    const position = Math.min(track.count - 1, time / track.seconds * track.count + 1e-6), low = Math.floor(position);
+    const high = Math.min(low + 1, track.count - 1), part = position - low;
     return value(track, low, channel) * (1 - part) + value(track, high, channel) * part;
   };
 
@@ -49,10 +49,10 @@
   function drawCurves() {
     plots = channels.map((name, channel) => {
       const cell = document.createElement("div");
-      const most = Math.max(0.2, ...tracks.map((track) => peak(track, channel)));
+      const top = Math.max(0.2, ...tracks.map((track) => peak(track, channel)));
       const lines = tracks.map((track, index) => {
         const points = Array.from({ length: track.count }, (_, frame) =>
-          `${(100 * frame / track.count * track.seconds / clip.seconds).toFixed(2)},${(30 - 28 * value(track, frame, channel) / most).toFixed(2)}`);
+          `${(100 * frame / track.count * track.seconds / clip.seconds).toFixed(2)},${(30 - 28 * value(track, frame, channel) / top).toFixed(2)}`);
         return `<polyline class="track${index}" points="${points.join(" ")}"/>`;
       });
       cell.className = "curve";
@@ -73,9 +73,9 @@
   }
 
   function peak(track, channel) {
-    let most = 0;
-    for (let frame = 0; frame < track.count; frame++) most = Math.max(most, value(track, frame, channel));
-    return most;
+    let highest = 0;
+    for (let frame = 0; frame < track.count; frame++) highest = Math.max(highest, value(track, frame, channel));
+    return highest;
   }
 
   function highlight(channel) {
@@ -88,16 +88,16 @@
   function show() {
     tracks.forEach((track, index) => {
       const weights = {};
-      channels.forEach((name, channel) => { weights[name] = at(track, channel); });
+      channels.forEach((name, channel) => { weights[name] = interpolate(track, channel); });
       drawFace(canvases[index], weights);
     });
-    const part = Math.min(1, time / clip.seconds);
-    for (const cell of plots) cell.lastElementChild.style.left = `${100 * part}%`;
+    const progress = Math.min(1, time / clip.seconds);
+    for (const cell of plots) cell.lastElementChild.style.left = `${100 * progress}%`;
     scrubber.value = time;
     clock.textContent = `${time.toFixed(2)} s of ${clip.seconds.toFixed(2)} s · frame ${Math.floor(time * fps + 1e-6)}`;
-    told.textContent = highlighted === null
+    status.textContent = highlighted === null
       ? clip.note
-      : `${channels[highlighted]}: ${tracks.map((track) => `${track.name} ${at(track, highlighted).toFixed(3)}`).join(", ")}`;
+      : `${channels[highlighted]}: ${tracks.map((track) => `${track.name} ${interpolate(track, highlighted).toFixed(3)}`).join(", ")}`;
   }
 
   function seek(seconds) {
@@ -128,7 +128,7 @@
 
   function tick(now) {
     if (!playing) return;
-    // The audio is the clock; without it, or before it has begun, the screen's is.
+    // The audio is the clock. Without audio, or before it starts, the time between screen updates is.
     const running = clip.audio && !audio.paused && audio.currentTime > 0;
     time = running ? audio.currentTime : time + Number(speed.value) * (now - last) / 1000;
     last = now;
@@ -146,7 +146,7 @@
   scrubber.addEventListener("input", () => seek(Number(scrubber.value)));
   speed.addEventListener("change", () => { audio.playbackRate = Number(speed.value); });
   root.addEventListener("keydown", (event) => {
-    if (event.altKey || event.ctrlKey || event.metaKey) return;  // The browser's own.
+    if (event.altKey || event.ctrlKey || event.metaKey) return;  // Shortcuts of the browser.
     const frame = 1 / fps, number = Number(choice.value);
     const actions = {
       " ": () => (playing ? pause() : start()),

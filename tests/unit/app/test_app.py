@@ -18,7 +18,7 @@ from emotalk.app import prediction
 from emotalk.app.prediction import load_models, read_speech, write_files
 from emotalk.app.server import serving
 from emotalk.app.sessions import Sessions
-from emotalk.cli import parser
+from emotalk.cli import build_parser
 from emotalk.config.use import PredictSettings
 from emotalk.errors import EmoTalkError, EvaluationError, WeightsError
 from emotalk.formats.files import SUFFIXES, read_motion
@@ -142,7 +142,7 @@ def test_an_upload_outside_the_app_s_folder_is_never_removed(tmp_path):
 
 
 def test_the_app_is_local_and_not_shared_by_default():
-    given = parser().parse_args(["app"])
+    given = build_parser().parse_args(["app"])
     assert (given.host, given.port, given.share) == ("127.0.0.1", 7860, False)
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-from emotalk.resampling import resample
 
 from emotalk.capture import capture_videos
 from emotalk.capture.faces import Faces, follow_face
@@ -19,6 +18,7 @@ from emotalk.config.corpus import CaptureSettings
 from emotalk.errors import CaptureError
 from emotalk.parallel import prepend_pythonpath
 from emotalk.provenance import file_digest
+from emotalk.timing import resample
 from tests.conftest import SHARED
 from tests.unit.capture.conftest import VIDEOS
 from tests.unit.capture.videos import damage, tone, turn, write_video
@@ -250,7 +250,7 @@ def test_a_killed_capture_goes_on_where_it_was(images, model, tmp_path):
 
 
 def test_videos_are_captured_in_parallel(images, model, tmp_path, monkeypatch):
-    monkeypatch.setattr("emotalk.parallel._ALONE_S", 0.0)
+    monkeypatch.setattr("emotalk.parallel._SERIAL_S", 0.0)
     pictures = images(RADIO, 31)
     for name in "abc":
         write_video(tmp_path / f"{name}.mp4", pictures, at(30, pictures))
@@ -296,6 +296,13 @@ def test_a_link_that_leads_to_no_file_is_said(capture, tmp_path):
     (tmp_path / "a.mp4").symlink_to(tmp_path / "gone.mp4")
     with pytest.raises(CaptureError, match=r"a\.mp4 leads to no file"):
         capture(tmp_path)
+
+
+def test_a_videos_parquet_of_the_user_is_kept(model, tmp_path):
+    (tmp_path / "videos.parquet").write_bytes(b"mine")
+    with pytest.raises(CaptureError, match=r"videos\.parquet is no parquet file"):
+        capture_videos([VIDEOS], tmp_path, CaptureSettings(model=str(model)), processes=1)
+    assert (tmp_path / "videos.parquet").read_bytes() == b"mine"
 
 
 def test_a_missing_or_other_model_is_said(model, tmp_path):

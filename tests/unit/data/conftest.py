@@ -6,7 +6,7 @@ import pytest
 import soundfile
 
 from emotalk.config.config import Config
-from emotalk.data.discovery import Source
+from emotalk.data.discovery import make_sources
 from emotalk.data.index import index_corpora
 
 
@@ -17,7 +17,7 @@ def settings(corpora, **changes) -> Config:
 
 @pytest.fixture
 def data(tmp_path) -> Path:
-    """Empty folders of both corpora."""
+    """Create empty folders for RAVDESS and HDTF."""
     for corpus in ("RAVDESS", "HDTF"):
         for part in ("audio", "blendshape"):
             (tmp_path / corpus / part).mkdir(parents=True)
@@ -26,7 +26,7 @@ def data(tmp_path) -> Path:
 
 @pytest.fixture
 def record(data):
-    """Write a recording: noise of some frames and a track of some frames (None: no file)."""
+    """Write a recording: audio of noise and a random track; `track=False` and `wav=False` omit a file."""
 
     def write(stem, *, corpus="RAVDESS", frames=60, track_frames=None, rate=16_000, track=None, wav=True):
         rng = np.random.default_rng(len(stem) + frames)
@@ -43,13 +43,13 @@ def record(data):
 
 @pytest.fixture
 def index(data):
-    """Index corpora below `data`; returns the rows by id."""
+    """Index corpora below `data`; return the rows by id."""
 
     def run(corpora=("RAVDESS",), *, strict=False, threads=1, **changes):
         out = data / "recordings.parquet"
         config = settings(corpora, **changes)
         index_corpora(
-            [Source.from_settings(corpus, data, config.sources[corpus]) for corpus in corpora],
+            make_sources(corpora, data, config.sources),
             out,
             settings=config.index,
             strict=strict,

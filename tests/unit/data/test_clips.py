@@ -20,7 +20,7 @@ def write(path, names, *, seed=0):
     return clips
 
 
-def test_clips_come_back_as_written_from_several_files(tmp_path):
+def test_clips_of_several_files_are_read_unchanged(tmp_path):
     first = write(tmp_path / "a", [f"a{i}" for i in range(150)])
     second = write(tmp_path / "b", ["b0"], seed=1)
     store = ClipStore([tmp_path / "a", tmp_path / "b"])
@@ -31,14 +31,14 @@ def test_clips_come_back_as_written_from_several_files(tmp_path):
         assert (clip.track == track).all()
 
 
-def test_two_clips_of_one_name_are_refused(tmp_path):
+def test_two_clips_with_the_same_id_are_an_error(tmp_path):
     write(tmp_path / "a", ["Own_phone_take1"])
     write(tmp_path / "b", ["Own_phone_take1"], seed=1)
-    with pytest.raises(CorpusError, match="Two clips are named Own_phone_take1"):
+    with pytest.raises(CorpusError, match="Two clips have the id Own_phone_take1"):
         ClipStore([tmp_path / "a", tmp_path / "b"])
 
 
-def test_reading_is_a_view_of_the_memory_map(tmp_path):
+def test_arrays_are_views_of_the_memory_map(tmp_path):
     write(tmp_path / "a", ["a0"])
     clip = ClipStore([tmp_path / "a"])["a0"]
     assert not clip.waveform.flags.owndata
@@ -46,7 +46,7 @@ def test_reading_is_a_view_of_the_memory_map(tmp_path):
     assert not clip.track.flags.writeable
 
 
-def test_the_digest_follows_the_contents_and_not_the_order_of_files(tmp_path):
+def test_the_digest_depends_on_contents_not_on_the_order_of_files(tmp_path):
     write(tmp_path / "a", ["a0"])
     write(tmp_path / "b", ["b0"], seed=1)
     write(tmp_path / "c", ["b0"], seed=2)
@@ -56,17 +56,17 @@ def test_the_digest_follows_the_contents_and_not_the_order_of_files(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"not arrow at all", b"ARROW1"])
-def test_a_file_that_is_no_store_is_named(tmp_path, content):
+def test_the_error_for_an_invalid_clip_store_has_its_path(tmp_path, content):
     (tmp_path / "x").write_bytes(content)
-    with pytest.raises(CorpusError, match=r"x is no clip store .*--forcerun slice"):
+    with pytest.raises(CorpusError, match=r"x is not a clip store .*--forcerun slice"):
         ClipStore([tmp_path / "x"])
 
 
-def test_a_clip_whose_bytes_changed_is_refused_when_it_is_read_and_costs_no_other(tmp_path):
+def test_a_damaged_clip_is_an_error_only_when_it_is_read(tmp_path):
     clips = write(tmp_path / "a", ["a0", "a1"])
     content = bytearray((tmp_path / "a").read_bytes())
-    place = content.index(clips["a1"][1].tobytes())
-    content[place + 5] ^= 1
+    offset = content.index(clips["a1"][1].tobytes())
+    content[offset + 5] ^= 1
     (tmp_path / "a").write_bytes(content)
     store = ClipStore([tmp_path / "a"])
     assert (store["a0"].track == clips["a0"][1]).all()

@@ -1,4 +1,4 @@
-"""Every issue has a name: bad inputs of each kind, and a sound recording beside each that nothing hides."""
+"""Each kind of invalid input has an issue code and does not affect valid recordings."""
 
 import errno
 import os
@@ -37,27 +37,27 @@ def raw(content: bytes, suffix: str):
 
 
 def changed(track=MOTION, **cells):
-    """Motion with some values replaced."""
+    """Write motion with some values replaced."""
     track = np.array(track, np.float64)
-    for place, value in cells.items():
-        frame, channel = map(int, place.strip("_").split("_"))
+    for name, value in cells.items():
+        frame, channel = map(int, name.strip("_").split("_"))
         track[frame, channel] = value
     return motion(track)
 
 
 def capture(*timecodes: str):
-    """A Live Link capture of a still face at these times."""
+    """Write a Live Link capture of a still face with these timecodes."""
     names = ["Timecode", "BlendShapeCount", *(name[0].upper() + name[1:] for name in (*LIVELINK_ORDER, *ROTATIONS))]
     rows = [",".join([timecode, "61", *["0.1"] * (len(names) - 2)]) for timecode in timecodes]
     return raw("\n".join([",".join(names), *rows, ""]).encode(), ".csv")
 
 
-def riff(payload: bytes, promised: int | None = None, *, rate=16_000, channels=1, kind=1) -> bytes:
+def riff(payload: bytes, header_size: int | None = None, *, rate=16_000, channels=1, kind=1) -> bytes:
     size = 2 * channels
-    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, kind, channels, rate, rate * size, size, 16)
-    length = len(payload) if promised is None else promised
+    format_chunk = struct.pack("<4sIHHIIHH", b"fmt ", 16, kind, channels, rate, rate * size, size, 16)
+    length = len(payload) if header_size is None else header_size
     data = b"data" + struct.pack("<I", length) + payload
-    return b"RIFF" + struct.pack("<I", (12 + len(form) + length) % 2**32) + b"WAVE" + form + data
+    return b"RIFF" + struct.pack("<I", (12 + len(format_chunk) + length) % 2**32) + b"WAVE" + format_chunk + data
 
 
 def npz(path: Path) -> None:
@@ -78,7 +78,7 @@ CASES = {
     # audio
     "an empty file as wav": ("unreadable_wav", raw(b"", ".wav"), motion(MOTION)),
     "noise as wav": ("unreadable_wav", raw(bytes(range(256)) * 9, ".wav"), motion(MOTION)),
-    "text as wav": ("unreadable_wav", raw(b"404: Not RecordingFiles\n" * 20, ".wav"), motion(MOTION)),
+    "text as wav": ("unreadable_wav", raw(b"404: Not Found\n" * 20, ".wav"), motion(MOTION)),
     "half a header": ("unreadable_wav", raw(riff(PCM)[:20], ".wav"), motion(MOTION)),
     "a wav without data": ("unreadable_wav", raw(riff(b"")[:36], ".wav"), motion(MOTION)),
     "an unknown codec": ("unreadable_wav", raw(riff(PCM, kind=0x55AA), ".wav"), motion(MOTION)),
@@ -86,12 +86,12 @@ CASES = {
     "no rate": ("unreadable_wav", raw(riff(PCM, rate=0), ".wav"), motion(MOTION)),
     "a flac cut in its header": ("unreadable_wav", raw(b"fLaC\x00\x00\x00\x22" + bytes(9), ".flac"), motion(MOTION)),
     "a folder named as wav": ("orphan_track", lambda path: path.with_suffix(".wav").mkdir(), motion(MOTION)),
-    "a link that leads nowhere": (
+    "a broken link": (
         "unreadable_wav",
         lambda path: path.with_suffix(".wav").symlink_to("nowhere.wav"),
         motion(MOTION),
     ),
-    "a link that leads to itself": (
+    "a circular link": (
         "unreadable_wav",
         lambda path: path.with_suffix(".wav").symlink_to("bad.wav"),
         motion(MOTION),
@@ -99,36 +99,36 @@ CASES = {
     "a pipe named as wav": ("unreadable_wav", lambda path: os.mkfifo(path.with_suffix(".wav")), motion(MOTION)),
     "no sample": ("empty_wav", sound(SPEECH[:0]), motion(MOTION)),
     "a data chunk of length 0": ("empty_wav", raw(riff(b""), ".wav"), motion(MOTION)),
-    "half the samples promised": ("truncated_wav", raw(riff(PCM[:32_000], len(PCM)), ".wav"), motion(MOTION[:30])),
-    "30 samples less than promised": ("truncated_wav", raw(riff(PCM[:-60], len(PCM)), ".wav"), motion(MOTION)),
+    "half the samples of the header": ("truncated_wav", raw(riff(PCM[:32_000], len(PCM)), ".wav"), motion(MOTION[:30])),
+    "30 samples fewer than in the header": ("truncated_wav", raw(riff(PCM[:-60], len(PCM)), ".wav"), motion(MOTION)),
     "zeros": ("silent_wav", sound(np.zeros(32_000)), motion(MOTION)),
-    "a whisper below 0.001": ("silent_wav", sound(np.full(32_000, 9e-4), subtype="FLOAT"), motion(MOTION)),
+    "a peak below 0.001": ("silent_wav", sound(np.full(32_000, 9e-4), subtype="FLOAT"), motion(MOTION)),
     "two channels that cancel": ("silent_wav", sound(np.stack([SPEECH, -SPEECH], 1)), motion(MOTION)),
-    "telephone": ("unsupported_rate", sound(SPEECH[:16_000], 8_000), motion(MOTION)),
+    "8,000 Hz": ("unsupported_rate", sound(SPEECH[:16_000], 8_000), motion(MOTION)),
     "11,025 Hz": ("unsupported_rate", sound(SPEECH[:22_050], 11_025), motion(MOTION)),
-    "a million samples a second": ("unsupported_rate", sound(SPEECH, 1_000_000), motion(MOTION)),
-    "20 samples a second": ("unsupported_rate", sound(SPEECH, 20), motion(MOTION)),
-    "integers written as floats": ("clipped_wav", sound(32_767 * SPEECH, subtype="FLOAT"), motion(MOTION)),
+    "a million samples per second": ("unsupported_rate", sound(SPEECH, 1_000_000), motion(MOTION)),
+    "20 samples per second": ("unsupported_rate", sound(SPEECH, 20), motion(MOTION)),
+    "floats with the range of integers": ("clipped_wav", sound(32_767 * SPEECH, subtype="FLOAT"), motion(MOTION)),
     "65 channels": ("unsupported_rate", sound(np.tile(SPEECH[:, None], 65)), motion(MOTION)),
     "NaN in audio": ("non_finite", sound(np.append(SPEECH, np.nan), subtype="FLOAT"), motion(MOTION)),
     "infinity in audio": ("non_finite", sound(np.append(SPEECH, np.inf), subtype="DOUBLE"), motion(MOTION)),
-    "float audio beyond every range": ("non_finite", sound(np.append(SPEECH, 1e30), subtype="FLOAT"), motion(MOTION)),
+    "overflow in float32 audio": ("non_finite", sound(np.append(SPEECH, 1e30), subtype="FLOAT"), motion(MOTION)),
     # motion
     "an empty file as npy": ("unreadable_track", sound(), raw(b"", ".npy")),
     "noise as npy": ("unreadable_track", sound(), raw(bytes(range(1, 256)) * 9, ".npy")),
-    "only numpy's magic": ("unreadable_track", sound(), raw(NPY, ".npy")),
-    "a garbled header": ("unreadable_track", sound(), raw(header("{'descr': '<f4', ((((((((("), ".npy")),
+    "only the magic of npy": ("unreadable_track", sound(), raw(NPY, ".npy")),
+    "a corrupted header": ("unreadable_track", sound(), raw(header("{'descr': '<f4', ((((((((("), ".npy")),
     "code in the header": (
         "unreadable_track",
         sound(),
         raw(header("{'descr': __import__('os').system('true'), 'fortran_order': False, 'shape': (60, 52)}"), ".npy"),
     ),
-    "an array cut off": (
+    "a truncated array": (
         "unreadable_track",
         sound(),
         raw(header("{'descr': '<f4', 'fortran_order': False, 'shape': (60, 52)}") + MOTION.tobytes()[:-4], ".npy"),
     ),
-    "a shape beyond any machine": (
+    "a shape larger than any memory": (
         "unreadable_track",
         sound(),
         raw(header("{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999, 52)}"), ".npy"),
@@ -139,10 +139,10 @@ CASES = {
         raw(header("{'descr': '<f4', 'fortran_order': False, 'shape': (-60, 52)}") + MOTION.tobytes(), ".npy"),
     ),
     "an npz": ("unreadable_track", sound(), npz),
-    "words": ("unreadable_track", sound(), motion(np.full((FRAMES, 52), "x"))),
+    "strings": ("unreadable_track", sound(), motion(np.full((FRAMES, 52), "x"))),
     "complex numbers": ("unreadable_track", sound(), motion(MOTION.astype(complex))),
     "dates": ("unreadable_track", sound(), motion(np.zeros((FRAMES, 52), "datetime64[s]"))),
-    "records": ("unreadable_track", sound(), motion(np.zeros((FRAMES, 52), [("a", "f4")]))),
+    "a structured array": ("unreadable_track", sound(), motion(np.zeros((FRAMES, 52), [("a", "f4")]))),
     "objects": ("pickled_track", sound(), motion(np.array([{"a": 1}], dtype=object))),
     "a bare pickle": ("pickled_track", sound(), raw(b"\x80\x04cos\nsystem\n", ".npy")),
     "a flat array": ("wrong_dims", sound(), motion(MOTION.ravel())),
@@ -169,7 +169,7 @@ CASES = {
     # captures
     "an empty csv": ("unreadable_track", sound(), raw(b"", ".csv")),
     "another csv": ("unreadable_track", sound(), raw(b"a,b\n1,2\n", ".csv")),
-    "a capture that lasts for ever": (
+    "a capture with an infinite timecode": (
         "unreadable_track",
         sound(),
         capture("00:00:00:00.000", f"{'9' * 400}:00:00:01.000"),
@@ -183,7 +183,7 @@ CASES = {
 
 @pytest.fixture
 def generic(index, data):
-    """Index a generic corpus of one sound recording and what a test has put there."""
+    """Index a generic corpus with one valid recording and the files of the test."""
     (data / "Own").mkdir()
     sound(0.1 * RNG.standard_normal(32_000))(data / "Own" / OTHER)
     motion(RNG.random((FRAMES, 52)).astype(np.float32))(data / "Own" / OTHER)
@@ -191,7 +191,7 @@ def generic(index, data):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_bad_input_is_excluded_by_name_and_hides_no_other(generic, data, case):
+def test_an_invalid_input_is_excluded_with_its_code_and_does_not_affect_others(generic, data, case):
     code, write_audio, write_motion = CASES[case]
     write_audio(data / "Own/bad")
     write_motion(data / "Own/bad")
@@ -202,8 +202,8 @@ def test_a_bad_input_is_excluded_by_name_and_hides_no_other(generic, data, case)
     assert set(rows) == {"bad", OTHER}
 
 
-def test_each_code_that_one_file_can_cause_has_a_case():
-    elsewhere = {
+def test_each_code_that_one_recording_can_have_has_a_case():
+    tested_elsewhere = {
         "duplicate_stem",
         "duplicate_content",
         "unknown_name",
@@ -215,42 +215,42 @@ def test_each_code_that_one_file_can_cause_has_a_case():
         "too_long",
         "av_offset",
     }
-    assert {code for code, *_ in CASES.values()} | elsewhere == POLICIES
+    assert {code for code, *_ in CASES.values()} | tested_elsewhere == POLICIES
     assert len(CASES) >= 60
 
 
-CHOICES = IssueSettings.model_json_schema()["properties"]
-POLICIES = FIXED_POLICIES.keys() | CHOICES.keys()
+SETTINGS = IssueSettings.model_json_schema()["properties"]
+POLICIES = FIXED_POLICIES.keys() | SETTINGS.keys()
 
 
-def test_the_codes_that_the_program_uses_have_one_policy_each():
+def test_each_code_in_the_source_has_one_policy():
     source = "".join(path.read_text() for path in Path("emotalk").glob("*/*.py"))
     used = set(re.findall(r'Issue\(\s*"(\w+)"', source)) | set(re.findall(r'_digest\(item\.\w+, "(\w+)"\)', source))
     assert used == POLICIES
-    assert not FIXED_POLICIES.keys() & CHOICES.keys()
+    assert not FIXED_POLICIES.keys() & SETTINGS.keys()
 
 
-def test_all_codes_stand_in_the_documents():
+def test_all_codes_are_documented():
     text = Path("docs/own-data.md").read_text(encoding="utf-8")
     assert [code for code in POLICIES if f"`{code}`" not in text] == []
 
 
-@pytest.mark.parametrize("code", CHOICES)
-def test_each_choice_is_described(code):
-    assert len(CHOICES[code]["enum"]) > 1
-    assert "repair" not in CHOICES[code]["enum"] or "`repair`" in CHOICES[code]["description"]
+@pytest.mark.parametrize("code", SETTINGS)
+def test_each_setting_describes_its_choices(code):
+    assert len(SETTINGS[code]["enum"]) > 1
+    assert "repair" not in SETTINGS[code]["enum"] or "`repair`" in SETTINGS[code]["description"]
 
 
 @pytest.mark.parametrize(
     ("code", "case"),
     [
         ("silent_wav", "zeros"),
-        ("unsupported_rate", "telephone"),
+        ("unsupported_rate", "8,000 Hz"),
         ("out_of_range", "percentages"),
         ("constant_track", "zeros as motion"),
     ],
 )
-def test_what_is_kept_is_used_and_told(generic, data, code, case):
+def test_a_kept_issue_is_reported_and_the_recording_is_used(generic, data, code, case):
     _, write_audio, write_motion = CASES[case]
     write_audio(data / "Own/bad")
     write_motion(data / "Own/bad")
@@ -259,7 +259,7 @@ def test_what_is_kept_is_used_and_told(generic, data, code, case):
     assert row["reasons"][0].startswith(code)
 
 
-def test_clipping_is_told_and_kept(generic, data):
+def test_clipping_is_reported_and_kept(generic, data):
     sound(np.clip(20 * SPEECH, -1, 1))(data / "Own/loud")
     motion(MOTION)(data / "Own/loud")
     row = generic()["loud"]
@@ -267,7 +267,7 @@ def test_clipping_is_told_and_kept(generic, data):
     assert re.match(r"clipped_wav: loud.wav has \d+\.\d% of its samples at full scale", row["reasons"][0])
 
 
-def test_samples_above_full_scale_are_told_and_kept(generic, data):
+def test_samples_above_full_scale_are_reported_and_kept(generic, data):
     sound(np.append(SPEECH[:-9], np.full(9, 1.5)), subtype="FLOAT")(data / "Own/loud")
     motion(MOTION)(data / "Own/loud")
     row = generic()["loud"]
@@ -275,110 +275,110 @@ def test_samples_above_full_scale_are_told_and_kept(generic, data):
     assert row["reasons"][0].startswith("clipped_wav: loud.wav reaches 1.5 times full scale")
 
 
-def test_a_pipe_beside_a_file_of_its_name_is_not_waited_for(generic, data):
+def test_a_pipe_with_the_same_stem_does_not_block(generic, data):
     sound()(data / "Own/a")
     motion(MOTION)(data / "Own/a")
     os.mkfifo(data / "Own/a.WAV")
     assert generic()["a"]["status"] == "excluded"
 
 
-def test_a_folder_that_is_closed_stops_the_index(generic, data, monkeypatch):
-    """Nothing is closed to root, who may run this."""
-    closed = data / "Own/closed"
-    closed.mkdir()
-    look = os.scandir
+def test_an_unreadable_folder_is_an_error(generic, data, monkeypatch):
+    """Uses a mock, because root can read every folder."""
+    unreadable = data / "Own/closed"
+    unreadable.mkdir()
+    original_scandir = os.scandir
 
     def scandir(path):
-        if path == str(closed):
+        if path == str(unreadable):
             raise PermissionError(errno.EACCES, "Permission denied")
-        return look(path)
+        return original_scandir(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    with pytest.raises(CorpusError, match=r"closed cannot be looked into \(Permission denied\)"):
+    with pytest.raises(CorpusError, match=r"closed cannot be read \(Permission denied\)"):
         generic()
 
 
-def test_a_corpus_without_anything_usable_tells_its_own_reasons(index, data):
+def test_a_corpus_without_usable_recordings_is_an_error_with_its_own_reasons(index, data):
     for corpus, write in (("A", sound()), ("B", motion(MOTION))):
         (data / corpus).mkdir()
         write(data / corpus / f"lone_{corpus}")
     sound(0.1 * RNG.standard_normal(32_000))(data / "A/good")
     motion(MOTION)(data / "A/good")
-    with pytest.raises(CorpusError, match=r"Nothing of B can be used: .* reasons: lone_B: orphan_track"):
+    with pytest.raises(CorpusError, match=r"B has no usable recording: .* reasons: lone_B: orphan_track"):
         index(["A", "B"])
 
 
-def test_a_recording_longer_than_the_limit_is_too_long(generic, data):
+def test_a_recording_above_the_maximum_length_is_excluded(generic, data):
     sound()(data / "Own/long")
     motion(MOTION)(data / "Own/long")
     (data / "Own/other.npy").unlink()
     sound(SPEECH[:16_000])(data / "Own/other")
     motion(MOTION[:30])(data / "Own/other")
     rows = generic(index={"max_minutes": 0.02})
-    assert rows["long"]["reasons"] == ["too_long: 0.0 minutes; the longest usable recording has 0.02"]
+    assert rows["long"]["reasons"] == ["too_long: 0.0 minutes; the maximum is 0.02"]
     assert rows["other"]["status"] == "ok"
 
 
-def test_equal_audio_or_motion_excludes_the_later_recording(generic, data):
+def test_identical_audio_or_motion_excludes_the_later_recording(generic, data):
     for name in ("a", "b"):
         sound()(data / f"Own/{name}")
         motion(MOTION)(data / f"Own/{name}")
     rows = generic()
     assert (rows["a"]["status"], rows["b"]["status"]) == ("ok", "excluded")
     assert rows["b"]["reasons"] == [
-        "duplicate_content: its audio is that of a, byte for byte",
-        "duplicate_content: its motion is that of a, byte for byte",
+        "duplicate_content: its audio is identical to that of a",
+        "duplicate_content: its motion is identical to that of a",
     ]
     assert generic(index={"issues": {"duplicate_content": "keep"}})["b"]["status"] == "ok"
 
 
-def test_equal_copies_in_several_folders_count_as_one(generic, data):
+def test_equal_copies_in_several_folders_are_one_recording(generic, data):
     sound()(data / "Own/a")
     motion(MOTION)(data / "Own/a")
     (data / "Own/audio").mkdir()
     sound()(data / "Own/audio/a")
     row = generic()["a"]
     assert row["status"] == "repaired"
-    assert "duplicate_stem: 2 files claim a:" in row["reasons"][0]
+    assert "duplicate_stem: 2 files belong to a:" in row["reasons"][0]
 
 
 @pytest.mark.parametrize("second", ["a.WAV", "a.flac", "audio/a.wav"])
-def test_files_that_differ_and_claim_one_stem_exclude_it(generic, data, second):
+def test_different_files_with_the_same_stem_exclude_the_recording(generic, data, second):
     sound()(data / "Own/a")
     motion(MOTION)(data / "Own/a")
     (data / "Own/audio").mkdir()
-    kind = {"format": "FLAC"} if second.endswith("flac") else {"format": "WAV"}
-    soundfile.write(data / "Own" / second, SPEECH / 2, 16_000, **kind)
+    file_format = "FLAC" if second.endswith("flac") else "WAV"
+    soundfile.write(data / "Own" / second, SPEECH / 2, 16_000, format=file_format)
     assert generic()["a"]["status"] == "excluded"
 
 
-def test_two_names_that_become_one_id_are_both_told(generic, data):
+def test_names_with_the_same_id_are_both_listed(generic, data):
     (data / "Own/x").mkdir()
     for name in ("x/a", "x.a"):
         sound(0.1 * RNG.standard_normal(32_000))(data / "Own" / f"{name}.wav")
         motion(RNG.random((FRAMES, 52)))(data / "Own" / f"{name}.npy")
     rows = generic()
     assert sorted(rows) == [OTHER, "x.a", "x.a~2"]
-    assert rows["x.a~2"]["reasons"] == ["duplicate_stem: another recording is named x.a too"]
+    assert rows["x.a~2"]["reasons"] == ["duplicate_stem: another recording has the same id x.a"]
 
 
 @pytest.mark.parametrize("name", [b"bad\xff", b"line\nbreak", b"-rf", b"x" * 200, "\u202eevil".encode()])
-def test_a_name_that_nothing_can_hold_is_told_and_escaped(generic, data, name):
+def test_an_invalid_name_is_reported_and_escaped(generic, data, name):
     for suffix, write in ((".wav", sound()), (".npy", motion(MOTION))):
         write(data / "Own/tmp")
         (data / f"Own/tmp{suffix}").rename(data / "Own" / (os.fsdecode(name) + suffix))
     rows = generic()
-    (bad,) = set(rows) - {OTHER}
-    assert rows[bad]["reasons"][0].startswith("unknown_name")
-    assert bad.isprintable()
+    (recording_id,) = set(rows) - {OTHER}
+    assert rows[recording_id]["reasons"][0].startswith("unknown_name")
+    assert recording_id.isprintable()
 
 
-def test_hidden_files_are_no_recordings(generic, data):
-    (data / "Own/._other.wav").write_bytes(b"what macOS leaves behind")
+def test_hidden_files_are_ignored(generic, data):
+    (data / "Own/._other.wav").write_bytes(b"metadata of macOS")
     assert set(generic()) == {OTHER}
 
 
-def test_the_log_ends_with_a_table_of_codes_counts_and_first_names(generic, data, caplog):
+def test_the_log_ends_with_a_table_of_codes_counts_and_first_recordings(generic, data, caplog):
     for name in "abcd":
         sound(0.1 * RNG.standard_normal(32_000))(data / f"Own/{name}")
     generic()

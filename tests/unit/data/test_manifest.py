@@ -14,7 +14,7 @@ SPLIT = {"RAVDESS": {"validation": [2], "test": [3]}, "HDTF": {"validation": 0.0
 
 @pytest.fixture
 def clips(tmp_path):
-    """Three actors with all emotions and statements, and two talking heads, 30 frames each."""
+    """Three actors with all emotions and statements, and two clips of HDTF, 30 frames each."""
     path = tmp_path / "clips.arrow"
     with ClipWriter(path) as writer:
 
@@ -48,7 +48,7 @@ def manifest(clips, tmp_path):
     def make(**changes):
         options = {"epochs": 3, "seed": 1, "split": SPLIT}
         options |= {name: changes.pop(name) for name in list(changes) if name in options}
-        split = {corpus: SplitSettings(**each) for corpus, each in options.pop("split").items()}
+        split = {corpus: SplitSettings(**settings) for corpus, settings in options.pop("split").items()}
         write_manifest(clips, tmp_path / "m", settings=PairSettings(**changes), split=split, **options)
         table = pq.read_table(tmp_path / "m")
         assert table.schema.equals(MANIFEST)
@@ -57,7 +57,7 @@ def manifest(clips, tmp_path):
     return make
 
 
-def test_an_epoch_of_pseudo_pairs_visits_every_training_clip_once(manifest):
+def test_an_epoch_of_pseudo_pairs_uses_every_training_clip_once(manifest):
     table = manifest()
     train = table[table["split"] == "train"]
     assert set(train["epoch"]) == {1, 2, 3}
@@ -85,37 +85,36 @@ def test_indices_follow_the_labels(manifest):
     classes = dict(zip(RAVDESS_EMOTIONS, (4, 4, 3, 5, 0, 2, 1, 6), strict=True))
     assert (cross["emotion_e2"] == cross["audio_c1e2"].str.split("-").str[0].map(classes)).all()
     assert (cross["emotion_e1"] == cross["audio_c2e1"].str.split("-").str[0].map(classes)).all()
-    alone = table[table["kind"] == "self"]
-    assert set(zip(alone["subject"], alone["intensity"], alone["emotion_e1"], alone["emotion_e2"], strict=True)) == {
-        (9, 1, -1, -1)
-    }
+    self_examples = table[table["kind"] == "self"]
+    labels = self_examples[["subject", "intensity", "emotion_e1", "emotion_e2"]]
+    assert set(labels.itertuples(index=False, name=None)) == {(9, 1, -1, -1)}
 
 
-def test_calm_can_be_left_without_a_label(manifest):
+def test_calm_can_be_unlabelled(manifest):
     table = manifest(calm="ignored")
     calm = table["audio_c1e2"].str.startswith("calm")
     assert set(table.loc[calm, "emotion_e2"]) == {-1}
     assert EMOTIONS.index("neutral") in set(table.loc[~calm, "emotion_e2"])
 
 
-def test_more_epochs_leave_earlier_rows_as_they_are(manifest):
+def test_more_epochs_do_not_change_earlier_rows(manifest):
     three, five = manifest(epochs=3), manifest(epochs=5)
     assert five.iloc[: len(three)].equals(three)
     assert len(five) > len(three)
 
 
-def test_one_seed_gives_one_manifest_and_another_seed_another(manifest):
+def test_the_manifest_depends_only_on_the_seed(manifest):
     assert manifest().equals(manifest())
     assert not manifest().equals(manifest(seed=2))
 
 
-def test_lengths_count_every_reconstructed_track(manifest):
+def test_num_frames_is_the_total_length_of_all_reconstructions(manifest):
     table = manifest()
     assert set(table.loc[table["kind"] == "cross", "num_frames"]) == {90}
     assert set(table.loc[table["kind"] == "self", "num_frames"]) == {30}
 
 
-def test_random_pairs_are_half_as_many_as_clips_with_intensity_1_and_subject_0(manifest):
+def test_random_pairs_are_half_as_many_as_clips_and_have_intensity_1_and_subject_0(manifest):
     table = manifest(strategy="random")
     train = table[table["split"] == "train"]
     assert set(train.groupby("epoch").size()) == {32 // 2}
@@ -134,12 +133,12 @@ def test_the_test_split_has_every_clip_once_with_any_strategy(manifest, strategy
 
 
 def test_no_training_clip_is_an_error(manifest):
-    everything = {"RAVDESS": {"validation": [1], "test": [2, 3]}, "HDTF": {"validation": ["A"], "test": [7]}}
-    with pytest.raises(CorpusError, match="No clip is left for training"):
-        manifest(split=everything)
+    split = {"RAVDESS": {"validation": [1], "test": [2, 3]}, "HDTF": {"validation": ["A"], "test": [7]}}
+    with pytest.raises(CorpusError, match="There are no training clips"):
+        manifest(split=split)
 
 
-def test_without_a_test_split_there_is_a_manifest_and_a_warning(manifest, tmp_path):
+def test_a_missing_test_split_is_a_warning(manifest, tmp_path):
     split = {"RAVDESS": {"validation": [2], "test": "none"}, "HDTF": {"validation": "none", "test": "none"}}
     table = manifest(split=split)
     assert set(table["split"]) == {"train", "validation"}
@@ -149,19 +148,22 @@ def test_without_a_test_split_there_is_a_manifest_and_a_warning(manifest, tmp_pa
 
 
 @pytest.mark.parametrize("name", ["A0", "a"])
-def test_a_held_out_subject_that_does_not_exist_ends_the_run_and_those_that_exist_are_listed(manifest, name):
-    with pytest.raises(CorpusError, match=rf"split\.HDTF\.validation names {name}, .* There are: 7, A\."):
+def test_an_unknown_held_out_subject_is_an_error_that_lists_the_available_ones(manifest, name):
+    with pytest.raises(CorpusError, match=rf"split\.HDTF\.validation has {name}, .* Available: 7, A\."):
         manifest(split={**SPLIT, "HDTF": {"validation": [name], "test": 0}})
 
 
-def test_a_split_by_recording_warns_that_speakers_are_shared(manifest, tmp_path):
+def test_a_split_by_recording_is_a_warning(manifest, tmp_path):
     manifest(split={**SPLIT, "HDTF": {"by": "recording", "validation": "none", "test": ["head1"]}})
     notes = Manifest(tmp_path / "m").notes
     assert notes["held_out"]["HDTF"] == {"by": "recording", "validation": [], "test": ["head1"]}
-    assert any("HDTF is split by recording, so the same speakers" in warning for warning in notes["warnings"])
+    assert any(
+        "HDTF is split by recording, so training and held-out splits have the same speakers" in warning
+        for warning in notes["warnings"]
+    )
 
 
-def test_without_pseudo_pairs_there_is_a_warning(manifest, tmp_path):
+def test_missing_pseudo_pairs_are_a_warning(manifest, tmp_path):
     manifest(split={"RAVDESS": {"validation": "none", "test": [1, 2, 3]}, "HDTF": {"test": 0, "validation": 0}})
     assert any("There are no pseudo-pairs" in warning for warning in Manifest(tmp_path / "m").notes["warnings"])
     assert any("fewer training clips (2)" in warning for warning in Manifest(tmp_path / "m").notes["warnings"])

@@ -1,16 +1,16 @@
 import pytest
 
-from emotalk.data.names import RecordingName, clean_id, pairing_key, parse_hdtf, parse_ravdess
+from emotalk.data.names import Labels, clean_id, pairing_key, parse_hdtf, parse_ravdess
 
 
-def test_a_ravdess_stem_tells_everything():
-    assert parse_ravdess("01-01-05-02-01-02-24") == RecordingName("24", "angry", 2, "1", 2)
+def test_a_ravdess_stem_has_all_labels():
+    assert parse_ravdess("01-01-05-02-01-02-24") == Labels("24", "angry", 2, "1", 2)
 
 
 @pytest.mark.parametrize(
     "stem", ["01-01-09-01-01-01-01", "01-01-01-03-01-01-01", "01-01-01-01-01-01-25", "01-02-01-01-01-01-01", "song", ""]
 )
-def test_a_stem_out_of_range_is_no_ravdess_name(stem):
+def test_an_invalid_ravdess_stem_is_not_parsed(stem):
     assert parse_ravdess(stem) is None
 
 
@@ -24,11 +24,11 @@ def test_a_stem_out_of_range_is_no_ravdess_name(stem):
         ("WDA_EdMarkey0_000_part2", "EdMarkey"),
     ],
 )
-def test_an_hdtf_speaker_is_the_name_without_its_trailing_digit_except_radio_shows(stem, speaker):
-    assert parse_hdtf(stem) == RecordingName(speaker)
+def test_an_hdtf_subject_is_the_name_without_trailing_digit_except_radio_shows(stem, speaker):
+    assert parse_hdtf(stem) == Labels(speaker)
 
 
-def test_pairing_ignores_the_modality_of_ravdess_only_and_folders_elsewhere():
+def test_pairing_keys_ignore_the_modality_of_ravdess_and_folders():
     assert pairing_key("ravdess", "03-01-05-02-01-02-24") == pairing_key("ravdess", "01-01-05-02-01-02-24")
     assert pairing_key("hdtf", "WDA_A_000") == "WDA_A_000"
     assert pairing_key("generic", "anna/take1") == "take1"
@@ -37,7 +37,7 @@ def test_pairing_ignores_the_modality_of_ravdess_only_and_folders_elsewhere():
 @pytest.mark.parametrize(
     ("key", "recording_id"), [("take 1", "take 1"), ("anna/day2/take", "anna.day2.take"), ("Ünï", "Ünï")]
 )
-def test_names_that_files_and_tables_can_hold_are_ids(key, recording_id):
+def test_valid_names_become_ids(key, recording_id):
     assert clean_id(key) == (recording_id, None)
 
 
@@ -56,9 +56,9 @@ def test_names_that_files_and_tables_can_hold_are_ids(key, recording_id):
         "\u202eabc",
     ],
 )
-def test_other_names_are_refused_and_their_ids_are_harmless(key):
-    recording_id, said = clean_id(key)
-    assert said is not None
+def test_invalid_names_have_a_problem_and_a_safe_id(key):
+    recording_id, problem = clean_id(key)
+    assert problem is not None
     assert recording_id.isprintable()
     assert "/" not in recording_id
     assert len(recording_id) <= 150

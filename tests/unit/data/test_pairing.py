@@ -7,7 +7,7 @@ from emotalk.data.pairing import NO_CLIP, PseudoPairs, RandomPairs
 
 
 def ravdess(actors=24, repetitions=2) -> pd.DataFrame:
-    """The whole of RAVDESS as a table of clips: 60 clips an actor."""
+    """Table of all clips of RAVDESS: 60 clips per actor."""
     rows = [
         (str(actor), intensity, statement, emotion, True)
         for actor in range(1, actors + 1)
@@ -24,13 +24,13 @@ def draw(clips, seed=0, members=None):
     return PseudoPairs(clips, np.arange(len(clips)) if members is None else members).draw(np.random.default_rng(seed))
 
 
-def test_ravdess_admits_4704_combinations():
+def test_ravdess_has_4704_combinations():
     clips = ravdess()
     assert len(clips) == 1440
     assert PseudoPairs(clips, np.arange(1440)).num_combinations == 4704
 
 
-def test_the_corners_of_a_pair_fit_together():
+def test_clips_of_a_pair_have_matching_labels():
     clips, pairs = ravdess(), draw(ravdess())
     assert (pairs.kind == "cross").all()
     c1e2, c2e1, c1e1, c2e2 = (
@@ -48,7 +48,7 @@ def test_the_corners_of_a_pair_fit_together():
     assert (c2e2["emotion"] == c1e2["emotion"]).all()
 
 
-def test_an_epoch_hears_every_clip_once_and_draws_partners_anew():
+def test_an_epoch_uses_every_clip_once_with_new_partners():
     clips = ravdess(actors=3)
     first, second = draw(clips, 0), draw(clips, 1)
     assert sorted(first.audio_c1e2) == sorted(second.audio_c1e2) == list(range(len(clips)))
@@ -56,7 +56,7 @@ def test_an_epoch_hears_every_clip_once_and_draws_partners_anew():
     assert sum(partners[0][i] != partners[1][i] for i in range(len(clips))) > len(clips) / 2
 
 
-def test_repetitions_and_partners_are_drawn_evenly():
+def test_repetitions_and_partners_are_drawn_uniformly():
     clips = ravdess(actors=1)
     pairs = PseudoPairs(clips, np.arange(len(clips)))
     drawn = np.concatenate([pairs.draw(np.random.default_rng(seed)).audio_c2e1 for seed in range(300)])
@@ -73,24 +73,24 @@ def test_partners_come_from_the_members_only():
         assert np.isin(part, members).all()
 
 
-def test_what_has_no_partner_trains_alone():
+def test_a_clip_without_partner_is_a_self_example():
     clips = ravdess(actors=1, repetitions=1)
     clips.loc[len(clips)] = ["EdMarkey", None, None, None, True, "H"]
     clips.loc[len(clips)] = ["1", 1, 1, "happy", False, "R"]
     pairs = draw(clips)
-    alone = pairs.kind == "self"
-    assert sorted(pairs.audio_c1e2[alone]) == [len(clips) - 2, len(clips) - 1]
-    assert (pairs.audio_c2e1[alone] == NO_CLIP).all()
+    is_self = pairs.kind == "self"
+    assert sorted(pairs.audio_c1e2[is_self]) == [len(clips) - 2, len(clips) - 1]
+    assert (pairs.audio_c2e1[is_self] == NO_CLIP).all()
     assert len(clips) - 1 not in pairs.audio_c2e1
 
 
-def test_one_statement_or_one_emotion_makes_no_pair():
+def test_one_statement_or_one_emotion_gives_no_pair():
     clips = ravdess(actors=1)
-    for chosen in (clips["statement"] == 1, clips["emotion"] == "sad"):
-        assert (draw(clips[chosen].reset_index(drop=True)).kind == "self").all()
+    for selected in (clips["statement"] == 1, clips["emotion"] == "sad"):
+        assert (draw(clips[selected].reset_index(drop=True)).kind == "self").all()
 
 
-def test_a_missing_corner_makes_no_pair():
+def test_a_missing_corner_gives_no_pair():
     clips = pd.DataFrame(
         [("1", 1, 1, "sad", True), ("1", 1, 2, "happy", True), ("1", 1, 1, "happy", True)],
         columns=["subject", "intensity", "statement", "emotion", "is_whole"],
@@ -99,20 +99,30 @@ def test_a_missing_corner_makes_no_pair():
 
 
 def listed_squares(clips) -> set[tuple[int, int, int, int]]:
-    """All (c1e2, c2e1, c1e1, c2e2) by comparing everything with everything."""
+    """All (c1e2, c2e1, c1e1, c2e2) by exhaustive search."""
     cells = {tuple(row): i for i, row in enumerate(clips[["intensity", "statement", "emotion"]].to_numpy())}
     return {
-        (first, second, cells[level, c1, e1], cells[level, c2, e2])
-        for (level, c1, e2), first in cells.items()
-        for (other, c2, e1), second in cells.items()
-        if level == other and c1 != c2 and e1 != e2 and (level, c1, e1) in cells and (level, c2, e2) in cells
+        (first, second, cells[intensity, c1, e1], cells[intensity, c2, e2])
+        for (intensity, c1, e2), first in cells.items()
+        for (other_intensity, c2, e1), second in cells.items()
+        if intensity == other_intensity
+        and c1 != c2
+        and e1 != e2
+        and (intensity, c1, e1) in cells
+        and (intensity, c2, e2) in cells
     }
 
 
-def test_in_a_grid_with_holes_exactly_the_squares_that_are_there_are_drawn_and_evenly():
+def test_all_squares_of_an_incomplete_grid_are_drawn_uniformly():
     rng = np.random.default_rng(0)
     clips = pd.DataFrame(
-        [("1", level, c, e, True, "R") for level in (1, 2) for c in range(6) for e in "abcd" if rng.random() < 0.7],
+        [
+            ("1", intensity, c, e, True, "R")
+            for intensity in (1, 2)
+            for c in range(6)
+            for e in "abcd"
+            if rng.random() < 0.7
+        ],
         columns=["subject", "intensity", "statement", "emotion", "is_whole", "corpus"],
     )
     expected = listed_squares(clips)
@@ -120,15 +130,17 @@ def test_in_a_grid_with_holes_exactly_the_squares_that_are_there_are_drawn_and_e
     assert pairs.num_combinations == len(expected)
     drawn = [pairs.draw(np.random.default_rng(seed)) for seed in range(2000)]
     parts = ("audio_c1e2", "audio_c2e1", "track_c1e1", "track_c2e2")
-    rows = np.concatenate([np.stack([getattr(one, part) for part in parts], 1)[one.kind == "cross"] for one in drawn])
+    rows = np.concatenate(
+        [np.stack([getattr(examples, part) for part in parts], 1)[examples.kind == "cross"] for examples in drawn]
+    )
     squares, counts = np.unique(rows, axis=0, return_counts=True)
     assert set(map(tuple, squares.tolist())) == expected
-    of_first = pd.Series(counts).groupby(squares[:, 0])
-    assert (of_first.max() / of_first.mean()).max() < 1.35
+    counts_by_clip = pd.Series(counts).groupby(squares[:, 0])
+    assert (counts_by_clip.max() / counts_by_clip.mean()).max() < 1.35
 
 
-def test_many_sentences_are_paired_without_listing_their_squares():
-    """7 emotions of 3,000 sentences make 378 million pairs."""
+def test_many_sentences_are_paired_without_listing_the_squares():
+    """3,000 sentences with 7 emotions give 378 million pairs."""
     statements, emotions = np.meshgrid(np.arange(3000), list("abcdefg"))
     clips = pd.DataFrame({"statement": statements.ravel(), "emotion": emotions.ravel()}).assign(
         corpus="A", subject="1", intensity=1, is_whole=True
@@ -138,7 +150,7 @@ def test_many_sentences_are_paired_without_listing_their_squares():
     assert (pairs.draw(np.random.default_rng(0)).kind == "cross").all()
 
 
-def test_speakers_of_one_name_in_two_corpora_are_two():
+def test_equal_subject_names_in_two_corpora_are_different_subjects():
     clips = pd.DataFrame(
         [("1", 1, 1, "sad", "A"), ("1", 1, 2, "happy", "A"), ("1", 1, 1, "happy", "B"), ("1", 1, 2, "sad", "B")],
         columns=["subject", "intensity", "statement", "emotion", "corpus"],
@@ -147,10 +159,10 @@ def test_speakers_of_one_name_in_two_corpora_are_two():
 
 
 @pytest.mark.parametrize("num_clips", [2, 7, 100])
-def test_random_pairs_are_of_different_clips_each_with_its_own_motion(num_clips):
+def test_random_pairs_have_different_clips_with_their_own_motion(num_clips):
     pairs = RandomPairs(np.arange(num_clips)).draw(np.random.default_rng(0))
     assert len(pairs.kind) == num_clips // 2
-    heard = np.concatenate([pairs.audio_c1e2, pairs.audio_c2e1])
-    assert len(set(heard)) == len(heard)
+    used = np.concatenate([pairs.audio_c1e2, pairs.audio_c2e1])
+    assert len(set(used)) == len(used)
     assert (pairs.track_c1e1 == pairs.audio_c1e2).all()
     assert (pairs.track_c2e2 == pairs.audio_c2e1).all()

@@ -14,7 +14,7 @@ from emotalk.timing import frame_to_sample
 
 @pytest.mark.parametrize("max_frames", [30, 99, 300])
 @pytest.mark.parametrize("num_frames", [1, 29, 30, 31, 299, 300, 301, 1799, 15_000, 59_401])
-def test_cuts_bound_and_balance_the_clips_and_lose_no_frame(num_frames, max_frames):
+def test_clips_have_bounded_balanced_lengths_and_cover_all_frames(num_frames, max_frames):
     cuts = cut_points(num_frames, max_frames)
     lengths = np.diff(cuts)
     assert (cuts[0], cuts[-1]) == (0, num_frames)
@@ -25,14 +25,14 @@ def test_cuts_bound_and_balance_the_clips_and_lose_no_frame(num_frames, max_fram
 
 
 @pytest.mark.parametrize("max_frames", [0, -3, 100])
-def test_a_length_that_is_no_multiple_of_three_is_refused(max_frames):
+def test_a_clip_length_that_is_not_a_multiple_of_three_is_an_error(max_frames):
     with pytest.raises(ValueError, match="positive multiple of 3"):
         cut_points(500, max_frames)
 
 
 @pytest.fixture
 def sliced(index, data, tmp_path):
-    """Run index, smooth and slice on the HDTF half."""
+    """Run index, smooth and slice on HDTF."""
 
     def run(max_frames, *, smooth=False):
         index(["HDTF"], strict=True)
@@ -46,7 +46,7 @@ def sliced(index, data, tmp_path):
 
 @pytest.mark.parametrize("smooth", [False, True])
 @pytest.mark.parametrize("rate", [16_000, 48_000, 44_100])
-def test_a_click_stays_on_its_frame_and_sample_to_the_end_of_a_long_recording(sliced, data, rate, smooth):
+def test_audio_and_motion_stay_aligned_in_a_long_recording(sliced, data, rate, smooth):
     num_frames, clicks = 15_000, [0, 299, 300, 777, 7_501, 14_998]  # 500 s
     audio, track = np.zeros(-(-num_frames * rate // 30)), np.zeros((num_frames, 52), np.float32)
     for frame in clicks:
@@ -55,21 +55,20 @@ def test_a_click_stays_on_its_frame_and_sample_to_the_end_of_a_long_recording(sl
     soundfile.write(data / "HDTF/audio/WDA_A_000.wav", audio, rate)
     np.save(data / "HDTF/blendshape/WDA_A_000.npy", track)
     store = sliced(300, smooth=smooth)
-    found = []
+    positions = []
     for row in store.labels().to_pylist():
         clip = store[row["clip_id"]]
         assert len(clip.waveform) == frame_to_sample(row["stop_frame"]) - frame_to_sample(row["start_frame"])
-        for frame in np.flatnonzero(
-            clip.track[:, 24] > 0.36
-        ):  # Smoothed, a click keeps 13/35 at least and gives 12/35 away.
+        # After smoothing, a click is at least 13/35 high and its neighbours at most 12/35.
+        for frame in np.flatnonzero(clip.track[:, 24] > 0.36):
             start = round((frame + 0.5) * 1600 / 3)
             window = np.abs(clip.waveform[max(0, start - 100) : start + 100].astype(int))
             assert abs(window.argmax() + max(0, start - 100) - start) <= 1
-            found.append(row["start_frame"] + int(frame))
-    assert found == clicks
+            positions.append(row["start_frame"] + int(frame))
+    assert positions == clicks
 
 
-def test_a_short_recording_is_left_whole_and_a_track_too_long_is_cut(sliced, record):
+def test_a_short_recording_is_one_clip_and_its_track_is_cut_to_the_audio(sliced, record):
     record("WDA_A_000", corpus="HDTF", frames=61, track_frames=63)
     store = sliced(300)
     (row,) = store.labels().to_pylist()
@@ -79,7 +78,7 @@ def test_a_short_recording_is_left_whole_and_a_track_too_long_is_cut(sliced, rec
     assert len(clip.waveform) == 61 * 1600 // 3
 
 
-def test_stored_motion_equals_the_file_and_stored_audio_its_16_bit_samples(sliced, record, data):
+def test_the_clip_store_has_the_samples_and_motion_of_the_files(sliced, record, data):
     record("WDA_A_000", corpus="HDTF", frames=90)
     store = sliced(300)
     clip = store[store.labels()["clip_id"][0].as_py()]
@@ -88,16 +87,16 @@ def test_stored_motion_equals_the_file_and_stored_audio_its_16_bit_samples(slice
     assert (clip.track == np.load(data / "HDTF/blendshape/WDA_A_000.npy")).all()
 
 
-def test_audio_with_nan_is_refused_by_name_instead_of_becoming_silence(sliced, record, data):
+def test_audio_with_nan_is_an_error_with_its_path(sliced, record, data):
     record("WDA_A_000", corpus="HDTF", frames=60)
     samples = np.full(32_000, 0.1, np.float32)
     samples[5] = np.nan
     soundfile.write(data / "HDTF/audio/WDA_A_000.wav", samples, 16_000, subtype="FLOAT")
-    with pytest.raises(CorpusError, match=r"WDA_A_000\.wav holds samples that are NaN"):
+    with pytest.raises(CorpusError, match=r"WDA_A_000\.wav has samples that are NaN"):
         sliced(300)
 
 
-def test_stereo_at_another_rate_is_read_as_librosa_reads_it(tmp_path):
+def test_stereo_at_another_rate_is_read_like_librosa(tmp_path):
     audio = 0.1 * np.random.default_rng(0).standard_normal((48_000, 2))
     soundfile.write(tmp_path / "a.wav", audio, 48_000, subtype="FLOAT")
     expected, _ = librosa.load(tmp_path / "a.wav", sr=16_000, mono=True)

@@ -19,24 +19,24 @@ def corpus(tmp_path_factory) -> Path:
     return out
 
 
-def track(corpus: Path, stem: str, half: str = "RAVDESS") -> np.ndarray:
-    return np.load(corpus / half / "blendshape" / f"{stem}.npy")
+def track(corpus: Path, stem: str, corpus_name: str = "RAVDESS") -> np.ndarray:
+    return np.load(corpus / corpus_name / "blendshape" / f"{stem}.npy")
 
 
 def channel(track: np.ndarray, name: str) -> np.ndarray:
     return track[:, CHANNELS.index(name)]
 
 
-def test_both_halves_follow_the_layout_and_the_names_of_3d_etf(corpus):
-    acted = [parse_ravdess(path.stem) for path in (corpus / "RAVDESS/audio").iterdir()]
-    assert len(acted) == len(set(acted)) == 90
-    assert {name.emotion for name in acted} == set("neutral calm happy sad angry fearful disgust surprised".split())
-    assert {name.statement for name in acted} == {"1", "2"}
-    heads = [parse_hdtf(path.stem) for path in (corpus / "HDTF/audio").iterdir()]
-    assert len({name.subject for name in heads}) >= 3
+def test_both_corpora_have_the_layout_and_names_of_3d_etf(corpus):
+    ravdess = [parse_ravdess(path.stem) for path in (corpus / "RAVDESS/audio").iterdir()]
+    assert len(ravdess) == len(set(ravdess)) == 90
+    assert {name.emotion for name in ravdess} == set("neutral calm happy sad angry fearful disgust surprised".split())
+    assert {name.statement for name in ravdess} == {"1", "2"}
+    hdtf = [parse_hdtf(path.stem) for path in (corpus / "HDTF/audio").iterdir()]
+    assert len({name.subject for name in hdtf}) >= 3
 
 
-def test_every_wav_is_16_khz_mono_as_long_as_its_track(corpus):
+def test_every_wav_is_16_khz_mono_with_the_length_of_its_track(corpus):
     for wav in corpus.rglob("*.wav"):
         info = soundfile.info(wav)
         assert (info.samplerate, info.channels, info.subtype) == (16_000, 1, "PCM_16")
@@ -45,11 +45,11 @@ def test_every_wav_is_16_khz_mono_as_long_as_its_track(corpus):
         assert motion.dtype == np.float32
 
 
-def test_one_recording_is_long_enough_to_be_cut(corpus):
+def test_one_recording_is_longer_than_a_clip(corpus):
     assert max(len(np.load(path)) for path in (corpus / "HDTF/blendshape").iterdir()) > 900
 
 
-def test_one_seed_gives_one_corpus(corpus, tmp_path):
+def test_the_corpus_depends_only_on_the_seed(corpus, tmp_path):
     write_demo_corpus(RECIPE, tmp_path, actors=3, seed=1)
     for path in corpus.rglob("*.*"):
         assert path.read_bytes() == (tmp_path / path.relative_to(corpus)).read_bytes()
@@ -88,6 +88,6 @@ def test_audio_is_neither_silent_nor_clipped(corpus):
     assert max(peaks) < 0.99
 
 
-def test_jitter_makes_small_negative_values_as_capture_does(corpus):
+def test_jitter_gives_small_negative_values_as_in_captures(corpus):
     values = track(corpus, "01-01-01-01-01-01-01")
     assert -0.05 < values.min() < 0

@@ -1,3 +1,5 @@
+"""Evaluation of a network with a constant prediction, whose metrics are known."""
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -10,34 +12,39 @@ from emotalk.config.use import EvaluateSettings
 from emotalk.data.clips import ClipStore
 from emotalk.data.manifest import MANIFEST, Manifest
 from emotalk.errors import EvaluationError
-from emotalk.evaluation.baselines import NearestClip, mean_face, stretched
-from emotalk.evaluation.errors_by_clip import Swap, _moved
+from emotalk.evaluation.baselines import NearestClip, compute_mean_face, stretch_track
+from emotalk.evaluation.errors_by_clip import Swap, _score_swap
 from emotalk.evaluation.evaluate import check_improvement, evaluate, mouth_improvement
 from emotalk.model import EmoTalk
 from emotalk.model.card import write_card
 from emotalk.model.encoder_config import EncoderConfig
 from emotalk.model.weights import save_weights
-from emotalk.report.page import speaking_clips
+from emotalk.report.page import select_player_clips
 from tests.clips import ClipWriter
 from tests.conftest import TINY
 
 
 @pytest.fixture
 def clips(tmp_path):
-    """Two training clips with faces of 0.2 (20 frames) and 0.5 (10 frames), two test clips of 0.4 and 0.6."""
+    """Two training clips with constant values 0.2 (20 frames) and 0.5 (10 frames), two test clips with 0.4 and 0.6."""
     with ClipWriter(tmp_path / "clips.arrow") as writer:
-        for name, frames, value in (("a", 20, 0.2), ("b", 10, 0.5), ("t0", 30, 0.4), ("t1", 31, 0.6)):
-            labels = dict(clip_id=name, corpus="C", recording_id=name, start_frame=0, stop_frame=frames, is_whole=True)
+        for name, num_frames, value in (("a", 20, 0.2), ("b", 10, 0.5), ("t0", 30, 0.4), ("t1", 31, 0.6)):
+            labels = dict(
+                clip_id=name, corpus="C", recording_id=name, start_frame=0, stop_frame=num_frames, is_whole=True
+            )
             labels |= dict.fromkeys(("subject", "emotion", "intensity", "statement", "repetition"))
-            track = np.full((frames, 52), value, np.float32)
-            writer.write(labels, np.zeros(frames * 1600 // 3, np.int16), track)
+            track = np.full((num_frames, 52), value, np.float32)
+            writer.write(labels, np.zeros(num_frames * 1600 // 3, np.int16), track)
     return [tmp_path / "clips.arrow"]
 
 
 def write_manifest(path, test=("t0", "t1")):
     rows = [("train", 1, "a", 0), ("train", 1, "b", 5)] + [("test", 0, name, 9) for name in test]
     common = dict(kind="self", intensity=0, emotion_e1=-1, emotion_e2=-1, num_frames=10, position=0)
-    table = [dict(split=s, epoch=e, audio_c1e2=clip, subject=p, **common) for s, e, clip, p in rows]
+    table = [
+        dict(split=split, epoch=epoch, audio_c1e2=clip_id, subject=subject, **common)
+        for split, epoch, clip_id, subject in rows
+    ]
     pq.write_table(pa.Table.from_pylist(table, schema=MANIFEST), path)
     return path
 
@@ -48,8 +55,8 @@ def manifest(tmp_path):
 
 
 @pytest.fixture
-def scored(clips, manifest, tmp_path):
-    """Score a network that always shows a face of 0.5."""
+def score(clips, manifest, tmp_path):
+    """Function that evaluates a network whose prediction is always 0.5."""
 
     def run(clips=clips, manifest=manifest, **changes):
         network = EmoTalk.from_configs(EncoderConfig(**TINY), EncoderConfig(**TINY))
@@ -67,12 +74,14 @@ def scored(clips, manifest, tmp_path):
     return run
 
 
-def test_the_mean_face_weighs_every_training_frame_alike(clips, manifest):
-    np.testing.assert_allclose(mean_face(ClipStore(clips), Manifest(manifest)), (20 * 0.2 + 10 * 0.5) / 30, atol=1e-6)
+def test_the_mean_face_is_the_mean_over_all_training_frames(clips, manifest):
+    np.testing.assert_allclose(
+        compute_mean_face(ClipStore(clips), Manifest(manifest)), (20 * 0.2 + 10 * 0.5) / 30, atol=1e-6
+    )
 
 
-def test_the_table_has_the_errors_of_the_model_beside_both_baselines(scored):
-    table = scored()
+def test_the_table_has_the_errors_of_the_model_and_the_baselines(score):
+    table = score()
     assert list(table.columns) == ["metric", "region", "predictor", "value", "low", "high", "unit"]
     assert set(table["region"]) == {"all", "mouth", "jaw", "brows", "eyes", "cheeks", "upper"}
     mae = table[(table["metric"] == "mae") & (table["region"] == "mouth")].set_index("predictor")
@@ -82,8 +91,8 @@ def test_the_table_has_the_errors_of_the_model_beside_both_baselines(scored):
     assert (table.loc[table["metric"] == "velocity_error", "value"].abs() < 1e-6).all()
 
 
-def test_the_values_of_every_clip_are_kept_with_the_subject_that_was_told(scored, tmp_path):
-    table = scored()
+def test_the_values_of_each_clip_are_written_with_the_predicted_subject(score, tmp_path):
+    table = score()
     clips = pd.read_parquet(tmp_path / "clips.parquet")
     means = clips.groupby(["metric", "region", "predictor"])["value"].mean()
     for row in table.to_dict("records"):
@@ -94,26 +103,29 @@ def test_the_values_of_every_clip_are_kept_with_the_subject_that_was_told(scored
 
 def test_a_track_is_stretched_linearly():
     track = np.array([[0.0], [1.0], [4.0]], np.float32)
-    np.testing.assert_allclose(stretched(track, 5)[:, 0], [0, 0.5, 1, 2.5, 4])
-    np.testing.assert_allclose(stretched(track, 3), track)
+    np.testing.assert_allclose(stretch_track(track, 5)[:, 0], [0, 0.5, 1, 2.5, 4])
+    np.testing.assert_allclose(stretch_track(track, 3), track)
 
 
-def test_predictions_are_written_by_clip_with_every_frame(scored, tmp_path):
-    scored()
+def test_each_prediction_has_all_frames_of_its_clip(score, tmp_path):
+    score()
     shapes = {path.stem: np.load(path).shape for path in (tmp_path / "predictions").iterdir()}
     assert shapes == {"t0": (30, 52), "t1": (31, 52)}
 
 
-@pytest.mark.parametrize("predicted_subject", ["mean", "own", 3])
-def test_the_subject_may_be_the_mean_the_own_slot_or_an_index(scored, subject):
-    mae = scored(subject=subject).query("metric == 'mae' and predictor == 'model'")
+@pytest.mark.parametrize("subject", ["mean", "own", 3])
+def test_the_subject_can_be_the_mean_the_own_subject_or_an_index(score, subject):
+    mae = score(subject=subject).query("metric == 'mae' and predictor == 'model'")
     assert mae["value"].tolist() == pytest.approx([0.1] * 7, abs=1e-6)
 
 
-def test_an_empty_test_split_is_one_clear_error(scored, manifest):
+def test_an_empty_test_split_gives_empty_tables_and_a_warning(score, manifest, tmp_path, caplog):
     write_manifest(manifest, test=())
-    with pytest.raises(EvaluationError, match="The test split holds no clip"):
-        scored()
+    assert score().empty
+    assert "the test split has no clips" in caplog.text
+    check_improvement(tmp_path / "metrics.csv", tmp_path / "check.txt", required=None)
+    with pytest.raises(EvaluationError, match="required_improvement cannot be checked"):
+        check_improvement(tmp_path / "metrics.csv", tmp_path / "check.txt", required=0.2)
 
 
 def metrics(model: float) -> pd.DataFrame:
@@ -121,25 +133,25 @@ def metrics(model: float) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["metric", "region", "predictor", "value"])
 
 
-def test_improvement_is_relative_to_the_mean_face():
+def test_the_improvement_is_relative_to_the_mean_face():
     assert mouth_improvement(metrics(0.15)) == pytest.approx(0.25)
     assert mouth_improvement(metrics(0.3)) == pytest.approx(-0.5)
 
 
 @pytest.mark.parametrize(("model", "required", "passes"), [(0.15, 0.2, True), (0.17, 0.2, False), (0.3, None, True)])
-def test_a_model_that_falls_short_is_refused_with_both_numbers(tmp_path, model, required, passes):
+def test_a_model_below_the_required_improvement_is_an_error_with_both_numbers(tmp_path, model, required, passes):
     metrics(model).to_csv(tmp_path / "m.csv", index=False)
     if passes:
         check_improvement(tmp_path / "m.csv", tmp_path / "check.txt", required=required)
         assert "mean face" in (tmp_path / "check.txt").read_text()
     else:
-        with pytest.raises(EvaluationError, match=r"lies 15\.0% below .* asks for 20\.0%"):
+        with pytest.raises(EvaluationError, match=r"is 15\.0% below .*required_improvement is 20\.0%"):
             check_improvement(tmp_path / "m.csv", tmp_path / "check.txt", required=required)
 
 
 @pytest.fixture
-def acted(tmp_path):
-    """Two training and two test clips of two sentences; the test's have unlike emotions, and there is a third."""
+def paired(tmp_path):
+    """Three training clips and three test clips of two sentences, with one emotion swap in the test split."""
     rows = [
         ("train_a", "dogs", "happy", 1, 20, 0.2),
         ("train_b", "kids", "sad", 2, 30, 0.5),
@@ -148,7 +160,7 @@ def acted(tmp_path):
         ("kids_happy", "kids", "happy", 1, 30, 0.6),
         ("dogs_happy", "dogs", "happy", 1, 26, 0.8),
     ]
-    with ClipWriter(tmp_path / "acted.arrow") as writer:
+    with ClipWriter(tmp_path / "paired.arrow") as writer:
         for name, statement, emotion, intensity, frames, value in rows:
             labels = dict(clip_id=name, corpus="C", recording_id=name, start_frame=0, stop_frame=frames, is_whole=True)
             labels |= dict(subject="1", statement=statement, emotion=emotion, intensity=intensity, repetition=1)
@@ -160,47 +172,47 @@ def acted(tmp_path):
     ]
     cross = dict(audio_c1e2="dogs_sad", audio_c2e1="kids_happy", track_c1e1="dogs_happy", emotion_e1=3, emotion_e2=5)
     table.append(dict(split="test", epoch=0, kind="cross", **cross, **common))
-    pq.write_table(pa.Table.from_pylist(table, schema=MANIFEST), tmp_path / "acted.parquet")
-    return [tmp_path / "acted.arrow"], tmp_path / "acted.parquet"
+    pq.write_table(pa.Table.from_pylist(table, schema=MANIFEST), tmp_path / "paired.parquet")
+    return [tmp_path / "paired.arrow"], tmp_path / "paired.parquet"
 
 
-def test_the_nearest_clip_says_the_same_then_feels_the_same(acted):
-    nearest = NearestClip(ClipStore(acted[0]), Manifest(acted[1]))
+def test_the_nearest_clip_has_the_same_sentence_then_the_same_emotion(paired):
+    nearest = NearestClip(ClipStore(paired[0]), Manifest(paired[1]))
     assert nearest("dogs_sad", 7).shape == (7, 52)
     for clip_id, face in (("dogs_sad", 0.1), ("dogs_happy", 0.2), ("kids_happy", 0.5)):
         np.testing.assert_allclose(nearest(clip_id, 5), face, atol=1e-6)
 
 
-def test_a_swap_is_scored_against_the_clip_that_has_the_words_and_the_other_emotion(acted, scored, tmp_path):
-    rows = scored(clips=acted[0], manifest=acted[1]).set_index(["metric", "region", "predictor"])["value"]
-    # The network shows 0.5 whatever it hears; dogs_happy shows 0.8, training on average (20*.2 + 30*.5 + 21*.1) / 71.
+def test_a_swap_is_compared_with_the_clip_that_has_the_content_and_the_other_emotion(paired, score, tmp_path):
+    rows = score(clips=paired[0], manifest=paired[1]).set_index(["metric", "region", "predictor"])["value"]
+    # The prediction is always 0.5, dogs_happy is 0.8, and the training mean is (20*.2 + 30*.5 + 21*.1) / 71.
     assert rows["cross_mae", "mouth", "model"] == pytest.approx(0.3, abs=1e-6)
     assert rows["cross_mae", "mouth", "own_emotion"] == pytest.approx(0.3, abs=1e-6)
     assert rows["cross_mae", "mouth", "mean_face"] == pytest.approx(0.8 - 21.1 / 71, abs=1e-6)
-    # The nearest training clip to dogs_happy is train_a, which shows 0.2.
+    # The nearest training clip to dogs_happy is train_a with value 0.2.
     assert rows["cross_mae", "mouth", "nearest_clip"] == pytest.approx(0.6, abs=1e-6)
     assert rows["emotion_shift", "upper", "model"] == pytest.approx(0, abs=1e-6)
     assert rows["emotion_accuracy", "all", "most_frequent"] == 1
     assert np.load(tmp_path / "swapped/dogs_sad.npy").shape == (26, 52)
 
 
-def test_the_page_lets_clips_speak_with_their_own_and_the_other_emotion(acted, scored, tmp_path):
-    scored(clips=acted[0], manifest=acted[1])
+def test_player_clips_have_the_predictions_with_both_emotions(paired, score, tmp_path):
+    score(clips=paired[0], manifest=paired[1])
     by_clip = pd.read_parquet(tmp_path / "clips.parquet")
     folders = dict(predictions=tmp_path / "predictions", swapped=tmp_path / "swapped")
-    (clip,) = speaking_clips(by_clip, ClipStore(acted[0]), Manifest(acted[1]), **folders)
+    (clip,) = select_player_clips(by_clip, ClipStore(paired[0]), Manifest(paired[1]), **folders)
     assert clip.label == "dogs_sad · sad · best"
-    assert "wears the emotion of kids_happy" in clip.note
-    frames = {name: len(track) for name, track in clip.tracks.items()}
-    assert frames == {"captured": 24, "model": 24, "model, made happy": 26}
+    assert "Emotion reference of the third face: kids_happy" in clip.note
+    num_frames = {name: len(track) for name, track in clip.tracks.items()}
+    assert num_frames == {"captured": 24, "model": 24, "model, emotion happy": 26}
 
 
-def test_a_swap_that_goes_half_the_way_is_told_so():
-    face, way = np.linspace(0, 1, 52), np.zeros(52)
-    way[channel_indices(["browInnerUp"])] = 0.4
-    swing = 0.1 * np.sin(np.arange(20))[:, None] * np.ones(52)
+def test_half_of_the_captured_change_is_an_emotion_shift_of_one_half():
+    face, change = np.linspace(0, 1, 52), np.zeros(52)
+    change[channel_indices(["browInnerUp"])] = 0.4
+    motion = 0.1 * np.sin(np.arange(20))[:, None] * np.ones(52)
     true = np.zeros((20, 52))
-    swap = Swap(own=face + swing, swapped=face + way / 2 + swing, true=true, wanted=true + way)
-    rows = {(row.metric, row.region): row.value for row in _moved("clip", swap)}
+    swap = Swap(own=face + motion, swapped=face + change / 2 + motion, true=true, target=true + change)
+    rows = {(row.metric, row.region): row.value for row in _score_swap("clip", swap)}
     assert rows["emotion_shift", "upper"] == pytest.approx(0.5)
     assert rows["motion_kept", "mouth"] == pytest.approx(1)

@@ -1,4 +1,4 @@
-"""Heads and the animations on them, made and read without the program's own code."""
+"""Writing GLB heads and reading their animations, independent of the package."""
 
 import json
 import struct
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def write_head(path: Path, names, *, on_primitive=False, **extras) -> Path:
-    """Write a GLB of one triangle with a morph target for each name, as some other program may have made it."""
+    """Write a GLB of one triangle with a morph target for each name."""
     triangle = np.eye(3, dtype="<f4")
     targets = {"extras": {"targetNames": list(names)}}
     primitive = {"attributes": {"POSITION": 0}, "targets": [{"POSITION": 0} for _ in names]}
@@ -31,7 +31,7 @@ def write_head(path: Path, names, *, on_primitive=False, **extras) -> Path:
 
 
 def read_animation(path: Path):
-    """JSON of a GLB, and times (T,) and weights (T, targets) of its last animation."""
+    """Read the JSON of a GLB, and times (T,) and weights (T, targets) of its last animation."""
     data = path.read_bytes()
     magic, version, total = struct.unpack_from("<4sII", data)
     assert (magic, version, total) == (b"glTF", 2, len(data))

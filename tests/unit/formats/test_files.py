@@ -1,4 +1,4 @@
-"""Motion in other programs' formats: there and back, by name, clamped on export only."""
+"""Motion in formats of other programs: round trips, mapping by name, clamping on export."""
 
 import json
 
@@ -9,7 +9,7 @@ import pytest
 from emotalk.blendshapes import CHANNELS, NUM_CHANNELS
 from emotalk.errors import FormatError
 from emotalk.formats.channels import LIVELINK_ORDER
-from emotalk.formats.files import SUFFIXES, kind_of, read_motion, write_motion
+from emotalk.formats.files import SUFFIXES, kind_from_name, read_motion, write_motion
 from emotalk.formats.livelink import read_capture
 from emotalk.formats.motion import Motion
 from tests.conftest import SHARED
@@ -19,16 +19,16 @@ CAPTURE = SHARED / "data/livelink/S88-001.csv"
 
 
 def track(frames=90):
-    """Values that no two channels share, some of them beyond 0 and 1."""
+    """Track with different values in all channels, some outside of [0, 1]."""
     phase = np.arange(NUM_CHANNELS) / NUM_CHANNELS
     return (0.5 + 0.55 * np.sin(2 * np.pi * (np.arange(frames)[:, None] / 40 + phase))).astype(np.float32)
 
 
 @pytest.mark.parametrize("kind", ["livelink", "arkit-csv", "json"])
-def test_motion_comes_back_as_it_was_but_for_the_clamping(tmp_path, kind):
+def test_written_motion_is_read_unchanged_except_for_clamping(tmp_path, kind):
     path = tmp_path / f"a{SUFFIXES[kind]}"
     write_motion(path, Motion.from_track(track()), kind)
-    assert kind_of(path) == kind
+    assert kind_from_name(path) == kind
     read = read_motion(path)
     np.testing.assert_allclose(read.values, track().clip(0, 1), atol=1e-6)
     np.testing.assert_allclose(read.seconds, np.arange(90) / 30, atol=2e-5)
@@ -40,7 +40,7 @@ def test_a_track_is_not_clamped(tmp_path):
     np.testing.assert_array_equal(read_motion(tmp_path / "a.npy").values, track())
 
 
-def test_formats_convert_into_each_other(tmp_path):
+def test_motion_can_be_converted_between_all_formats(tmp_path):
     write_motion(tmp_path / "0.npy", Motion.from_track(track().clip(0, 1)), "npy")
     chain = ["npy", "livelink", "json", "arkit-csv", "npy"]
     for number, kind in enumerate(chain[1:]):
@@ -49,7 +49,7 @@ def test_formats_convert_into_each_other(tmp_path):
     np.testing.assert_allclose(np.load(tmp_path / "4.npy"), track().clip(0, 1), atol=1e-6)
 
 
-def test_a_capture_has_the_app_s_columns_and_timecodes_go_on_evenly(tmp_path):
+def test_a_capture_has_the_columns_of_the_app_and_regular_timecodes(tmp_path):
     write_motion(tmp_path / "a.csv", Motion.from_track(track()).at(60), "livelink")
     table = pd.read_csv(tmp_path / "a.csv")
     assert len(table.columns) == 63
@@ -60,14 +60,14 @@ def test_a_capture_has_the_app_s_columns_and_timecodes_go_on_evenly(tmp_path):
     assert sorted(LIVELINK_ORDER) == list(CHANNELS)
 
 
-def test_a_timecode_goes_over_midnight_and_over_hours(tmp_path):
+def test_timecodes_continue_after_midnight(tmp_path):
     motion = Motion.from_track(track(120), 60)
     write_motion(tmp_path / "a.csv", Motion(motion.seconds, motion.values, 60, motion.rotations, 86_399.0), "livelink")
     assert list(pd.read_csv(tmp_path / "a.csv")["Timecode"][[0, 60]]) == ["23:59:59:00.000", "00:00:00:00.000"]
     np.testing.assert_allclose(read_capture(tmp_path / "a.csv").seconds, motion.seconds, atol=1e-5)
 
 
-def test_names_decide_and_not_places(tmp_path):
+def test_channels_are_mapped_by_name_not_by_position(tmp_path):
     write_motion(tmp_path / "a.json", Motion.from_track(track()), "json")
     content = json.loads((tmp_path / "a.json").read_text())
     content["names"].reverse()
@@ -80,7 +80,7 @@ def test_names_decide_and_not_places(tmp_path):
     np.testing.assert_allclose(read_motion(tmp_path / "a.csv").values, track(), atol=1e-6)
 
 
-def test_a_user_s_head_is_animated_by_name_and_keeps_all_else(tmp_path):
+def test_a_head_is_animated_by_name_and_other_content_is_kept(tmp_path):
     vrm = {"extensions": {"VRM": {"meta": {"title": "mine"}}}, "extensionsUsed": ["VRM"]}
     head = write_head(tmp_path / "head.glb", ["Fcl_ALL_Joy", "JawOpen", "browInnerUp"], **vrm)
     write_motion(tmp_path / "a.glb", Motion.from_track(track()), "glb", head=head)
@@ -92,60 +92,60 @@ def test_a_user_s_head_is_animated_by_name_and_keeps_all_else(tmp_path):
     assert not weights[:, 0].any()
 
 
-def test_names_on_primitives_count_as_early_vrm_heads_have_them(tmp_path):
+def test_target_names_in_primitives_are_used_as_in_early_vrm_heads(tmp_path):
     head = write_head(tmp_path / "head.glb", ["jawOpen"], on_primitive=True)
     write_motion(tmp_path / "a.glb", Motion.from_track(track()), "glb", head=head)
     assert read_animation(tmp_path / "a.glb")[2].any()
 
 
-def test_a_glb_without_a_head_is_refused_with_the_option(tmp_path):
-    with pytest.raises(FormatError, match=r"a\.glb needs a head to animate; .* by --head HEAD\.glb"):
+def test_the_error_for_a_missing_head_has_the_option(tmp_path):
+    with pytest.raises(FormatError, match=r"a\.glb needs a head to animate; .* with --head HEAD\.glb"):
         write_motion(tmp_path / "a.glb", Motion.from_track(track()), "glb")
     assert not (tmp_path / "a.glb").exists()
 
 
-def test_a_glb_is_never_read(tmp_path):
-    with pytest.raises(FormatError, match="GLB is written only"):
+def test_reading_a_glb_is_an_error(tmp_path):
+    with pytest.raises(FormatError, match="GLB cannot be read"):
         read_motion(write_head(tmp_path / "head.glb", CHANNELS))
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
-        ({"buffers": [{"byteLength": 36, "uri": "head.bin"}]}, "first buffer lies elsewhere, under a uri"),
-        ({"meshes": []}, "parts of .*head.glb do not fit each other"),
-        ({"nodes": {}}, "None of the meshes"),
+        ({"buffers": [{"byteLength": 36, "uri": "head.bin"}]}, "first buffer is in another file"),
+        ({"meshes": []}, "head.glb is inconsistent"),
+        ({"nodes": {}}, "No mesh in"),
     ],
 )
-def test_a_head_that_cannot_be_animated_is_one_clear_error(tmp_path, change, said):
+def test_a_head_that_cannot_be_animated_is_an_error(tmp_path, change, message):
     head = write_head(tmp_path / "head.glb", CHANNELS, **change)
-    with pytest.raises(FormatError, match=said):
+    with pytest.raises(FormatError, match=message):
         write_motion(tmp_path / "a.glb", Motion.from_track(track()), "glb", head=head)
     assert not (tmp_path / "a.glb").exists()
 
 
 @pytest.mark.parametrize("content", [b"glTF", b"glTF\x02\0\0\0\x20\0\0\0\x04\0\0\0JSON[1] ", b""])
-def test_a_damaged_head_is_named(tmp_path, content):
+def test_the_error_for_a_damaged_head_has_its_path(tmp_path, content):
     (tmp_path / "head.glb").write_bytes(content)
-    with pytest.raises(FormatError, match=r"head\.glb is no GLB file"):
+    with pytest.raises(FormatError, match=r"head\.glb is not a valid GLB file"):
         write_motion(tmp_path / "a.glb", Motion.from_track(track()), "glb", head=tmp_path / "head.glb")
 
 
-def test_a_capture_that_a_spreadsheet_saved_is_one_all_the_same(tmp_path):
+def test_a_capture_with_a_byte_order_mark_is_read(tmp_path):
     write_motion(tmp_path / "a.csv", Motion.from_track(track()), "livelink")
     (tmp_path / "b.csv").write_bytes(b"\xef\xbb\xbf" + (tmp_path / "a.csv").read_bytes())
     assert len(read_motion(tmp_path / "b.csv").seconds) == 90
 
 
-def test_times_that_are_no_seconds_are_refused(tmp_path):
+def test_times_that_are_not_in_seconds_are_an_error(tmp_path):
     table = pd.DataFrame(track(), columns=CHANNELS).assign(time=np.arange(90) * 33.3)
     table.to_csv(tmp_path / "a.csv", index=False)
     with pytest.raises(FormatError, match="must be in seconds"):
         read_motion(tmp_path / "a.csv")
 
 
-def test_a_head_without_our_channels_is_refused(tmp_path):
-    with pytest.raises(FormatError, match=r"None of the meshes in .*head\.glb has morph targets"):
+def test_a_head_without_arkit_names_is_an_error(tmp_path):
+    with pytest.raises(FormatError, match=r"No mesh in .*head\.glb has morph targets"):
         head = write_head(tmp_path / "head.glb", ["A", "I", "U"])
         write_motion(tmp_path / "a.glb", Motion.from_track(track()), "glb", head=head)
 
@@ -166,34 +166,34 @@ def test_a_head_without_our_channels_is_refused(tmp_path):
         ("a.txt", b"?"),
     ],
 )
-def test_what_cannot_be_read_is_one_clear_error(tmp_path, name, content):
+def test_an_unreadable_file_is_an_error_with_its_path(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(FormatError, match=name):
         read_motion(tmp_path / name)
 
 
 @pytest.mark.skipif(not CAPTURE.exists(), reason="there is no shared/data")
-def test_the_real_capture_comes_back_row_by_row(tmp_path):
+def test_an_iphone_capture_is_unchanged_after_a_round_trip(tmp_path):
     original = read_capture(CAPTURE)
     write_motion(tmp_path / "back.csv", original, "livelink")
-    ours, theirs = ((path.read_text().splitlines()) for path in (tmp_path / "back.csv", CAPTURE))
-    assert ours[0] == theirs[0]
-    for mine, other in zip(ours[1:], theirs[1:], strict=True):
-        left, right = mine.split(","), other.split(",")
-        assert left[:2] == right[:2]
-        expected = np.clip(np.array(right[2:], float), *_limits(len(left)))
-        np.testing.assert_allclose(np.array(left[2:], float), expected, atol=1e-6)
+    written, original_lines = ((path.read_text().splitlines()) for path in (tmp_path / "back.csv", CAPTURE))
+    assert written[0] == original_lines[0]
+    for line, original_line in zip(written[1:], original_lines[1:], strict=True):
+        cells, original_cells = line.split(","), original_line.split(",")
+        assert cells[:2] == original_cells[:2]
+        expected = np.clip(np.array(original_cells[2:], float), *_limits(len(cells)))
+        np.testing.assert_allclose(np.array(cells[2:], float), expected, atol=1e-6)
 
 
 def _limits(columns):
-    """Coefficients are clamped, rotations are not."""
+    """Limits of a row: coefficients are clamped, rotations are not."""
     low, high = np.full(max(columns - 2, 0), -np.inf), np.full(max(columns - 2, 0), np.inf)
     low[:52], high[:52] = 0, 1
     return low, high
 
 
 @pytest.mark.skipif(not CAPTURE.exists(), reason="there is no shared/data")
-def test_the_real_capture_becomes_a_track_without_gaps(tmp_path):
+def test_an_iphone_capture_becomes_a_track_without_gaps(tmp_path):
     motion = read_motion(CAPTURE)
     write_motion(tmp_path / "a.npy", motion, "npy")
     written = np.load(tmp_path / "a.npy")

@@ -9,8 +9,8 @@ from emotalk.formats.livelink import read_capture
 from emotalk.formats.tracks import TrackFormat, read_track
 from tests.conftest import SHARED
 
-HEAD = ["HeadYaw", "HeadPitch", "HeadRoll", "LeftEyeYaw", "LeftEyePitch", "LeftEyeRoll", "RightEyeYaw"]
-HEAD += ["RightEyePitch", "RightEyeRoll"]
+ROTATION_NAMES = ["HeadYaw", "HeadPitch", "HeadRoll", "LeftEyeYaw", "LeftEyePitch", "LeftEyeRoll", "RightEyeYaw"]
+ROTATION_NAMES += ["RightEyePitch", "RightEyeRoll"]
 
 
 def timecode(frame: int, rate: int, start: int = 0) -> str:
@@ -18,14 +18,14 @@ def timecode(frame: int, rate: int, start: int = 0) -> str:
     return f"{second // 3600 % 24:02}:{second // 60 % 60:02}:{second % 60:02}:{frame % rate:02}.123"
 
 
-def capture(path, values, *, rate=60, start=0, names=None, lost=()):
-    """Write a capture whose columns stand in another order than ours."""
-    names = names or [name[0].upper() + name[1:] for name in CHANNELS[::-1]] + HEAD
+def capture(path, values, *, rate=60, start=0, names=None, without_face=()):
+    """Write a capture with reversed column order."""
+    names = names or [name[0].upper() + name[1:] for name in CHANNELS[::-1]] + ROTATION_NAMES
     lines = ["Timecode,BlendShapeCount," + ",".join(names)]
     for frame, row in enumerate(values):
-        cells = [*row[::-1], *np.zeros(len(HEAD))]
-        told = f"{timecode(frame, rate, start)},61," + ",".join(f"{cell:.6f}" for cell in cells)
-        lines.append(f"{timecode(frame, rate, start)},0" if frame in lost else told)
+        cells = [*row[::-1], *np.zeros(len(ROTATION_NAMES))]
+        line = f"{timecode(frame, rate, start)},61," + ",".join(f"{cell:.6f}" for cell in cells)
+        lines.append(f"{timecode(frame, rate, start)},0" if frame in without_face else line)
     path.write_text("\n".join(lines))
     return path
 
@@ -44,34 +44,34 @@ def test_columns_are_mapped_by_name_and_timecodes_become_seconds(tmp_path):
 
 
 @pytest.mark.parametrize("rate", [24, 30, 60])
-def test_the_frame_rate_is_read_from_the_timecodes_and_becomes_30(tmp_path, rate):
+def test_the_frame_rate_is_read_from_timecodes_and_resampled_to_30(tmp_path, rate):
     track, issues = read_track(capture(tmp_path / "a.csv", waves(5 * rate, rate), rate=rate), TrackFormat())
     assert issues == []
     np.testing.assert_allclose(track[10:140], waves(150, 30)[10:140], atol=0.02)
 
 
-def test_a_capture_over_midnight_goes_on(tmp_path):
+def test_times_increase_over_midnight(tmp_path):
     seconds = read_capture(capture(tmp_path / "a.csv", waves(300), start=86_398)).seconds
     assert np.diff(seconds) == pytest.approx(1 / 60)
 
 
-def test_rows_without_a_face_are_bridged_and_told(tmp_path):
+def test_rows_without_a_face_are_interpolated_and_reported(tmp_path):
     values = waves(600)
-    track, (issue,) = read_track(capture(tmp_path / "a.csv", values, lost=range(100, 130)), TrackFormat())
+    track, (issue,) = read_track(capture(tmp_path / "a.csv", values, without_face=range(100, 130)), TrackFormat())
     assert np.isfinite(track).all()
     assert issue.code == "track_gap"
-    assert "has rows without a face for 0.5 s (5%), the longest gap begins at 1.6 s" in issue.found
+    assert "has rows without a face for 0.5 s (5%), the longest gap starts at 1.6 s" in issue.description
 
 
-@pytest.mark.parametrize("lost", [range(100, 300), range(600)])
-def test_a_capture_that_is_mostly_empty_cannot_be_used(tmp_path, lost):
+@pytest.mark.parametrize("without_face", [range(100, 300), range(600)])
+def test_a_capture_with_few_faces_is_excluded(tmp_path, without_face):
     with pytest.raises(Issue, match="track_gap") as raised:
-        read_track(capture(tmp_path / "a.csv", waves(600), lost=lost), TrackFormat())
+        read_track(capture(tmp_path / "a.csv", waves(600), without_face=without_face), TrackFormat())
     assert raised.value.always_excludes
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda text: text.replace("JawOpen", "JawOpened"), "there is no column jawOpen"),
         (lambda text: text.replace("00:00:01:05.123", "now"), "row 66 has timecode 'now'"),
@@ -81,14 +81,14 @@ def test_a_capture_that_is_mostly_empty_cannot_be_used(tmp_path, lost):
         (lambda text: text.replace("0.500000", "half", 1), "a cell is not a number"),
     ],
 )
-def test_what_is_wrong_with_a_capture_is_said(tmp_path, change, said):
+def test_an_invalid_capture_has_a_clear_message(tmp_path, change, message):
     path = capture(tmp_path / "a.csv", waves(150))
     path.write_text(change(path.read_text()))
-    with pytest.raises(Issue, match=said):
+    with pytest.raises(Issue, match=message):
         read_track(path, TrackFormat())
 
 
-def test_a_real_capture_of_an_iphone_is_read():
+def test_a_capture_of_an_iphone_is_read():
     path = SHARED / "data/livelink/S88-001.csv"
     if not path.exists():
         pytest.skip("needs shared/data/livelink")

@@ -22,9 +22,11 @@ from tests.conformance import weights
 from tests.conftest import CONFORMANCE, reconstruct
 
 
-def forward(network, waveforms, content, emotion, num_frames, *, level, person):
+def forward(network, waveforms, content, emotion, num_frames, *, intensity, subject):
     with torch.no_grad():
-        tracks, logits = reconstruct(network, waveforms, content, emotion, num_frames, level=level, person=person)
+        tracks, logits = reconstruct(
+            network, waveforms, content, emotion, num_frames, intensity=intensity, subject=subject
+        )
     return [track[:length].numpy() for track, length in zip(tracks, num_frames, strict=True)], logits
 
 
@@ -37,7 +39,7 @@ def test_predictions_equal_the_released_ones(released, reference, i):
 
 def test_the_training_forward_equals_the_released_one_in_one_padded_batch(released, reference):
     waveforms = [weights.waveform(i, weights.PREDICT_SAMPLES[i]) for i in (0, 1)]
-    tracks, logits = forward(released(), waveforms, [0, 0], [1, 0], [91, 117], level=1, person=7)
+    tracks, logits = forward(released(), waveforms, [0, 0], [1, 0], [91, 117], intensity=1, subject=7)
     np.testing.assert_allclose(tracks[0], reference["forward_bs_output11"], atol=1e-4)
     np.testing.assert_allclose(tracks[1], reference["forward_bs_output12"], atol=1e-4)
     np.testing.assert_allclose(logits[0], reference["forward_label1"], atol=1e-4)
@@ -46,7 +48,7 @@ def test_the_training_forward_equals_the_released_one_in_one_padded_batch(releas
 def test_the_papers_pair_has_the_released_losses(released, reference):
     waveforms = [weights.waveform(30, 50_000), weights.waveform(31, 56_000)]
     targets = [weights.track(30, 97), weights.track(31, 101), weights.track(32, 93)]
-    tracks, logits = forward(released(), waveforms, [0, 1, 0], [1, 0, 0], [97, 101, 93], level=1, person=4)
+    tracks, logits = forward(released(), waveforms, [0, 1, 0], [1, 0, 0], [97, 101, 93], intensity=1, subject=4)
     errors = [np.square(track - target).mean() for track, target in zip(tracks, targets, strict=True)]
     assert errors[0] + errors[1] == pytest.approx(reference["paper_cross"], abs=1e-4)
     assert errors[2] == pytest.approx(reference["paper_self"], abs=1e-4)

@@ -32,7 +32,7 @@ def test_a_network_without_weights_has_nothing_that_weights_do_not_fill(network)
 
 
 def test_batch_mates_and_padding_change_nothing(network):
-    """DOMAIN.md, section 2: outputs, logits and gradients of a padded batch are those of single clips."""
+    """docs/method.md: outputs, logits and gradients of a padded batch are those of single clips."""
     clips = [waveform(n, n) for n in (16_000, 25_000, 9000, 31_234)]
     frames = [30, 44, 17, 58]
     tracks, logits = reconstruct(network, clips, [0, 1, 2, 3], [1, 0, 3, 2], frames)
@@ -173,7 +173,7 @@ def test_attention_needs_a_mask_only_where_something_is_padded():
 
 
 def test_lengths_of_convolutional_features_are_those_of_the_released_stack():
-    """A second of audio gives 49 frames (DOMAIN.md, section 2: 50 Hz)."""
+    """A second of audio gives 49 frames (docs/method.md: 50 Hz)."""
     conv = ConvFrames([10, 3, 3, 3, 3, 2, 2], [5, 2, 2, 2, 2, 2, 2])
     assert [conv.count(samples) for samples in (16_000, 400, 399, 720)] == [49, 1, 0, 2]
 

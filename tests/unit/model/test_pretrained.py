@@ -187,6 +187,6 @@ def test_an_unreachable_hub_is_told_with_the_way_out(monkeypatch):
 
     monkeypatch.setattr(Wav2Vec2Config, "get_config_dict", unreachable)
     with pytest.raises(
-        WeightsError, match=r"There is no folder nobody/nothing, and the model hub .* set 'source' to its folder"
+        WeightsError, match=r"There is no folder nobody/nothing, and it cannot be downloaded .* HF_ENDPOINT"
     ):
         load_encoder(SpeechEncoder, EncoderSettings(source="nobody/nothing"))

@@ -12,7 +12,7 @@ from emotalk.model import EmoTalk, load_weights
 from emotalk.model.card import write_card
 from emotalk.model.encoder_config import EncoderConfig
 from emotalk.model.initial import load_initial
-from emotalk.model.weights import fit_state, released_names, save_weights
+from emotalk.model.weights import load_strict, released_names, save_weights
 from tests.conftest import TINY
 
 
@@ -58,7 +58,7 @@ def test_weights_that_do_not_fit_are_refused_with_the_first_name(saved):
 
 def test_leftovers_are_ignored_and_named(network):
     state = released_names(network.state_dict()) | {"PPE.pe": torch.zeros(1)}
-    assert fit_state(network, state, "released") == ["PPE.pe"]
+    assert load_strict(network, state, "released") == ["PPE.pe"]
 
 
 @pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])

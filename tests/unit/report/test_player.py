@@ -1,4 +1,4 @@
-"""The page in a real browser: every channel is drawn where it belongs, and the player plays, scrubs and hears keys."""
+"""Player page in a real browser: drawing of each channel, playing, scrubbing and keys."""
 
 import numpy as np
 import pytest
@@ -7,25 +7,25 @@ import soundfile
 from emotalk.blendshapes import CHANNELS, channel_indices
 from emotalk.errors import EvaluationError
 from emotalk.report.page import write_page
-from emotalk.report.player import PlayerClip, player_data, write_preview
-from tests.browser import needs_browser, use
+from emotalk.report.player import PlayerClip, encode_clips, write_preview
+from tests.browser import needs_browser, run_in_page
 
 JAW = channel_indices(["jawOpen"])[0]
 
 
 @pytest.fixture
 def page(tmp_path):
-    """Two clips of 3 seconds, the first with sound and two tracks; jaws open in the second second."""
+    """Two clips of 3 seconds, the first with audio and two tracks; the jaw is open from 1 s to 2 s."""
     track = np.full((90, 52), 0.02, np.float32)
     track[30:60, JAW] = 0.8
     tone = (8000 * np.sin(np.arange(48_000) / 10)).astype(np.int16)
     clips = [PlayerClip("one", "the first", {"captured": track, "model": 0.5 * track}, tone)]
     clips.append(PlayerClip("two <b>", "the second", {"captured": track[::-1]}))
-    write_page("preview.html.j2", tmp_path / "page.html", {"title": "A & B", "player": player_data(clips)})
+    write_page("preview.html.j2", tmp_path / "page.html", {"title": "A & B", "player": encode_clips(clips)})
     return tmp_path / "page.html"
 
 
-DRAWN = """
+MEASURE_CHANGES = """
 const canvas = document.createElement("canvas");
 canvas.style.width = "400px";
 canvas.style.height = "400px";
@@ -35,22 +35,22 @@ const pixels = (pose) => {
   return canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
 };
 const neutral = pixels({});
-const found = {};
+const changes = {};
 for (const name of JSON.parse(document.getElementById("player-data").textContent).channels) {
   const posed = pixels({ [name]: 1 });
   let count = 0, x = 0, y = 0;
   for (let i = 0; i < posed.length; i += 4) {
-    const apart = Math.abs(posed[i] - neutral[i]) + Math.abs(posed[i + 1] - neutral[i + 1])
+    const difference = Math.abs(posed[i] - neutral[i]) + Math.abs(posed[i + 1] - neutral[i + 1])
       + Math.abs(posed[i + 2] - neutral[i + 2]) + Math.abs(posed[i + 3] - neutral[i + 3]);
-    if (apart > 30) {
+    if (difference > 30) {
       count++;
       x += (i / 4) % canvas.width;
       y += Math.floor(i / 4 / canvas.width);
     }
   }
-  found[name] = [count / (canvas.width * canvas.height), x / count / canvas.width, y / count / canvas.height];
+  changes[name] = [count / (canvas.width * canvas.height), x / count / canvas.width, y / count / canvas.height];
 }
-return found;
+return changes;
 """
 
 HEIGHTS = {"brow": (0.1, 0.42), "eye": (0.36, 0.5), "nose": (0.4, 0.65), "cheek": (0.42, 0.7)}
@@ -58,20 +58,20 @@ LOW = (0.6, 1.0)
 
 
 @needs_browser
-def test_every_channel_moves_something_where_it_belongs(page):
-    found = use(page, DRAWN)
-    assert set(found) == set(CHANNELS)
-    for name, (part, x, y) in found.items():
-        assert part > 4e-4, f"{name} is hardly seen"
+def test_each_channel_changes_the_face_in_the_expected_region(page):
+    changes = run_in_page(page, MEASURE_CHANGES)
+    assert set(changes) == set(CHANNELS)
+    for name, (fraction, x, y) in changes.items():
+        assert fraction > 4e-4, f"{name} is hardly visible"
         low, high = next((band for prefix, band in HEIGHTS.items() if name.startswith(prefix)), LOW)
-        assert low < y < high, f"{name} moves at height {y:.2f}"
+        assert low < y < high, f"{name} changes the face at height {y:.2f}"
         if name.endswith("Left") and name not in ("jawLeft", "mouthLeft"):
-            assert x > 0.5, f"{name} moves on the viewer's left"
+            assert x > 0.5, f"{name} changes the viewer's left"
         if name.endswith("Right") and name not in ("jawRight", "mouthRight"):
-            assert x < 0.5, f"{name} moves on the viewer's right"
+            assert x < 0.5, f"{name} changes the viewer's right"
 
 
-FAULTY = """<!doctype html>
+BROKEN_PAGE = """<!doctype html>
 <script>console.error("no clip")</script>
 <script>throw new Error("no face")</script>
 <script>Promise.reject(new Error("no sound"))</script>
@@ -81,15 +81,15 @@ FAULTY = """<!doctype html>
 
 
 @needs_browser
-def test_a_page_with_errors_or_requests_is_not_accepted(tmp_path):
-    (tmp_path / "page.html").write_text(FAULTY)
-    with pytest.raises(AssertionError) as refusal:
-        use(tmp_path / "page.html", "await wait(100);")
-    for issue in ("no clip", "no face", "no sound", "ERR_FILE_NOT_FOUND", "http://localhost:1/far.json"):
-        assert issue in str(refusal.value)
+def test_errors_and_requests_of_a_page_fail_the_test(tmp_path):
+    (tmp_path / "page.html").write_text(BROKEN_PAGE)
+    with pytest.raises(AssertionError) as failure:
+        run_in_page(tmp_path / "page.html", "await wait(100);")
+    for message in ("no clip", "no face", "no sound", "ERR_FILE_NOT_FOUND", "http://localhost:1/far.json"):
+        assert message in str(failure.value)
 
 
-LOOK = """
+HELPERS = """
 const find = (name) => document.querySelector(`[data-${name}]`);
 const key = (name) => document.getElementById("player").dispatchEvent(new KeyboardEvent("keydown", { key: name }));
 const scrub = (time) => { find("scrubber").value = time; find("scrubber").dispatchEvent(new Event("input")); };
@@ -105,37 +105,37 @@ const dark = () => [...document.querySelectorAll(".face canvas")].map((canvas) =
 
 
 @needs_browser
-def test_faces_follow_the_scrubber_and_curves_lead_there(page):
+def test_faces_follow_the_scrubber_and_a_click_on_a_curve(page):
     script = """
-    const count = (what) => document.querySelectorAll(what).length;
-    const said = { faces: count(".face"), curves: count(".curve") };
-    said.closed = dark();
+    const count = (selector) => document.querySelectorAll(selector).length;
+    const result = { faces: count(".face"), curves: count(".curve") };
+    result.closed = dark();
     scrub(1.5);
-    said.open = dark();
-    said.time = time();
-    said.heads = [...document.querySelectorAll(".curve i")].map((head) => head.style.left);
+    result.open = dark();
+    result.time = time();
+    result.heads = [...document.querySelectorAll(".curve i")].map((head) => head.style.left);
     const curve = document.querySelectorAll(".curve")[24], box = curve.getBoundingClientRect();
     curve.dispatchEvent(new PointerEvent("pointerenter"));
-    said.told = find("told").textContent;
-    said.highlighted = curve.className;
+    result.status = find("status").textContent;
+    result.highlighted = curve.className;
     curve.dispatchEvent(new PointerEvent("pointerdown", { clientX: box.left + 0.25 * box.width }));
-    said.clicked = time();
-    return said;
+    result.clicked = time();
+    return result;
     """
-    said = use(page, LOOK + script)
-    assert (said["faces"], said["curves"]) == (2, 52)
-    assert max(said["closed"]) < 1e-3
-    assert said["open"][0] > said["open"][1] > 2e-3, "the jaw opens, the model's by half"
-    assert said["time"] == 1.5
-    assert set(said["heads"]) == {"50%"}
-    assert said["told"] == "jawOpen: captured 0.800, model 0.400"
-    assert "highlighted" in said["highlighted"]
-    assert said["clicked"] == pytest.approx(0.75, abs=0.01)
+    result = run_in_page(page, HELPERS + script)
+    assert (result["faces"], result["curves"]) == (2, 52)
+    assert max(result["closed"]) < 1e-3
+    assert result["open"][0] > result["open"][1] > 2e-3, "the jaw is open, half as far in the model's track"
+    assert result["time"] == 1.5
+    assert set(result["heads"]) == {"50%"}
+    assert result["status"] == "jawOpen: captured 0.800, model 0.400"
+    assert "highlighted" in result["highlighted"]
+    assert result["clicked"] == pytest.approx(0.75, abs=0.01)
 
 
 @needs_browser
 @pytest.mark.parametrize("clip", [0, 1])
-def test_it_plays_by_button_and_by_key_and_ends_at_the_end(page, clip):
+def test_button_and_space_play_and_pause_and_playing_stops_at_the_end(page, clip):
     script = f"""
     find("choice").value = {clip};
     find("choice").dispatchEvent(new Event("change"));
@@ -143,19 +143,19 @@ def test_it_plays_by_button_and_by_key_and_ends_at_the_end(page, clip):
     const label = find("play").textContent;
     await wait(900);
     key(" ");
-    const there = time();
+    const playing = time();
     await wait(300);
-    const still = time();
+    const paused = time();
     key(" ");
     await wait(3500);
-    return {{ label, there, still, end: time(), ended: find("play").textContent }};
+    return {{ label, playing, paused, end: time(), ended: find("play").textContent }};
     """
-    said = use(page, LOOK + script)
-    assert said["label"] == "Pause"
-    assert 0.2 < said["there"] < 2.5
-    assert said["still"] == said["there"]
-    assert said["end"] == 3.0
-    assert said["ended"] == "Play"
+    result = run_in_page(page, HELPERS + script)
+    assert result["label"] == "Pause"
+    assert 0.2 < result["playing"] < 2.5
+    assert result["paused"] == result["playing"]
+    assert result["end"] == 3.0
+    assert result["ended"] == "Play"
 
 
 @needs_browser
@@ -169,40 +169,40 @@ def test_keys_step_by_frames_and_choose_the_clip(page):
     const end = time();
     key("PageDown");
     const name = find("choice").selectedOptions[0].text;
-    return { two, one, end, note: find("told").textContent, name, start: time() };
+    return { two, one, end, note: find("status").textContent, name, start: time() };
     """
-    said = use(page, LOOK + script)
-    assert "frame 2" in said["two"]
-    assert "frame 1" in said["one"]
-    assert said["end"] == 3.0
-    assert (said["note"], said["name"], said["start"]) == ("the second", "two <b>", 0.0)
+    result = run_in_page(page, HELPERS + script)
+    assert "frame 2" in result["two"]
+    assert "frame 1" in result["one"]
+    assert result["end"] == 3.0
+    assert (result["note"], result["name"], result["start"]) == ("the second", "two <b>", 0.0)
 
 
 @needs_browser
 @pytest.mark.parametrize("width", [360, 1200])
-def test_nothing_is_wider_than_the_window(page, width):
+def test_the_page_is_not_wider_than_the_window(page, width):
     script = "return [document.documentElement.scrollWidth, innerWidth];"
-    needed, there = use(page, script, size=(width, 800))
-    assert needed <= there
+    page_width, window_width = run_in_page(page, script, size=(width, 800))
+    assert page_width <= window_width
 
 
 @needs_browser
-def test_motion_and_speech_of_unlike_lengths_are_not_stretched(tmp_path):
+def test_motion_and_speech_of_different_lengths_are_not_stretched(tmp_path):
     track = np.zeros((30, 52), np.float32)
     track[15, JAW] = 1.0
     soundfile.write(tmp_path / "a.wav", np.full(32_000, 0.1), 16_000)
     write_preview(tmp_path / "p.html", track, title="a", audio=tmp_path / "a.wav")
     script = """
     document.querySelectorAll(".curve")[24].dispatchEvent(new PointerEvent("pointerenter"));
-    const values = [0.5, 14 / 30, 1.9].map((time) => { scrub(time); return find("told").textContent; });
+    const values = [0.5, 14 / 30, 1.9].map((time) => { scrub(time); return find("status").textContent; });
     return [...values, find("clock").textContent];
     """
-    there, before, after, clock = use(tmp_path / "p.html", LOOK + script)
-    assert (there, before, after) == ("jawOpen: motion 1.000", "jawOpen: motion 0.000", "jawOpen: motion 0.000")
+    at, before, after, clock = run_in_page(tmp_path / "p.html", HELPERS + script)
+    assert (at, before, after) == ("jawOpen: motion 1.000", "jawOpen: motion 0.000", "jawOpen: motion 0.000")
     assert "of 2.00 s" in clock
 
 
-def test_a_preview_holds_the_motion_and_the_speech(tmp_path):
+def test_a_preview_contains_the_motion_and_the_speech(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros((44_100, 2)), 44_100)
     write_preview(tmp_path / "p.html", np.zeros((30, 52), np.float32), title="a<script>", audio=tmp_path / "a.wav")
     text = (tmp_path / "p.html").read_text()
@@ -211,7 +211,7 @@ def test_a_preview_holds_the_motion_and_the_speech(tmp_path):
     assert "30 frames, 1.00 s; 1.00 s of speech" in text
 
 
-def test_speech_that_cannot_be_read_is_one_clear_error(tmp_path):
+def test_unreadable_speech_is_an_error_with_the_path(tmp_path):
     (tmp_path / "a.wav").write_text("no")
-    with pytest.raises(EvaluationError, match=r"a\.wav is no audio"):
+    with pytest.raises(EvaluationError, match=r"a\.wav is not an audio file"):
         write_preview(tmp_path / "p.html", np.zeros((30, 52), np.float32), title="a", audio=tmp_path / "a.wav")

@@ -9,22 +9,22 @@ from emotalk.data.manifest import MANIFEST
 from emotalk.training.checkpoint_file import read_checkpoint
 from emotalk.training.train import TrainingFiles, train
 from emotalk.training.trainer import Trainer
-from tests.benchmarks.material import PLAIN, model_of
+from tests.benchmarks.material import PLAIN, make_model_settings
 from tests.clips import ClipWriter
 from tests.conftest import TINY
 
 CPU = torch.device("cpu")
 ENCODER = EncoderSettings(source="random", sizes=TINY)
-_CHANCE = ("hidden_dropout", "activation_dropout", "feat_proj_dropout", "attention_dropout", "layerdrop")
-STEADY = EncoderSettings(source="random", sizes=TINY | dict.fromkeys(_CHANCE, 0.0))
-"""An encoder that draws nothing at random while it trains."""
+_RANDOM = ("hidden_dropout", "activation_dropout", "feat_proj_dropout", "attention_dropout", "layerdrop")
+STEADY = EncoderSettings(source="random", sizes=TINY | dict.fromkeys(_RANDOM, 0.0))
+"""An encoder without dropout."""
 SETTINGS = PLAIN.model_copy(
     update={
         "epochs": 4,
         "batch_size": 2,
         "learning_rate": 1e-3,
         "precision": "auto",
-        "model": model_of(ENCODER),
+        "model": make_model_settings(ENCODER),
         "seed": 7,
     }
 )
@@ -32,7 +32,7 @@ SETTINGS = PLAIN.model_copy(
 
 @pytest.fixture
 def clips(tmp_path):
-    """Eight clips of unlike length, noise and random tracks."""
+    """Eight clips of different lengths with noise and random tracks."""
     path = tmp_path / "clips.arrow"
     rng = np.random.default_rng(0)
     with ClipWriter(path) as writer:
@@ -48,7 +48,7 @@ def clips(tmp_path):
 
 
 def example(kind: str, position: int = 0, split: str = "train", epoch: int = 1) -> dict:
-    """A manifest row over these clips."""
+    """Manifest row that uses the clips of fixture `clips`."""
     parts = {"audio_c1e2": "c0", "audio_c2e1": "c1", "track_c1e1": "c2", "track_c2e2": "c3"}
     if kind == "self":
         parts |= {"audio_c1e2": "c4", "audio_c2e1": None, "track_c1e1": None, "track_c2e2": None}
@@ -70,7 +70,7 @@ def example(kind: str, position: int = 0, split: str = "train", epoch: int = 1) 
 
 @pytest.fixture
 def manifest(tmp_path):
-    """Four epochs of three examples, and two for validation."""
+    """Manifest of four epochs with three examples each, and two validation examples."""
     kinds = ("cross", "self", "random")
     rows = [example("cross", 0, "validation", 0), example("self", 1, "validation", 0)]
     rows += [example(kinds[(i + e) % 3], i, "train", e) for e in range(1, 5) for i in range(3)]
@@ -80,7 +80,7 @@ def manifest(tmp_path):
 
 @pytest.fixture
 def settings():
-    """Settings of a run that takes a second, with changes."""
+    """Settings of a run that takes one second, with changes."""
 
     def make(**changes):
         return SETTINGS.model_copy(update=changes)
@@ -90,7 +90,7 @@ def settings():
 
 @pytest.fixture
 def run(clips, manifest, settings, tmp_path):
-    """Train as rule `train` does."""
+    """Train with the same call as rule `train`."""
 
     def start(folder="run", *, start_over=False, **changes):
         files = TrainingFiles(clips, manifest, tmp_path / folder)
@@ -101,13 +101,13 @@ def run(clips, manifest, settings, tmp_path):
 
 
 def same_weights(one, other) -> bool:
-    """Whether two checkpoints hold equal parameters, bit for bit."""
+    """Whether two checkpoints have bit-identical parameters."""
     return all(torch.equal(one["model"][name], other["model"][name]) for name in one["model"])
 
 
 @pytest.fixture
 def interrupted(run):
-    """Runs that stop as by a kill, inside an epoch."""
+    """Train until an exception within an epoch, as if the process was killed."""
 
     def start(folder, *, in_epoch, after_step=1, **changes):
         original = Trainer.train_epoch

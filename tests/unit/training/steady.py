@@ -1,6 +1,6 @@
-"""Training that draws nothing at random, as processes draw unlike numbers: also `python -m tests.unit.training.steady`.
+"""Training without dropout, whose random numbers differ between processes.
 
-What torchrun starts in place of `emotalk.training.launch`.
+torchrun starts `python -m tests.unit.training.steady` instead of `emotalk.training.launch`.
 """
 
 import json
@@ -14,8 +14,8 @@ from emotalk.training.launch import TrainingJob, run_worker
 from emotalk.training.train import prepare_network
 
 
-def without_chance(settings, device):
-    """A network without dropout."""
+def prepare_network_without_dropout(settings, device):
+    """Network without dropout."""
     network = prepare_network(settings, device)
     for module in network.modules():
         if isinstance(module, nn.Dropout):
@@ -27,5 +27,5 @@ def without_chance(settings, device):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    train.prepare_network = without_chance
+    train.prepare_network = prepare_network_without_dropout
     run_worker(TrainingJob(**json.loads(sys.argv[1])))

@@ -1,4 +1,4 @@
-"""The running average of the parameters."""
+"""Exponential moving average of the parameters."""
 
 import torch
 from torch.nn import Parameter
@@ -6,8 +6,8 @@ from torch.nn import Parameter
 from emotalk.training.optimizer import WeightAverage
 
 
-def test_the_average_follows_its_formula():
-    """a becomes d a + (1 - d) p, with d = min(decay, (1 + n) / (10 + n))."""
+def test_average_follows_the_formula():
+    """a ← d a + (1 - d) p with d = min(decay, (1 + n) / (10 + n))."""
     parameter = Parameter(torch.tensor([1.0]))
     average, expected = WeightAverage({"w": parameter}, 0.3), 1.0
     for n, value in enumerate((2.0, 5.0, -1.0, 4.0), start=1):
@@ -16,12 +16,12 @@ def test_the_average_follows_its_formula():
         decay = min(0.3, (1 + n) / (10 + n))
         expected = decay * expected + (1 - decay) * value
     torch.testing.assert_close(average.state()["weights"]["w"], torch.tensor([expected]))
-    with average.in_use():
+    with average.applied():
         torch.testing.assert_close(parameter.data, torch.tensor([expected]))
     assert parameter.item() == 4.0
 
 
-def test_a_restored_average_goes_on_alike():
+def test_restored_average_continues_identically():
     one, other = Parameter(torch.tensor([1.0])), Parameter(torch.tensor([7.0]))
     first, second = WeightAverage({"w": one}, 0.99), WeightAverage({"w": other}, 0.99)
     one.data.fill_(3.0)
@@ -34,7 +34,7 @@ def test_a_restored_average_goes_on_alike():
     assert first.state()["count"] == second.state()["count"] == 2
 
 
-def test_validation_and_the_weights_are_those_of_the_average(run, clips, tmp_path):
+def test_exported_weights_are_the_average(run, clips, tmp_path):
     from safetensors.torch import load_file
 
     from emotalk.training.export import extract_weights

@@ -1,9 +1,9 @@
-"""Batches hold like lengths, and an epoch holds what the manifest says."""
+"""Batches have examples of similar length, and an epoch has the examples of the manifest."""
 
 import numpy as np
 import pytest
 
-from emotalk.training.batches import form_batches, in_groups
+from emotalk.training.batches import form_batches, group_batches
 
 
 def epoch(count: int, seed: int = 0) -> list[dict]:
@@ -28,8 +28,8 @@ def test_every_example_is_in_exactly_one_batch_and_no_batch_is_too_large(batch_s
         assert all(len(b) == 1 or sum(example["num_frames"] for example in b) <= max_frames for b in batches)
 
 
-def test_examples_of_like_length_stand_together():
-    """Padding, the share of a batch that no example fills, falls from a quarter to a few hundredths."""
+def test_batches_have_examples_of_similar_length():
+    """The share of padding falls from 25 % to less than 5 %."""
 
     def padding(batches) -> float:
         padded = sum(len(batch) * max(map(length, batch)) for batch in batches)
@@ -37,23 +37,23 @@ def test_examples_of_like_length_stand_together():
 
     examples = epoch(1024)
     assert padding(form_batches(examples, 8, None)) < 0.05
-    assert padding(in_groups(examples, 8)) > 0.2
+    assert padding(group_batches(examples, 8)) > 0.2
 
 
-def test_batches_come_in_random_order_of_length():
-    """Else an epoch would begin with its shortest clips."""
+def test_order_of_batches_is_independent_of_length():
+    """Otherwise each epoch would start with its shortest clips."""
     means = [np.mean([length(example) for example in batch]) for batch in form_batches(epoch(256), 8, None)]
     assert abs(np.corrcoef(means, np.arange(len(means)))[0, 1]) < 0.5
 
 
-def test_the_same_examples_always_form_the_same_batches():
+def test_forming_batches_is_deterministic():
     assert form_batches(epoch(300), 8, 2000) == form_batches(epoch(300), 8, 2000)
 
 
-def test_single_examples_stay_in_the_manifests_order():
+def test_batch_size_1_keeps_the_order_of_the_manifest():
     examples = epoch(600)
     assert form_batches(examples, 1, None) == [[example] for example in examples]
 
 
-def test_an_empty_epoch_has_no_batches():
+def test_empty_epoch_has_no_batches():
     assert form_batches([], 8, None) == []

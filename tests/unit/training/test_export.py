@@ -20,7 +20,7 @@ def finished(clips, manifest, settings, tmp_path):
     return tmp_path
 
 
-def test_extracted_weights_load_from_all_three_files_without_being_told_the_sizes(finished, clips):
+def test_exported_weights_load_from_all_three_files_with_the_sizes_of_the_card(finished, clips):
     extract_weights(finished / "checkpoint.pth", clips, finished / "weights", recipe={"recipe": "paper"})
     trained = torch.load(finished / "checkpoint.pth", weights_only=True)["model"]
     for suffix in ("pth", "safetensors", "json"):
@@ -28,7 +28,7 @@ def test_extracted_weights_load_from_all_three_files_without_being_told_the_size
         assert all(torch.equal(state[name], value) for name, value in trained.items())
 
 
-def test_the_card_tells_recipe_data_losses_and_versions(finished, clips):
+def test_card_has_recipe_data_losses_and_versions(finished, clips):
     extract_weights(finished / "checkpoint.pth", clips, finished / "weights", recipe={"recipe": "paper"})
     card = json.loads((finished / "weights/emotalk.json").read_text())
     assert card["recipe"] == {"recipe": "paper"}
@@ -40,22 +40,22 @@ def test_the_card_tells_recipe_data_losses_and_versions(finished, clips):
     assert "non-commercial" in card["licence"]
 
 
-def test_files_that_hold_something_else_afterwards_are_refused_by_the_tensor(finished, clips, monkeypatch):
-    def spoiled(network, folder, name):
+def test_written_files_that_differ_are_an_error_with_the_name_of_a_tensor(finished, clips, monkeypatch):
+    def save_changed_weights(network, folder, name):
         save_weights(network, folder, name)
         state = load_file(folder / f"{name}.safetensors")
         state["bs_map_r.bias"][0] += 1e-6
         save_file(state, folder / f"{name}.safetensors")
 
-    monkeypatch.setattr(export, "save_weights", spoiled)
-    with pytest.raises(WeightsError, match=r"emotalk\.safetensors does not hold .* 1 tensors, bs_map_r\.bias first"):
+    monkeypatch.setattr(export, "save_weights", save_changed_weights)
+    with pytest.raises(WeightsError, match=r"emotalk\.safetensors differs .* 1 tensors, for example bs_map_r\.bias"):
         extract_weights(finished / "checkpoint.pth", clips, finished / "weights", recipe={})
 
 
-def test_a_checkpoint_whose_tensor_is_no_weight_is_refused_by_name(finished, clips):
+def test_invalid_tensor_in_a_checkpoint_is_an_error_with_its_name(finished, clips):
     content = torch.load(finished / "checkpoint.pth", weights_only=True)
     bias = content["model"]["bs_map_r.bias"]
-    for value, said in (
+    for value, message in (
         (bias.int(), r"Tensor bs_map_r\.bias in .*changed\.pth is of type int32"),
         (bias + float("nan"), r"Tensor bs_map_r\.bias in .*changed\.pth holds values that are NaN"),
         (bias[:51], r"changed\.pth does not fit .* 1 parameters are of another shape \(bs_map_r\.bias\)"),
@@ -63,11 +63,11 @@ def test_a_checkpoint_whose_tensor_is_no_weight_is_refused_by_name(finished, cli
         changed = {"bs_map_r.bias": value}
         for change in ({"model": content["model"] | changed}, {"average": {"weights": changed, "count": 1}}):
             torch.save(content | change, finished / "changed.pth")
-            with pytest.raises((TrainingError, WeightsError), match=said):
+            with pytest.raises((TrainingError, WeightsError), match=message):
                 extract_weights(finished / "changed.pth", clips, finished / "weights", recipe={})
             assert not list((finished / "weights").iterdir())
 
 
-def test_a_missing_checkpoint_is_named(clips, tmp_path):
-    with pytest.raises(TrainingError, match="no readable checkpoint"):
+def test_missing_checkpoint_is_an_error(clips, tmp_path):
+    with pytest.raises(TrainingError, match="not a readable checkpoint"):
         extract_weights(tmp_path / "none.pth", clips, tmp_path, recipe={})

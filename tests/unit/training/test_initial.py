@@ -1,4 +1,4 @@
-"""Weights that training begins from."""
+"""Initial weights of training."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ from emotalk.provenance import file_digest
 from tests.conftest import TINY
 
 
-def network_of(seed: int, **sizes) -> EmoTalk:
+def make_network(seed: int, **sizes) -> EmoTalk:
     torch.manual_seed(seed)
     config = EncoderConfig(**{**TINY, **sizes})
     network = EmoTalk.from_configs(config, config)
@@ -29,106 +29,116 @@ def save_card(path) -> None:
 
 @pytest.fixture
 def saved(tmp_path):
-    """Weights in the three forms."""
-    save_weights(network_of(2), tmp_path, "emotalk")
+    """Weights in the three file formats."""
+    save_weights(make_network(2), tmp_path, "emotalk")
     save_card(tmp_path / "emotalk.json")
     return tmp_path
 
 
-def begun(path, *, encoders_only=False, strict=True) -> EmoTalk:
+def load_from(path, *, encoders_only=False, strict=True) -> EmoTalk:
     torch.manual_seed(1)
     parts = "encoders" if encoders_only else "all"
     return load_initial(InitialWeights(source=str(path), parts=parts, strict=strict))
 
 
 def equal(network, other, part="") -> bool:
-    mine, theirs = network.state_dict(), other.state_dict()
-    return all(torch.equal(value, theirs[name]) for name, value in mine.items() if name.startswith(part))
+    ours, theirs = network.state_dict(), other.state_dict()
+    return all(torch.equal(value, theirs[name]) for name, value in ours.items() if name.startswith(part))
 
 
 def is_random(network, part) -> bool:
-    return not equal(network, network_of(2), part)
+    return not equal(network, make_network(2), part)
 
 
 @pytest.mark.parametrize("name", ["emotalk.pth", "emotalk.safetensors", "emotalk.json"])
-def test_training_begins_from_weights_in_any_form_with_the_sizes_of_their_card(saved, name):
+def test_initial_weights_load_from_any_format_with_the_sizes_of_their_card(saved, name):
     network = load_initial(InitialWeights(source=str(saved / name)))
-    assert equal(network, network_of(2))
+    assert equal(network, make_network(2))
     assert weights_digest(str(saved / name)) == file_digest(saved / name.replace("json", "safetensors"))
 
 
 def test_weights_without_a_card_have_the_released_sizes(saved, monkeypatch):
     (saved / "emotalk.json").unlink()
     monkeypatch.setattr("emotalk.model.weights.RELEASED_ENCODER", TINY)
-    assert equal(begun(saved / "emotalk.pth"), network_of(2))
+    assert equal(load_from(saved / "emotalk.pth"), make_network(2))
     monkeypatch.setattr("emotalk.model.weights.RELEASED_ENCODER", TINY | {"num_hidden_layers": 2})
     with pytest.raises(WeightsError, match=r"parameters are missing \(audio_encoder_cont.encoder.layers.1\."):
-        begun(saved / "emotalk.pth")
+        load_from(saved / "emotalk.pth")
 
 
-def test_encoders_only_leaves_the_rest_random(saved):
-    network = begun(saved / "emotalk.pth", encoders_only=True)
-    assert equal(network, network_of(2), "audio_encoder_")
+def test_encoders_only_leaves_other_parameters_random(saved):
+    network = load_from(saved / "emotalk.pth", encoders_only=True)
+    assert equal(network, make_network(2), "audio_encoder_")
     for part in ("bs_map_r", "transformer_decoder", "audio_feature_map"):
         assert is_random(network, part)
 
 
-def test_encoders_alone_are_enough_for_encoders_only(saved):
-    state = released_names(network_of(2).state_dict())
+def test_encoders_only_needs_no_other_parameters_in_the_file(saved):
+    state = released_names(make_network(2).state_dict())
     save_file({name: value for name, value in state.items() if "encoder_" in name}, saved / "part.safetensors")
     save_card(saved / "part.json")
-    begun(saved / "part.safetensors", encoders_only=True)
+    load_from(saved / "part.safetensors", encoders_only=True)
     with pytest.raises(WeightsError, match="parameters are missing"):
-        begun(saved / "part.safetensors")
+        load_from(saved / "part.safetensors")
 
 
 @pytest.fixture
-def unlike(saved):
-    """Weights that lack a parameter, have one more, and one of another shape."""
-    state = released_names(network_of(2).state_dict())
+def mismatched(saved):
+    """Weights with one missing, one unexpected and one differently shaped parameter."""
+    state = released_names(make_network(2).state_dict())
     del state["bs_map_r.bias"]
     state |= {"PPE.pe": torch.zeros(3), "bs_map_r.weight": torch.zeros(51, 832)}
-    torch.save(state, saved / "unlike.pth")
-    save_card(saved / "unlike.json")
-    return saved / "unlike.pth"
+    torch.save(state, saved / "mismatched.pth")
+    save_card(saved / "mismatched.json")
+    return saved / "mismatched.pth"
 
 
-TOLD = (
+MISMATCHES = (
     r"1 parameters are missing \(bs_map_r.bias\); 1 parameters are unexpected \(PPE.pe\); "
     r"1 parameters are of another shape \(bs_map_r.weight\)"
 )
 
 
-def test_what_does_not_fit_is_refused_with_a_list(unlike):
-    with pytest.raises(WeightsError, match=rf"does not fit the network: {TOLD}\. .*train.init_weights.strict to false"):
-        begun(unlike)
+def test_mismatched_parameters_are_an_error_with_a_list(mismatched):
+    with pytest.raises(
+        WeightsError, match=rf"does not fit the network: {MISMATCHES}\. .*train.init_weights.strict to false"
+    ):
+        load_from(mismatched)
 
 
-def test_what_fits_is_taken_if_asked_and_the_rest_listed(unlike, caplog):
-    network = begun(unlike, strict=False)
+def test_strict_false_loads_matching_parameters_and_logs_the_others(mismatched, caplog):
+    network = load_from(mismatched, strict=False)
     assert caplog.text.count("only what fits is taken: 1 parameters are missing (bs_map_r.bias)") == 1
-    assert equal(network, network_of(2), "audio_encoder_")
+    assert equal(network, make_network(2), "audio_encoder_")
     assert is_random(network, "bs_map_r")
 
 
-def test_nothing_that_fits_is_an_error_even_then(tmp_path):
+def test_no_matching_parameter_is_an_error_even_if_strict_is_false(tmp_path):
     torch.save({"other": torch.zeros(1)}, tmp_path / "other.pth")
     save_card(tmp_path / "other.json")
     with pytest.raises(WeightsError, match="holds nothing that fits"):
-        begun(tmp_path / "other.pth", strict=False)
+        load_from(tmp_path / "other.pth", strict=False)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path):
+def test_error_names_a_missing_file(tmp_path):
     with pytest.raises(WeightsError, match=r"There is no file .*nowhere\.pth"):
-        begun(tmp_path / "nowhere.pth")
+        load_from(tmp_path / "nowhere.pth")
 
 
-def test_a_run_begins_from_weights_and_is_another_run_with_other_ones(run, saved):
+def test_other_initial_weights_make_another_run(run, saved):
     source = InitialWeights(source=str(saved / "emotalk.json"))
     checkpoint, folder = run(init_weights=source, epochs=1, learning_rate=1e-12)
     trained = released_names(checkpoint["model"])
-    expected = released_names(network_of(2).state_dict())
+    expected = released_names(make_network(2).state_dict())
     assert all(torch.allclose(value, expected[name], atol=1e-6) for name, value in trained.items())
-    save_weights(network_of(3), saved, "emotalk")
+    save_weights(make_network(3), saved, "emotalk")
     run(init_weights=source, epochs=1)
     assert len(list(folder.glob("checkpoints/*/run.json"))) == 2
+
+
+def test_new_subjects_start_from_the_mean_of_all_subjects(saved):
+    path = str(saved / "emotalk.pth")
+    before = load_initial(InitialWeights(source=path)).obj_vector_person.weight
+    after = load_initial(InitialWeights(source=path, new_subjects=True)).obj_vector_person.weight
+    torch.testing.assert_close(after, before.mean(dim=1, keepdim=True).expand_as(before))
+    assert not torch.equal(after, before)

@@ -1,4 +1,4 @@
-"""Training on several nodes: two network namespaces where root can make them, else two processes on one loopback."""
+"""Training on several nodes: in two network namespaces if root can create them, else in two local processes."""
 
 import json
 import os
@@ -19,25 +19,25 @@ from emotalk.errors import TrainingError
 from emotalk.logs import INTERRUPTED_EXIT_CODE
 from emotalk.training import train
 from emotalk.training.launch import TrainingJob, launch
-from tests.benchmarks.material import model_of
+from tests.benchmarks.material import make_model_settings
 from tests.project import TINY_RUN
 from tests.unit.training.conftest import STEADY
-from tests.unit.training.steady import without_chance
+from tests.unit.training.steady import prepare_network_without_dropout
 
 MODULE = "tests.unit.training.steady"
 CONFIG = TINY_RUN | {
-    "model": model_of(STEADY).model_dump(),
+    "model": make_model_settings(STEADY).model_dump(),
     "train": {"epochs": 4, "batch_size": 3, "lr_schedule": "constant"},
 }
 
 
 @pytest.fixture
 def job(clips, manifest, tmp_path):
-    """A job of so many nodes, with a folder of its own."""
+    """Job on `nodes` nodes with its own folder."""
 
     def make(name: str, nodes: int, **changes) -> TrainingJob:
-        given = CONFIG | {"train": CONFIG["train"] | {"nodes": nodes} | changes}
-        config = load_config([given], recipes="config/recipes").model_dump()
+        settings = CONFIG | {"train": CONFIG["train"] | {"nodes": nodes} | changes}
+        config = load_config([settings], recipes="config/recipes").model_dump()
         folder = tmp_path / name
         return TrainingJob(
             files={
@@ -66,21 +66,23 @@ def can_make_namespaces() -> bool:
 
 @pytest.fixture
 def machines():
-    """Two machines: what to put before a command to run it there, the first one's address, and network interfaces."""
+    """Two machines: command prefix of each, IP address of the first, and network interface of each."""
     if not can_make_namespaces():
         yield [[], []], "127.0.0.1", ["lo", "lo"]
         return
     names = [f"emotalk-{os.getpid()}-{number}" for number in (1, 2)]
-    ends = [f"emo{os.getpid() % 10**7}{letter}" for letter in "ab"]
+    interfaces = [f"emo{os.getpid() % 10**7}{letter}" for letter in "ab"]
     commands = [f"ip netns add {name}" for name in names]
-    commands.append(f"ip link add {ends[0]} netns {names[0]} type veth peer name {ends[1]} netns {names[1]}")
-    for number, (name, end) in enumerate(zip(names, ends, strict=True), 1):
-        commands += [f"ip -n {name} address add 10.77.0.{number}/24 dev {end}"]
-        commands += [f"ip -n {name} link set {end} up", f"ip -n {name} link set lo up"]
+    commands.append(
+        f"ip link add {interfaces[0]} netns {names[0]} type veth peer name {interfaces[1]} netns {names[1]}"
+    )
+    for number, (name, interface) in enumerate(zip(names, interfaces, strict=True), 1):
+        commands += [f"ip -n {name} address add 10.77.0.{number}/24 dev {interface}"]
+        commands += [f"ip -n {name} link set {interface} up", f"ip -n {name} link set lo up"]
     try:
         for command in commands:
             subprocess.run(command.split(), check=True, capture_output=True)
-        yield [["ip", "netns", "exec", name] for name in names], "10.77.0.1", ends
+        yield [["ip", "netns", "exec", name] for name in names], "10.77.0.1", interfaces
     finally:
         for name in names:
             subprocess.run(["ip", "netns", "delete", name], check=False)
@@ -88,29 +90,29 @@ def machines():
 
 @pytest.fixture
 def nodes(machines):
-    """Start what Slurm starts on each node, with the variables that it sets."""
-    started = []
+    """Start torchrun on each node, as Slurm does."""
+    processes = []
 
     def start(job: TrainingJob) -> list[subprocess.Popen]:
-        befores, address, interfaces = machines
-        with socket.socket() as free:
-            free.bind(("", 0))
-            port = free.getsockname()[1]
-        now = []
+        prefixes, address, interfaces = machines
+        with socket.socket() as unused:
+            unused.bind(("", 0))
+            port = unused.getsockname()[1]
+        started = []
         options = "--nnodes=2 --nproc-per-node=1 --rdzv-id=1 --rdzv-backend=c10d --signals-to-handle=SIGTERM,SIGUSR1"
-        words = [*options.split(), f"--rdzv-endpoint={address}:{port}", "--shutdown-timeout=60", "-m", MODULE]
-        for number, (before, interface) in enumerate(zip(befores, interfaces, strict=True), 1):
-            # torchrun knows the first node by its name, which namespaces share.
-            own = f"10.77.0.{number}" if before else address
-            options = [f"--local-addr={own}", f"--rdzv-conf=is_host={int(number == 1)}", *words]
-            command = [*before, sys.executable, "-m", "torch.distributed.run", *options, json.dumps(asdict(job))]
+        common = [*options.split(), f"--rdzv-endpoint={address}:{port}", "--shutdown-timeout=60", "-m", MODULE]
+        for number, (prefix, interface) in enumerate(zip(prefixes, interfaces, strict=True), 1):
+            # torchrun finds the rendezvous host by its host name, which namespaces share.
+            own = f"10.77.0.{number}" if prefix else address
+            options = [f"--local-addr={own}", f"--rdzv-conf=is_host={int(number == 1)}", *common]
+            command = [*prefix, sys.executable, "-m", "torch.distributed.run", *options, json.dumps(asdict(job))]
             environment = os.environ | {"GLOO_SOCKET_IFNAME": interface}
-            now.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
-        started.extend(now)
-        return now
+            started.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
+        processes.extend(started)
+        return started
 
     yield start
-    for process in started:
+    for process in processes:
         process.kill()
         process.communicate()
 
@@ -121,8 +123,8 @@ def losses(job: TrainingJob) -> list[float]:
 
 @pytest.fixture
 def expected(job, monkeypatch) -> list[float]:
-    """Losses of one process."""
-    monkeypatch.setattr(train, "prepare_network", without_chance)
+    """Losses of training in one process."""
+    monkeypatch.setattr(train, "prepare_network", prepare_network_without_dropout)
     alone = job("alone", 1)
     launch(alone)
     return losses(alone)
@@ -135,24 +137,24 @@ def wait_for_checkpoint(job: TrainingJob) -> None:
         time.sleep(0.02)
 
 
-def test_two_nodes_have_the_losses_of_one_process_also_when_one_of_them_was_warned(job, nodes, expected):
-    """The warning reaches one process only; all save, and end with the code that means: again."""
+def test_two_nodes_have_the_losses_of_one_process_also_after_a_signal(job, nodes, expected):
+    """The signal is sent to one process only; all save and exit with an error, so that the job is run again."""
     together = job("together", 2, checkpoint_every_steps=1)
-    warned = nodes(together)
+    processes = nodes(together)
     wait_for_checkpoint(together)
-    warned[1].send_signal(signal.SIGUSR1)
-    assert all(process.wait(60) != 0 for process in warned)
+    processes[1].send_signal(signal.SIGUSR1)
+    assert all(process.wait(60) != 0 for process in processes)
     assert not Path(together.files["folder"], "metrics.parquet").exists()
     for process in nodes(together):
-        said = process.communicate(timeout=120)[1]
-        assert process.returncode == 0, said
+        stderr = process.communicate(timeout=120)[1]
+        assert process.returncode == 0, stderr
     assert losses(together) == pytest.approx(expected, rel=1e-5)
     (log,) = (path.read_text(encoding="utf-8") for path in Path(together.log).parent.glob("checkpoints/*/train.log"))
     assert "shared by 2 processes" in log
     assert "Continuing" in log
 
 
-def test_several_nodes_without_slurm_are_an_error_that_says_how_to_get_them(job, monkeypatch):
+def test_several_nodes_without_slurm_are_an_error_that_says_what_to_do(job, monkeypatch):
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     with pytest.raises(TrainingError, match=r"train.nodes is 2.*--workflow-profile profiles/slurm"):
         launch(job("nowhere", 2))
@@ -160,7 +162,7 @@ def test_several_nodes_without_slurm_are_an_error_that_says_how_to_get_them(job,
 
 @pytest.fixture
 def srun(tmp_path, monkeypatch):
-    """A srun that ends in some way, in a Slurm job."""
+    """Replace srun by a script, in a Slurm job."""
 
     def make(script: str) -> None:
         path = tmp_path / "srun"
@@ -173,26 +175,26 @@ def srun(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("script", ["exit 1", "exit 75", "exit 137", "kill -9 $$"])
-def test_a_failure_on_a_node_is_the_job_s(srun, job, script):
+def test_job_fails_if_a_node_fails(srun, job, script):
     srun(script)
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as exit_info:
         launch(job("failing", 2))
-    assert ended.value.code
+    assert exit_info.value.code
 
 
-def test_srun_is_asked_for_torchrun_on_each_node_which_meet_at_the_first(srun, job, tmp_path):
-    srun(f'echo "$@" > {tmp_path}/asked')
-    launch(replace(job("asked", 2), gpus=4, threads=8))
-    asked = (tmp_path / "asked").read_text().split()
-    assert {"--nodes=2", "--ntasks=2", "--ntasks-per-node=1", "--cpus-per-task=8"} <= set(asked)
-    assert {"torch.distributed.run", "--nnodes=2", "--nproc-per-node=4", "--rdzv-backend=c10d"} <= set(asked)
-    (endpoint,) = [word for word in asked if word.startswith(f"--rdzv-endpoint={socket.gethostname()}:")]
+def test_srun_starts_torchrun_on_each_node_with_the_first_as_rendezvous_host(srun, job, tmp_path):
+    srun(f'echo "$@" > {tmp_path}/arguments')
+    launch(replace(job("nodes", 2), gpus=4, threads=8))
+    arguments = (tmp_path / "arguments").read_text().split()
+    assert {"--nodes=2", "--ntasks=2", "--ntasks-per-node=1", "--cpus-per-task=8"} <= set(arguments)
+    assert {"torch.distributed.run", "--nnodes=2", "--nproc-per-node=4", "--rdzv-backend=c10d"} <= set(arguments)
+    (endpoint,) = [word for word in arguments if word.startswith(f"--rdzv-endpoint={socket.gethostname()}:")]
     assert endpoint.rpartition(":")[2].isdecimal()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
-def test_any_signal_reaches_the_nodes_as_the_one_that_srun_passes_on(srun, job, number):
+def test_all_signals_are_forwarded_to_srun_as_sigusr1(srun, job, number):
     srun(f"trap 'exit {INTERRUPTED_EXIT_CODE}' USR1; sleep 1; kill -{number} $PPID; while true; do sleep 0.1; done")
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as exit_info:
         launch(job("signalled", 2))
-    assert ended.value.code == INTERRUPTED_EXIT_CODE
+    assert exit_info.value.code == INTERRUPTED_EXIT_CODE

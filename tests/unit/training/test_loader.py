@@ -1,4 +1,4 @@
-"""Batches that are read ahead are the batches of the plan, in its order."""
+"""Prefetched batches are the batches of the plan, in its order."""
 
 import threading
 from dataclasses import fields, replace
@@ -9,8 +9,8 @@ import torch
 
 from emotalk.data.clips import ClipStore
 from emotalk.errors import TrainingError
-from emotalk.training.batches import BatchMaker, load_batches, read_ahead
-from emotalk.training.features import FeatureStore, _digest, cached_features
+from emotalk.training.batches import BatchMaker, load_batches, prefetch
+from emotalk.training.features import FeatureStore, _digest, load_cached_features
 from emotalk.training.train import prepare_network
 from tests.unit.training.conftest import example
 
@@ -24,7 +24,7 @@ def network(settings):
 
 
 @pytest.fixture
-def make(clips, network):
+def make_batch(clips, network):
     return BatchMaker(ClipStore(clips), network.conv_frames, "every")
 
 
@@ -37,103 +37,108 @@ def same(one, other) -> bool:
 
 
 @pytest.mark.parametrize("times", [1, 4])
-def test_a_thread_gives_the_batches_of_the_plan_in_its_order(make, times):
-    """Of plans shorter and longer than it reads ahead."""
-    alone = list(load_batches(PLAN * times, make, CPU))
-    ahead = list(read_ahead(PLAN * times, make))
-    assert [batch.num_examples for batch in ahead] == [1, 2, 1] * times
-    assert all(map(same, alone, ahead))
+def test_prefetching_keeps_the_batches_and_their_order(make_batch, times):
+    """For plans that are shorter and longer than the number of prefetched batches."""
+    expected = list(load_batches(PLAN * times, make_batch, CPU))
+    batches = list(prefetch(PLAN * times, make_batch))
+    assert [batch.num_examples for batch in batches] == [1, 2, 1] * times
+    assert all(map(same, expected, batches))
 
 
-def test_reading_ahead_begins_before_a_batch_is_asked_for_and_goes_only_so_far(make):
-    begun = threading.Semaphore(0)
-    read = []
+def test_prefetching_is_limited_to_three_batches(make_batch):
+    started = threading.Semaphore(0)
+    calls = []
 
-    def watched(examples):
-        read.append(examples)
-        begun.release()
-        return make(examples)
+    def read(examples):
+        calls.append(examples)
+        started.release()
+        return make_batch(examples)
 
-    batches = read_ahead(PLAN * 4, watched)
+    batches = prefetch(PLAN * 4, read)
     next(batches)
-    assert all(begun.acquire(timeout=10) for _ in range(4))
+    assert all(started.acquire(timeout=10) for _ in range(4))
     batches.close()
-    assert len(read) == 4
+    assert len(calls) == 4
 
 
-def test_what_goes_wrong_while_reading_ahead_is_raised_where_the_batch_is_wanted(make):
-    def broken(examples):
+def test_error_while_prefetching_is_raised_for_its_batch(make_batch):
+    def read(examples):
         if examples is PLAN[1]:
             raise TrainingError("broken")
-        return make(examples)
+        return make_batch(examples)
 
-    batches = read_ahead(PLAN, broken)
+    batches = prefetch(PLAN, read)
     assert next(batches).num_examples == 1
     with pytest.raises(TrainingError, match="broken"):
         next(batches)
 
 
-@pytest.mark.parametrize("load", [read_ahead, partial(load_batches, device=CPU)])
-def test_loading_draws_nothing_from_the_generators_of_training(make, load):
+@pytest.mark.parametrize("load", [prefetch, partial(load_batches, device=CPU)])
+def test_loading_does_not_use_the_random_generator_of_training(make_batch, load):
     state = torch.get_rng_state()
-    list(load(PLAN, make))
+    list(load(PLAN, make_batch))
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_clips_that_are_missing_are_named_before_anything_is_computed(make):
+def test_missing_clips_are_an_error_before_the_first_batch(make_batch):
     plan = [*PLAN, [example("self") | {"audio_c1e2": "gone"}]]
-    with pytest.raises(TrainingError, match="1 clips of the manifest are not in the clip store, gone first"):
-        next(load_batches(plan, make, CPU))
+    with pytest.raises(TrainingError, match="does not contain 1 clips of the manifest, for example gone"):
+        next(load_batches(plan, make_batch, CPU))
 
 
-def test_cached_features_give_the_losses_of_the_waveforms(make, network, tmp_path):
+def test_cached_features_give_the_outputs_of_the_waveforms(make_batch, network, tmp_path):
     network.eval()
-    cached = BatchMaker(make.store, make.conv_frames, "every", cached_features(network, make.store, tmp_path / "f"))
+    make_cached_batch = BatchMaker(
+        make_batch.store,
+        make_batch.conv_frames,
+        "every",
+        load_cached_features(network, make_batch.store, tmp_path / "f"),
+    )
     for examples in PLAN:
-        plain, quick = make(examples), cached(examples)
-        assert quick.heard.are_features
+        plain, cached = make_batch(examples), make_cached_batch(examples)
+        assert cached.audio.are_features
         with torch.no_grad():
-            expected = network(plain.heard.content, plain.heard.emotion, plain.layout)
-            found = network.reconstruct(quick.heard.content, quick.heard.emotion, quick.layout)
-        for one, other in zip(expected, found, strict=True):
-            torch.testing.assert_close(other, one, atol=1e-5, rtol=1e-4)
+            expected = network(plain.audio.content, plain.audio.emotion, plain.layout)
+            outputs = network.reconstruct(cached.audio.content, cached.audio.emotion, cached.layout)
+        for output, reference in zip(outputs, expected, strict=True):
+            torch.testing.assert_close(output, reference, atol=1e-5, rtol=1e-4)
 
 
-def test_features_are_computed_once_shared_by_equal_stacks_and_renewed_for_others(make, network, tmp_path):
+def test_features_are_computed_once_and_shared_by_equal_stacks(make_batch, network, tmp_path):
     folder = tmp_path / "features"
-    cached_features(network, make.store, folder)
+    load_cached_features(network, make_batch.store, folder)
     before = set(folder.iterdir())
-    assert len(before) == 2  # random encoders differ
+    assert len(before) == 2  # The random encoders differ.
     ours, theirs = network.audio_encoder_cont.feature_extractor, network.audio_encoder_emo.wav2vec2.feature_extractor
     theirs.load_state_dict(ours.state_dict())
-    content, emotion = cached_features(network, make.store, folder)
+    content, emotion = load_cached_features(network, make_batch.store, folder)
     assert before <= set(folder.iterdir())  # Other runs may need them.
-    kept = next(path for path in folder.iterdir() if path.stem == _digest(network.audio_encoder_cont, make.store))
+    kept = next(path for path in folder.iterdir() if path.stem == _digest(network.audio_encoder_cont, make_batch.store))
     assert content is emotion
-    shared = replace(make, features=(content, emotion))(PLAN[0])
-    assert shared.heard.content is shared.heard.emotion
+    shared = replace(make_batch, features=(content, emotion))(PLAN[0])
+    assert shared.audio.content is shared.audio.emotion
     written = kept.stat().st_mtime_ns
-    cached_features(network, make.store, folder)
+    load_cached_features(network, make_batch.store, folder)
     assert kept.stat().st_mtime_ns == written
 
 
-def test_a_cache_that_was_cut_off_is_not_taken_for_one(make, network, tmp_path):
+def test_partial_feature_files_are_not_used(make_batch, network, tmp_path):
     folder = tmp_path / "features"
     folder.mkdir()
-    cached_features(network, make.store, folder)
+    load_cached_features(network, make_batch.store, folder)
     expected = {path.name: path.read_bytes() for path in folder.iterdir()}
     for path in list(folder.iterdir()):
         path.rename(path.with_name(path.name + ".partial"))
         path.with_name(path.name + ".partial").write_bytes(b"half")
-    stores = cached_features(network, make.store, folder)
+    stores = load_cached_features(network, make_batch.store, folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == expected
     assert all(isinstance(store, FeatureStore) for store in stores)
 
 
-def test_a_full_disk_is_told_before_features_are_written(make, network, tmp_path, monkeypatch):
+def test_full_disk_is_an_error_before_features_are_written(make_batch, network, tmp_path, monkeypatch):
     from collections import namedtuple
 
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage(1, 1, 10))
-    with pytest.raises(TrainingError, match=r"cache_features needs .* are free. Make room, or set it to false"):
-        cached_features(network, make.store, tmp_path / "features")
+    with pytest.raises(TrainingError, match=r"cache_features needs .* are free. Free disk space, or set"):
+        load_cached_features(network, make_batch.store, tmp_path / "features")

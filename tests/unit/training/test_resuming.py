@@ -1,4 +1,4 @@
-"""A run that was stopped goes on as if nothing had happened, and one that is forced begins anew."""
+"""A stopped run continues with bit-identical results, and a forced run starts over."""
 
 import os
 import re
@@ -14,8 +14,8 @@ from emotalk.training.checkpoints import Checkpoints
 from emotalk.training.trainer import Trainer
 from tests.unit.training.conftest import same_weights
 
-MOMENTS = [(2, 2), (4, 1)]
-"""Epoch, and steps of its two that were done."""
+POSITIONS = [(2, 2), (4, 1)]
+"""Epoch, and number of completed steps of its two steps."""
 
 
 def same_metrics(one, other) -> bool:
@@ -23,20 +23,18 @@ def same_metrics(one, other) -> bool:
 
 
 @pytest.mark.parametrize("every_steps", [1, None])
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_a_run_that_was_killed_at_any_step_ends_with_the_bits_of_one_that_was_not(
-    run, interrupted, moment, every_steps
-):
-    """Whatever was saved by then: this step, the one before, or the epoch before."""
+@pytest.mark.parametrize("position", POSITIONS)
+def test_run_killed_at_any_step_has_the_same_result_as_an_uninterrupted_one(run, interrupted, position, every_steps):
+    """The last checkpoint is of this step, of the previous step, or of the previous epoch."""
     whole, whole_folder = run("whole")
-    interrupted("cut", in_epoch=moment[0], after_step=moment[1], checkpoint_every_steps=every_steps)
+    interrupted("cut", in_epoch=position[0], after_step=position[1], checkpoint_every_steps=every_steps)
     continued, folder = run("cut", checkpoint_every_steps=every_steps)
     assert same_weights(whole, continued)
     assert same_metrics(whole_folder, folder)
     assert whole["optimizer"]["state"].keys() == continued["optimizer"]["state"].keys()
 
 
-def test_a_run_that_was_killed_at_every_step_ends_with_the_same_bits(run, interrupted):
+def test_run_killed_at_every_step_has_the_same_result(run, interrupted):
     whole, whole_folder = run("whole")
     for epoch in range(1, 5):
         for step in (1, 2):
@@ -51,16 +49,16 @@ EVERYTHING = dict(
 )
 
 
-def test_averages_schedules_and_clipping_are_continued_too(run, interrupted):
+def test_average_learning_rate_and_clipping_continue_too(run, interrupted):
     whole, whole_folder = run("whole", **EVERYTHING)
     interrupted("cut", in_epoch=3, checkpoint_every_steps=1, **EVERYTHING)
     continued, folder = run("cut", **EVERYTHING)
     assert same_weights(whole, continued)
     assert same_metrics(whole_folder, folder)
-    assert same_weights(*({"model": each["average"]["weights"]} for each in (whole, continued)))
+    assert same_weights(*({"model": checkpoint["average"]["weights"]} for checkpoint in (whole, continued)))
 
 
-def test_a_continued_run_tells_from_where(run, interrupted, caplog):
+def test_continued_run_logs_its_position(run, interrupted, caplog):
     interrupted("cut", in_epoch=3, checkpoint_every_steps=1)
     caplog.clear()
     run("cut")
@@ -69,43 +67,43 @@ def test_a_continued_run_tells_from_where(run, interrupted, caplog):
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP"])
-def test_a_signal_lets_the_step_finish_and_saves(run, monkeypatch, name):
+def test_signal_stops_after_the_step_and_saves(run, monkeypatch, name):
     whole, whole_folder = run("whole")
     original = Trainer.train_epoch
 
-    def signalled(self):
+    def with_signal(self):
         for _ in original(self):
             if (self.epoch, self.step) == (1, 1):
                 os.kill(os.getpid(), signal.Signals[name])
             yield
 
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "train_epoch", signalled)
-        with pytest.raises(Interrupted, match=rf"Stopped by {name}. Epoch 1, step 1 is saved: the same command contin"):
+        patch.setattr(Trainer, "train_epoch", with_signal)
+        with pytest.raises(Interrupted, match=rf"Stopped by {name}. Saved epoch 1, step 1: run the same command"):
             run("cut", checkpoint_every_minutes=60)
     continued, folder = run("cut")
     assert same_weights(whole, continued)
     assert same_metrics(whole_folder, folder)
 
 
-def test_signals_are_what_they_were_after_training(run):
+def test_signal_handlers_are_restored_after_training(run):
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)]
     run(epochs=1)
     assert before == [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)]
 
 
-def test_raising_the_epochs_continues_and_equals_the_longer_run(run, caplog):
+def test_more_epochs_continue_the_run_with_the_result_of_a_longer_run(run, caplog):
     longer, _ = run("longer", epochs=4)
-    run("raised", epochs=2)
+    run("extended", epochs=2)
     caplog.clear()
-    raised, _ = run("raised", epochs=4)
+    extended, _ = run("extended", epochs=4)
     assert "Newest checkpoint: emotalk_model_epoch2_" in caplog.text
-    assert same_weights(longer, raised)
+    assert same_weights(longer, extended)
 
 
-def test_a_finished_run_is_delivered_again_whatever_asks_for_it(run, caplog):
+def test_finished_run_is_not_trained_again(run, caplog):
     first, folder = run(epochs=2)
-    (folder / "checkpoint.pth").unlink()  # As Snakemake does before it runs the rule again.
+    (folder / "checkpoint.pth").unlink()  # Snakemake deletes outputs before it runs a rule again.
     caplog.clear()
     again, _ = run(epochs=2)
     assert "This run is finished (2 epochs)" in caplog.text
@@ -114,31 +112,31 @@ def test_a_finished_run_is_delivered_again_whatever_asks_for_it(run, caplog):
     assert len(pq.read_table(folder / "metrics.parquet")) == 4
 
 
-def test_a_forced_run_starts_over_and_the_one_before_is_kept(run, caplog):
+def test_forced_run_starts_over_and_keeps_the_previous_one(run, caplog):
     first, folder = run(epochs=2)
     before = {path.name: path.read_bytes() for path in folder.glob("checkpoints/*/*.pth")}
     caplog.clear()
     again, _ = run(epochs=2, start_over=True)
     assert "epoch 1 of 2" in caplog.text
-    (aside,) = folder.glob("checkpoints/*.replaced-*")
-    assert str(aside) in caplog.text
-    assert {path.name: path.read_bytes() for path in aside.glob("*.pth")} == before
-    logs = {path.parent == aside: path.read_text() for path in folder.glob("checkpoints/*/train.log")}
+    (archive,) = folder.glob("checkpoints/*.replaced-*")
+    assert str(archive) in caplog.text
+    assert {path.name: path.read_bytes() for path in archive.glob("*.pth")} == before
+    logs = {path.parent == archive: path.read_text() for path in folder.glob("checkpoints/*/train.log")}
     assert logs[True].count("epoch 1 of 2, train") == logs[False].count("epoch 1 of 2, train") == 1
     assert same_weights(first, again)
 
 
-def test_asking_for_fewer_epochs_than_were_trained_is_refused_and_costs_nothing(run, interrupted, tmp_path):
+def test_fewer_epochs_than_trained_are_an_error_and_keep_all_checkpoints(run, interrupted, tmp_path):
     interrupted("cut", in_epoch=4)
     before = sorted(tmp_path.glob("cut/checkpoints/*/*.pth"))
-    with pytest.raises(TrainingError, match=r"epoch3_.* is beyond the 1 epochs of train.epochs. Set more, or force"):
+    with pytest.raises(TrainingError, match=r"epoch3_.* is beyond train.epochs = 1. Increase train.epochs, or force"):
         run("cut", epochs=1)
     assert sorted(tmp_path.glob("cut/checkpoints/*/*.pth")) == before
 
 
-def test_a_run_killed_between_its_last_checkpoint_and_its_end_is_completed(run, monkeypatch, caplog):
+def test_run_killed_after_its_last_checkpoint_is_completed(run, monkeypatch, caplog):
     with monkeypatch.context() as patch:
-        patch.setattr(Checkpoints, "deliver", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        patch.setattr(Checkpoints, "publish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
             run(epochs=2)
     caplog.clear()
@@ -147,7 +145,7 @@ def test_a_run_killed_between_its_last_checkpoint_and_its_end_is_completed(run, 
     assert "epoch 1 of 2" not in caplog.text
 
 
-def test_what_cannot_be_read_in_another_run_s_folder_is_a_log_line(run, caplog):
+def test_unreadable_files_of_other_folders_are_logged(run, caplog):
     _, folder = run(epochs=1)
     for name, content in (("stranger", "no json"), ("list", "[1]"), ("binary", "\x00")):
         (folder / "checkpoints" / name).mkdir()
@@ -155,11 +153,11 @@ def test_what_cannot_be_read_in_another_run_s_folder_is_a_log_line(run, caplog):
         (folder / "checkpoints" / name / "emotalk_model_epoch9_20260101T000000.pth").write_text("damaged")
     caplog.clear()
     run(epochs=2)
-    assert caplog.text.count("is another folder, whose run.json cannot be read") == 3
+    assert caplog.text.count("Cannot read run.json of the other folder") == 3
     assert len(list((folder / "checkpoints" / "stranger").iterdir())) == 2
 
 
-def test_files_of_others_in_a_run_s_folder_stay(run):
+def test_other_files_in_the_folder_of_a_run_are_kept(run):
     _, folder = run(epochs=1)
     (run_folder,) = (path for path in (folder / "checkpoints").iterdir() if path.is_dir())
     for name in ("notes.txt", "mine.partial", "model.pth", "model.pth.sha256"):
@@ -170,7 +168,7 @@ def test_files_of_others_in_a_run_s_folder_stay(run):
     }
 
 
-def test_all_attempts_stand_in_the_log_of_the_run(run, interrupted, tmp_path):
+def test_log_of_the_run_has_all_attempts(run, interrupted, tmp_path):
     interrupted("cut", in_epoch=3)
     run("cut")
     (log,) = tmp_path.glob("cut/checkpoints/*/train.log")
@@ -179,8 +177,8 @@ def test_all_attempts_stand_in_the_log_of_the_run(run, interrupted, tmp_path):
     assert log.read_text().count("Continuing: epoch 2") == 1
 
 
-def test_what_trades_time_for_memory_may_change_in_a_stopped_run(run, interrupted, caplog):
-    """Out of memory at night, continued with gradient checkpointing in the morning: the same run."""
+def test_run_continues_with_other_memory_settings(run, interrupted, caplog):
+    """For example with gradient checkpointing after it ran out of memory."""
     whole, _ = run("whole")
     interrupted("cut", in_epoch=3)
     caplog.clear()
@@ -189,8 +187,8 @@ def test_what_trades_time_for_memory_may_change_in_a_stopped_run(run, interrupte
     assert same_weights(whole, continued)
 
 
-def test_a_finished_run_whose_free_settings_change_is_finished_still(run, caplog):
-    """Keeping more checkpoints makes the engine's rule stale, and costs no training."""
+def test_finished_run_is_not_trained_again_after_settings_outside_its_identity_change(run, caplog):
+    """Snakemake runs the rule again if train.keep_last changes."""
     first, _ = run(epochs=2)
     caplog.clear()
     again, folder = run(epochs=2, keep_last=5)
@@ -199,27 +197,27 @@ def test_a_finished_run_whose_free_settings_change_is_finished_still(run, caplog
     assert len(pq.read_table(folder / "metrics.parquet")) == 4
 
 
-def test_a_checkpoint_waits_for_its_time_but_not_at_the_end(run, monkeypatch):
+def test_checkpoints_are_saved_at_their_interval_and_at_the_end(run, monkeypatch):
     saved = []
-    original = Checkpoints._store
+    original = Checkpoints._write
     monkeypatch.setattr(
         Checkpoints,
-        "_store",
+        "_write",
         lambda self, content: saved.append((content["epoch"], content["step"])) or original(self, content),
     )
 
-    def moments(**changes):
+    def positions(**changes):
         saved.clear()
         run(str(changes), **changes)
         return list(saved)
 
-    assert moments(checkpoint_every_minutes=0) == [(1, 0), (2, 0), (3, 0), (4, 0)]
-    assert moments(checkpoint_every_minutes=60) == [(4, 0)]
-    assert moments(checkpoint_every_minutes=60, checkpoint_every_steps=2) == [(e, 2) for e in range(4)] + [(4, 0)]
-    assert moments(checkpoint_every_minutes=1e-9) == [*product(range(4), range(3)), (4, 0)][1:]
+    assert positions(checkpoint_every_minutes=0) == [(1, 0), (2, 0), (3, 0), (4, 0)]
+    assert positions(checkpoint_every_minutes=60) == [(4, 0)]
+    assert positions(checkpoint_every_minutes=60, checkpoint_every_steps=2) == [(e, 2) for e in range(4)] + [(4, 0)]
+    assert positions(checkpoint_every_minutes=1e-9) == [*product(range(4), range(3)), (4, 0)][1:]
 
 
-def test_other_settings_never_meet_a_runs_checkpoints(run, caplog):
+def test_other_settings_do_not_continue_a_run(run, caplog):
     run(epochs=2)
     caplog.clear()
     _, folder = run(epochs=2, learning_rate=2e-3)
@@ -228,65 +226,64 @@ def test_other_settings_never_meet_a_runs_checkpoints(run, caplog):
     assert "is another run (learning_rate: 0.001 there, 0.002 here)" in caplog.text
 
 
-@pytest.mark.parametrize("moved", [("fp32", "bf16"), ("bf16", "fp16"), ("fp16", "fp32")])
-def test_a_run_goes_on_where_auto_means_another_precision(run, interrupted, monkeypatch, caplog, moved):
-    """Slurm may put a preempted job on another kind of GPU."""
-    here, there = moved
-    monkeypatch.setattr(module, "choose_precision", lambda wanted, device: here)
+@pytest.mark.parametrize("precisions", [("fp32", "bf16"), ("bf16", "fp16"), ("fp16", "fp32")])
+def test_run_continues_if_auto_selects_another_precision(run, interrupted, monkeypatch, caplog, precisions):
+    """Slurm may restart a preempted job on another type of GPU."""
+    first, second = precisions
+    monkeypatch.setattr(module, "choose_precision", lambda precision, device: first)
     interrupted("cut", in_epoch=3, precision="auto")
-    monkeypatch.setattr(module, "choose_precision", lambda wanted, device: there)
+    monkeypatch.setattr(module, "choose_precision", lambda precision, device: second)
     caplog.clear()
     _, folder = run("cut", precision="auto")
     assert "Newest checkpoint: emotalk_model_epoch2_" in caplog.text
-    assert f"The run was computed in {here} so far; it continues in {there}." in caplog.text
+    assert f"The run used precision {first}; it continues with {second}." in caplog.text
     assert len(pq.read_table(folder / "metrics.parquet")) == 8
 
 
-def test_other_precisions_that_are_asked_for_are_other_runs(run):
+def test_another_precision_setting_makes_another_run(run):
     run(epochs=1)
     _, folder = run(epochs=1, precision="bf16")
     assert len(list(folder.glob("checkpoints/*/run.json"))) == 2
 
 
-def test_a_checkpoint_of_another_run_is_refused_with_the_keys_and_both_values(run, interrupted, tmp_path):
+def test_checkpoint_of_another_run_is_an_error_with_keys_and_both_values(run, interrupted, tmp_path):
     interrupted("one", in_epoch=2)
     interrupted("other", in_epoch=2, learning_rate=2e-3, seed=8)
-    mine, theirs = (next(tmp_path.glob(f"{name}/checkpoints/*/run.json")).parent for name in ("one", "other"))
+    ours, theirs = (next(tmp_path.glob(f"{name}/checkpoints/*/run.json")).parent for name in ("one", "other"))
     for path in theirs.glob("*.pth*"):
-        path.rename(mine / path.name)
-    expected = r"is of another run: learning_rate: 0.002 there, 0.001 here; seed: 8 there, 7 here. Continuing needs"
+        path.rename(ours / path.name)
+    expected = r"belongs to another run: learning_rate: 0.002 there, 0.001 here; seed: 8 there, 7 here. A run can only"
     with pytest.raises(TrainingError, match=expected):
         run("one")
 
 
-def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before_and_says_so(run, interrupted, tmp_path, caplog):
+def test_damaged_newest_checkpoint_falls_back_to_the_previous_one_with_a_warning(run, interrupted, tmp_path, caplog):
     whole, _ = run("whole")
     interrupted("cut", in_epoch=4)
     newest = next(tmp_path.glob("cut/checkpoints/*/emotalk_model_epoch3_*.pth"))
     newest.write_bytes(newest.read_bytes()[:-1000])
     caplog.clear()
     continued, _ = run("cut")
-    assert re.search(r"epoch3_\S+ is damaged: its SHA-256 is .* It is put aside as .*broken", caplog.text)
+    assert re.search(r"epoch3_\S+ is damaged: its SHA-256 is .* Renamed it to .*broken", caplog.text)
     assert "Newest checkpoint: emotalk_model_epoch2_" in caplog.text
     assert same_weights(whole, continued)
 
 
-def test_training_ends_early_when_validation_no_longer_falls(run, monkeypatch):
-    """And stays ended when it is asked for in another manner."""
+def test_early_stopping_ends_training_and_more_patience_continues_it(run, monkeypatch):
     losses = iter([5.0, 3.0, 4.0, 3.5])
-    original = Trainer.validation_means
-    monkeypatch.setattr(Trainer, "validation_means", lambda self: original(self) | {"loss": next(losses)})
+    original = Trainer.compute_validation_means
+    monkeypatch.setattr(Trainer, "compute_validation_means", lambda self: original(self) | {"loss": next(losses)})
     for _ in range(2):
         checkpoint, _ = run(early_stopping=1)
         assert checkpoint["epoch"] == 3
-    goes_on, _ = run(early_stopping=2)
-    assert goes_on["epoch"] == 4
+    continued, _ = run(early_stopping=2)
+    assert continued["epoch"] == 4
 
 
-def test_the_best_epoch_is_kept_and_delivered(run, monkeypatch):
+def test_best_epoch_is_kept_and_published(run, monkeypatch):
     losses = iter([5.0, 3.0, 4.0, 3.5])
-    original = Trainer.validation_means
-    monkeypatch.setattr(Trainer, "validation_means", lambda self: original(self) | {"loss": next(losses)})
+    original = Trainer.compute_validation_means
+    monkeypatch.setattr(Trainer, "compute_validation_means", lambda self: original(self) | {"loss": next(losses)})
     checkpoint, folder = run(checkpoint="best", keep_last=1, keep_best=2, checkpoint_every_minutes=60)
     assert checkpoint["epoch"] == 2
     kept = sorted(path.name.split("_")[2] for path in folder.glob("checkpoints/*/*.pth"))
@@ -294,8 +291,8 @@ def test_the_best_epoch_is_kept_and_delivered(run, monkeypatch):
     assert len(pq.read_table(folder / "metrics.parquet")) == 8
 
 
-def test_deciding_by_validation_without_validation_is_refused(run, manifest):
+def test_early_stopping_without_validation_examples_is_an_error(run, manifest):
     table = pq.read_table(manifest).to_pandas()
     table[table["split"] != "validation"].to_parquet(manifest)
-    with pytest.raises(TrainingError, match=r"train.checkpoint: best and train.keep_best decide by valid"):
+    with pytest.raises(TrainingError, match=r"train.checkpoint: best and train.keep_best need valid"):
         run(early_stopping=3)

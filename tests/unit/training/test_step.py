@@ -1,4 +1,4 @@
-"""A step on a batch is the mean of steps on its examples; nothing is updated once a loss was not finite."""
+"""Gradients of a batch are the mean over its examples, and non-finite losses skip updates."""
 
 import pytest
 import torch
@@ -29,50 +29,50 @@ def network(settings):
 
 
 @pytest.fixture
-def batch_of(clips, network):
+def make_batch(clips, network):
     return BatchMaker(ClipStore(clips), network.conv_frames, "every")
 
 
-def optimizer_of(network, precision="fp32", moments="fp32"):
+def make_optimizer(network, precision="fp32", moments="fp32"):
     trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
     return Optimizer(trainable, 1e-3, FiniteGuard(CPU), moments=moments, precision=precision)
 
 
 def gradients(network, batches) -> dict:
-    training_step(network, optimizer_of(network), batches, WEIGHTS, precision="fp32")
+    training_step(network, make_optimizer(network), batches, WEIGHTS, precision="fp32")
     return {
         name: parameter.grad.clone() for name, parameter in network.named_parameters() if parameter.grad is not None
     }
 
 
 @pytest.mark.parametrize("groups", [[[0], [1], [2]], [[0, 1], [2]], [[2, 0], [1]]])
-def test_accumulated_batches_have_the_gradients_of_one_batch(network, batch_of, groups):
-    """Also of unlike numbers of examples: each example counts the same."""
+def test_accumulated_batches_have_the_gradients_of_one_batch(network, make_batch, groups):
+    """Also for batches of different sizes, as all examples have equal weight."""
     state = {name: value.clone() for name, value in network.state_dict().items()}
-    together = gradients(network, [batch_of(ROWS)])
+    together = gradients(network, [make_batch(ROWS)])
     network.load_state_dict(state)
-    apart = gradients(network, [batch_of([ROWS[i] for i in group]) for group in groups])
+    apart = gradients(network, [make_batch([ROWS[i] for i in group]) for group in groups])
     assert together.keys() == apart.keys()
     for name, gradient in together.items():
         torch.testing.assert_close(apart[name], gradient, atol=1e-5, rtol=1e-4, msg=name)
 
 
-def test_gradients_of_a_batch_are_the_mean_of_those_of_single_examples(network, batch_of):
+def test_gradients_of_a_batch_are_the_mean_over_single_examples(network, make_batch):
     state = {name: value.clone() for name, value in network.state_dict().items()}
-    together = gradients(network, [batch_of(ROWS)])
+    together = gradients(network, [make_batch(ROWS)])
     singles = []
     for row in ROWS:
         network.load_state_dict(state)
-        singles.append(gradients(network, [batch_of([row])]))
+        singles.append(gradients(network, [make_batch([row])]))
     for name, gradient in together.items():
         mean = sum(single.get(name, torch.zeros_like(gradient)) for single in singles) / len(ROWS)
         torch.testing.assert_close(gradient, mean, atol=1e-5, rtol=1e-4, msg=name)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_after_a_loss_that_is_not_finite_nothing_is_updated_until_somebody_looks(network, batch_of, precision):
-    optimizer = optimizer_of(network, precision)
-    good, bad = batch_of(ROWS[:1]), batch_of(ROWS[1:2])
+def test_nonfinite_loss_skips_all_updates_until_the_check(network, make_batch, precision):
+    optimizer = make_optimizer(network, precision)
+    good, bad = make_batch(ROWS[:1]), make_batch(ROWS[1:2])
     bad.targets[0, 0, 0] = float("nan")
     training_step(network, optimizer, [good], WEIGHTS, precision=precision)
     before = {name: value.clone() for name, value in network.state_dict().items()}
@@ -85,7 +85,7 @@ def test_after_a_loss_that_is_not_finite_nothing_is_updated_until_somebody_looks
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
-def test_a_step_on_a_gpu_never_waits_for_it(network, batch_of, precision):
+def test_step_on_a_gpu_never_synchronizes(network, make_batch, precision):
     device = torch.device("cuda")
     network.to(device).train()
     optimizer = Optimizer(
@@ -95,7 +95,7 @@ def test_a_step_on_a_gpu_never_waits_for_it(network, batch_of, precision):
         moments="fp32",
         precision=precision,
     )
-    batches = [batch_of(ROWS).pin_memory().to(device) for _ in range(3)]
+    batches = [make_batch(ROWS).pin_memory().to(device) for _ in range(3)]
     training_step(network, optimizer, batches[:1], WEIGHTS, precision=precision)
     torch.cuda.set_sync_debug_mode("error")
     try:
@@ -106,71 +106,73 @@ def test_a_step_on_a_gpu_never_waits_for_it(network, batch_of, precision):
     optimizer.check()
 
 
-def test_finite_losses_pass_the_guard(network, batch_of):
-    optimizer = optimizer_of(network)
-    training_step(network, optimizer, [batch_of(ROWS)], WEIGHTS, precision="fp32")
+def test_finite_losses_pass_the_check(network, make_batch):
+    optimizer = make_optimizer(network)
+    training_step(network, optimizer, [make_batch(ROWS)], WEIGHTS, precision="fp32")
     optimizer.check()
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 @pytest.mark.parametrize(("precision", "tolerance"), [("bf16", 0.05), ("fp16", 0.01)])
-def test_mixed_precision_computes_nearly_the_same_losses_in_fp32(network, batch_of, precision, tolerance, device):
-    exact = batch_losses(network, batch_of(ROWS), WEIGHTS, precision="fp32")
+def test_mixed_precision_has_nearly_the_losses_of_fp32(network, make_batch, precision, tolerance, device):
+    exact = batch_losses(network, make_batch(ROWS), WEIGHTS, precision="fp32")
     with pytest.MonkeyPatch.context() as patch:
-        if device == "cuda":  # There `mixed_layer` runs.
+        if device == "cuda":  # A GPU uses our layers.
             patch.setattr(encoders, "mixed_type", lambda device: torch.get_autocast_dtype(device.type))
-        found = batch_losses(network, batch_of(ROWS), WEIGHTS, precision=precision)
+        mixed = batch_losses(network, make_batch(ROWS), WEIGHTS, precision=precision)
     for name, value in exact.items():
-        assert found[name].dtype == torch.float32
-        assert found[name].item() == pytest.approx(value.item(), rel=tolerance), name
+        assert mixed[name].dtype == torch.float32
+        assert mixed[name].item() == pytest.approx(value.item(), rel=tolerance), name
 
 
-def test_the_scaler_of_fp16_is_part_of_the_state(network, batch_of):
-    optimizer, other = optimizer_of(network, "fp16"), optimizer_of(network, "fp16")
-    training_step(network, optimizer, [batch_of(ROWS)], WEIGHTS, precision="fp16")
+def test_loss_scale_of_fp16_is_part_of_the_state(network, make_batch):
+    optimizer, other = make_optimizer(network, "fp16"), make_optimizer(network, "fp16")
+    training_step(network, optimizer, [make_batch(ROWS)], WEIGHTS, precision="fp16")
     optimizer._scaler.update(new_scale=128.0)
     other.restore(optimizer.state())
     assert other.state()["scaler"] == optimizer.state()["scaler"]
     assert other.state()["scaler"]["scale"] == 128.0
 
 
-def test_the_cpu_computes_in_fp32_unless_told_otherwise():
+def test_auto_precision_is_fp32_on_the_cpu():
     assert choose_precision("auto", CPU) == "fp32"
     assert choose_precision("bf16", CPU) == "bf16"
 
 
-@pytest.mark.parametrize(("has_bf16", "chosen"), [(True, "bf16"), (False, "fp16")])
-def test_a_gpu_computes_in_bf16_where_it_has_it(monkeypatch, has_bf16, chosen):
+@pytest.mark.parametrize(("has_bf16", "expected"), [(True, "bf16"), (False, "fp16")])
+def test_auto_precision_on_a_gpu_is_bf16_if_supported(monkeypatch, has_bf16, expected):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has_bf16)
-    assert choose_precision("auto", torch.device("cuda")) == chosen
+    assert choose_precision("auto", torch.device("cuda")) == expected
 
 
-def test_bf16_on_a_gpu_that_has_it_not_is_refused_with_what_to_do(monkeypatch):
+def test_bf16_on_a_gpu_without_support_is_an_error_that_says_what_to_do(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Old GPU")
-    with pytest.raises(TrainingError, match=r"Old GPU has no bf16. Set train.precision to fp16"):
+    with pytest.raises(TrainingError, match=r"Old GPU does not support bf16. Set train.precision to fp16"):
         choose_precision("bf16", torch.device("cuda"))
 
 
-def test_matrix_products_are_computed_in_the_precision():
+def test_autocast_computes_matrix_products_in_the_precision():
     a = torch.randn(4, 4)
     for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)):
         with autocast(CPU, precision):
             assert (a @ a).dtype == dtype
 
 
-def test_8bit_moments_without_their_library_say_how_to_get_it(network, monkeypatch):
+def test_8bit_moments_without_bitsandbytes_are_an_error_that_says_how_to_install_it(network, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "bitsandbytes.optim", None)
     with pytest.raises(TrainingError, match=r"needs bitsandbytes: pip install .*8bit"):
-        optimizer_of(network, moments="8bit")
+        make_optimizer(network, moments="8bit")
 
 
-def test_8bit_moments_train_and_are_saved(network, batch_of):
+def test_8bit_moments_train_and_are_saved(network, make_batch):
     pytest.importorskip("bitsandbytes")
-    optimizer = optimizer_of(network, moments="8bit")
-    losses = [training_step(network, optimizer, [batch_of(ROWS)], WEIGHTS, precision="fp32")["loss"] for _ in range(8)]
+    optimizer = make_optimizer(network, moments="8bit")
+    losses = [
+        training_step(network, optimizer, [make_batch(ROWS)], WEIGHTS, precision="fp32")["loss"] for _ in range(8)
+    ]
     assert losses[-1] < losses[0]
-    other = optimizer_of(network, moments="8bit")
+    other = make_optimizer(network, moments="8bit")
     other.restore(optimizer.state())
     moments = [value.dtype for entry in other.state()["optimizer"]["state"].values() for value in _tensors(entry)]
     assert torch.uint8 in moments
@@ -185,7 +187,7 @@ def _tensors(entry) -> list:
     ("part", "frozen"),
     [("conv", []), (1, ["feature_projection", "encoder.pos_conv_embed", "encoder.layers.0."]), ("all", [""])],
 )
-def test_freezing_leaves_out_what_it_says_and_trains_the_rest(settings, part, frozen):
+def test_freezing_freezes_exactly_the_selected_parts(settings, part, frozen):
     network = prepare_network(settings(freeze=FreezeSettings(content_encoder=part, emotion_encoder=part)), CPU)
     for name, parameter in network.named_parameters():
         _, encoder, inner = name.partition("audio_encoder_")
@@ -194,17 +196,16 @@ def test_freezing_leaves_out_what_it_says_and_trains_the_rest(settings, part, fr
         assert parameter.requires_grad != expected, name
 
 
-def test_more_frozen_layers_than_there_are_is_an_error(settings):
+def test_more_frozen_layers_than_the_encoder_has_is_an_error(settings):
     with pytest.raises(Exception, match=r"25 layers are to be frozen under train.freeze, and the encoder has 1"):
         prepare_network(settings(freeze=FreezeSettings(content_encoder=25, emotion_encoder="conv")), CPU)
 
 
-def test_whole_frozen_encoders_keep_nothing_for_backward(settings, batch_of):
-    """Only what lies above them does."""
+def test_frozen_encoders_are_not_updated(settings, make_batch):
     network = prepare_network(settings(freeze=FreezeSettings(content_encoder="all", emotion_encoder="all")), CPU)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     torch.nn.init.normal_(network.bs_map_r.weight, std=0.1)
-    training_step(network, optimizer_of(network), [batch_of(ROWS)], WEIGHTS, precision="fp32")
+    training_step(network, make_optimizer(network), [make_batch(ROWS)], WEIGHTS, precision="fp32")
     changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
     assert changed
     assert not any("encoder_" in name for name in changed)
