@@ -1,198 +1,200 @@
-"""The page: its controls, and what happens when they are used."""
+"""The page of the app: its controls, and what happens when they are used."""
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from html import escape
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from emotalk.app.prediction import Model, faces_page, in_frame, predict, render, write_files
+from emotalk.app.prediction import Model, predict
+from emotalk.app.results import render, render_downloads, render_error, render_faces, write_files
 from emotalk.app.sessions import Sessions
 from emotalk.config.use import PredictSettings
 from emotalk.errors import EmoTalkError, EvaluationError
 from emotalk.model.inputs import NUM_SUBJECTS
-from emotalk.timing import SAMPLING_RATE
+from emotalk.timing import FPS, SAMPLING_RATE
 
 _LOG = logging.getLogger(__name__)
-MAX_MEGABYTES = 200
-TITLE = "EmoTalk"
-_FILE_TYPES = ["audio", "video"]
-_FORMATS = {
-    "livelink": ("Live Link CSV", "Unreal, MetaHuman"),
-    "json": ("JSON", "Unity, VRM, web"),
-    "arkit-csv": ("ARKit CSV", "spreadsheets, scripts"),
-    "npy": ("npy", "Python, this program"),
-}
+_TEMPLATES = Path(__file__).parent / "templates"
+STYLE = _TEMPLATES / "app.css"
+_AUDIO_TYPES = ["audio", "video"]
 _OWN_EMOTION, _REFERENCE = "of the speech", "of another recording"
-_DEFECT = "This is a defect of the program. The terminal in which it runs shows the details."
-_EMPTY = (
-    '<div class="empty"><p><strong>No prediction yet</strong></p><p>Drop a recording or record your voice, then press '
-    "Predict. The face, its sound and the curves of all 52 coefficients appear here.</p></div>"
-)
-_FRAME = """
-window.addEventListener("message", (event) => {
-  const frame = element.querySelector("iframe");
-  const height = Number(event.data && event.data.facesHeight);
-  if (frame && event.source === frame.contentWindow && height > 0) frame.style.height = `${Math.ceil(height)}px`;
-});
-watch("value", () => {  // On a phone the faces are far below the button.
-  if (element.getBoundingClientRect().top > window.innerHeight * 0.6) element.scrollIntoView();
-});
-"""
-"""The frame is as high as its page, and is scrolled to when it is new."""
+_BUG = "This is a bug in the program. The terminal in which it runs shows the details."
+_QUIET: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
+"""Options of events that answer at once."""
 
 
-def build(models: Sequence[Model], sessions: Sessions) -> gr.Blocks:
-    """The page for one of the weights, or for two to compare."""
-    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as page:
+def build_page(models: Sequence[Model], sessions: Sessions) -> gr.Blocks:
+    """Build the page for one model, or for two to compare."""
+    with gr.Blocks(title="EmoTalk", analytics_enabled=False, fill_width=True) as page:
         gr.HTML(render("heading.html.j2", models=models), elem_classes="heading")
         with gr.Row(elem_classes="columns"):
             with gr.Column(scale=2, min_width=300):
-                controls = _speech() | _controls(models)
+                controls = _add_speech() | _add_settings(models)
                 button = gr.Button("Predict", variant="primary", size="lg", elem_id="predict")
-            with gr.Column(scale=5, min_width=300, elem_classes="results"):
-                message = gr.HTML(visible=False, elem_id="message")
+            with gr.Column(scale=5, min_width=300, elem_id="results"):
+                error = gr.HTML(visible=False, elem_id="error")
                 downloads = gr.HTML(visible=False, elem_id="downloads")
-                faces = gr.HTML(_EMPTY, elem_id="faces", js_on_load=_FRAME)
+                script = (_TEMPLATES / "faces.js").read_text(encoding="utf-8")
+                faces = gr.HTML(render("empty.html.j2"), elem_id="faces", js_on_load=script)
 
         def run(request: gr.Request, *values: Any) -> tuple[Any, Any, Any]:
-            chosen = dict(zip(controls, values, strict=True))
-            return _run(models, sessions, request.session_hash or "", chosen)
+            args = dict(zip(controls, values, strict=True))
+            return _run(models, sessions, request.session_hash or "", args)
 
         button.click(
             run,
             list(controls.values()),
-            [message, downloads, faces],
+            [error, downloads, faces],
             concurrency_limit=1,
             api_visibility="private",
             show_progress_on=[faces],
         )
-        _keep_uploads(sessions, {role: controls[role] for role in ("file", "voice", "reference")})
-        _close_at_unload(page, sessions)
+        for role in ("file", "voice", "reference", "head"):
+            _remove_when_replaced(sessions, role, controls[role], error)
+        _remove_at_unload(page, sessions)
     return page
 
 
-def _speech() -> dict[str, gr.components.Component]:
-    """The speech, as a file or a voice, and the name of the one that is used."""
+def _add_speech() -> dict[str, gr.components.Component]:
+    """Add the speech, as a file or from a microphone; `source` is the name of the one in use."""
     source = gr.State("file")
     with gr.Tabs():
-        with gr.Tab("File") as by_file:
-            file = gr.File(label="Speech: audio or video", file_types=_FILE_TYPES, height=150, elem_id="speech")
-        with gr.Tab("Microphone") as by_voice:
+        with gr.Tab("File") as file_tab:
+            file = gr.File(label="Speech: audio or video", file_types=_AUDIO_TYPES, height=150, elem_id="speech")
+        with gr.Tab("Microphone") as voice_tab:
             voice = gr.Audio(label="Speech", sources=["microphone"], type="filepath", elem_id="voice")
-    how: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
-    by_file.select(lambda: "file", None, source, **how)
-    by_voice.select(lambda: "voice", None, source, **how)
+    file_tab.select(lambda: "file", None, source, **_QUIET)
+    voice_tab.select(lambda: "voice", None, source, **_QUIET)
     return {"source": source, "file": file, "voice": voice}
 
 
-def _controls(models: Sequence[Model]) -> dict[str, gr.components.Component]:
-    """How to predict; `_settings` reads it."""
-    with gr.Group():
-        intensity = gr.Radio(["normal", "strong"], value="normal", label="Intensity", elem_id="intensity")
-        subject = gr.Dropdown(
-            _subjects(models), value="mean", label="Subject", info="Whose style of speaking", elem_id="subject"
-        )
+def _add_settings(models: Sequence[Model]) -> dict[str, gr.components.Component]:
+    """Add the settings that `_settings` and `_run` read."""
     with gr.Group():
         # Emotion by name, with its strength, becomes a third choice here and in _settings.
         emotion = gr.Radio([_OWN_EMOTION, _REFERENCE], value=_OWN_EMOTION, label="Emotion", elem_id="emotion")
         reference = gr.File(
-            label="Recording with the emotion", file_types=_FILE_TYPES, height=130, visible=False, elem_id="reference"
+            label="Recording with the emotion", file_types=_AUDIO_TYPES, height=130, visible=False, elem_id="reference"
+        )
+        intensity = gr.Radio(["normal", "strong"], value="normal", label="Intensity", elem_id="intensity")
+    with gr.Group():
+        subject = gr.Dropdown(
+            _subject_choices(models), value="mean", label="Subject", info="Whose style of speaking", elem_id="subject"
         )
     with gr.Group():
         smooth = gr.Checkbox(label="Smooth the motion", elem_id="smooth")
         blinks = gr.Checkbox(label="Add synthetic blinks", elem_id="blinks")
         seed = gr.Number(0, label="Seed of the blinks", precision=0, minimum=0, visible=False, elem_id="seed")
-    how: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
-    emotion.change(lambda chosen: gr.update(visible=chosen == _REFERENCE), emotion, reference, **how)
-    blinks.change(lambda chosen: gr.update(visible=chosen), blinks, seed, **how)
+    with gr.Accordion("Your own head, for GLB", open=False, elem_id="head-section"):
+        head = gr.File(label="GLB with morph targets of ARKit's names", file_types=[".glb"], height=130, elem_id="head")
+    emotion.change(lambda chosen: gr.update(visible=chosen == _REFERENCE), emotion, reference, **_QUIET)
+    blinks.change(lambda chosen: gr.update(visible=chosen), blinks, seed, **_QUIET)
     return {
-        "intensity": intensity,
-        "subject": subject,
         "emotion": emotion,
         "reference": reference,
+        "intensity": intensity,
+        "subject": subject,
         "smooth": smooth,
         "blinks": blinks,
         "seed": seed,
+        "head": head,
     }
 
 
-def _subjects(models: Sequence[Model]) -> list[tuple[str, str | int]]:
-    """Choices of the subject; those that some of the weights were not trained with are marked."""
-    known = [set(model.training_subjects) for model in models if model.training_subjects]
-    marks = ["" if all(index in each for each in known) else " (not trained)" for index in range(NUM_SUBJECTS)]
+def _subject_choices(models: Sequence[Model]) -> list[tuple[str, str | int]]:
+    """Return all subjects; those that are missing in the training of a model are marked."""
+    known = [set(subjects) for model in models if (subjects := model.card.get("training_subjects"))]
+    marks = ["" if all(index in subjects for subjects in known) else " (not trained)" for index in range(NUM_SUBJECTS)]
     return [("Mean of the training subjects", "mean"), *((f"{i}{mark}", i) for i, mark in enumerate(marks))]
 
 
-def _keep_uploads(sessions: Sessions, uploads: dict[str, gr.components.Component]) -> None:
-    """Let uploads be removed when they are replaced, taken away, or when the visit ends."""
-    for role, component in uploads.items():
+def _remove_when_replaced(sessions: Sessions, role: str, upload: gr.components.Component, error: gr.HTML) -> None:
+    """Remove the previous upload of a control, and hide the error message, which was about it."""
 
-        def keep(path: str | None, request: gr.Request, role: str = role) -> None:
-            sessions.keep_upload(request.session_hash or "", role, Path(path) if path else None)
+    def keep(path: str | None, request: gr.Request) -> Any:
+        sessions.keep_upload(request.session_hash or "", role, Path(path) if path else None)
+        return gr.update(visible=False)
 
-        component.change(keep, component, None, queue=False, api_visibility="private", show_progress="hidden")
+    upload.change(keep, upload, error, **_QUIET)
 
 
-def _close_at_unload(page: gr.Blocks, sessions: Sessions) -> None:
+def _remove_at_unload(page: gr.Blocks, sessions: Sessions) -> None:
     def close(request: gr.Request) -> None:
         sessions.close(request.session_hash or "")
 
     page.unload(close)
 
 
-def _settings(chosen: Mapping[str, Any]) -> PredictSettings:
-    reference = chosen["reference"] if chosen["emotion"] == _REFERENCE else None
-    if chosen["emotion"] == _REFERENCE and reference is None:
-        raise EvaluationError("Give a recording with the emotion, or choose the emotion of the speech.")
+def _settings(args: Mapping[str, Any]) -> PredictSettings:
+    uses_reference = args["emotion"] == _REFERENCE
+    if uses_reference and args["reference"] is None:
+        raise EvaluationError("Add a recording with the emotion, or choose the emotion of the speech.")
     return PredictSettings(
-        intensity=chosen["intensity"],
-        subject=chosen["subject"],
-        emotion_from=reference,
-        smooth=chosen["smooth"],
-        blink_seed=int(chosen["seed"] or 0) if chosen["blinks"] else None,
+        intensity=args["intensity"],
+        subject=args["subject"],
+        emotion_from=args["reference"] if uses_reference else None,
+        smooth=args["smooth"],
+        blink_seed=int(args["seed"] or 0) if args["blinks"] else None,
     )
 
 
-def _run(models: Sequence[Model], sessions: Sessions, session: str, chosen: Mapping[str, Any]) -> tuple[Any, Any, Any]:
-    """Message, downloads and faces after a press of the button; after a mistake the last faces stay."""
+def _run(models: Sequence[Model], sessions: Sessions, session: str, args: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+    """Return updates of error message, downloads and faces; after an error, the previous results stay."""
     try:
-        given = chosen[chosen["source"]]
-        if given is None:
+        if (speech := args[args["source"]]) is None:
             raise EvaluationError("There is no speech yet. Drop a file, or record your voice.")
-        audio = Path(given)
-        stem = audio.stem if chosen["source"] == "file" else "recording"
+        stem = Path(speech).stem if args["source"] == "file" else "recording"
         start = time.perf_counter()
-        waveform, tracks = predict(models, audio, _settings(chosen))
-        taken, duration = time.perf_counter() - start, len(waveform) / SAMPLING_RATE
-        frames = len(next(iter(tracks.values())))
-        note = f"{duration:.1f} s of speech, {frames} frames at 30 per second, predicted in {taken:.1f} s"
+        waveform, tracks = predict(models, Path(speech), _settings(args))
+        duration_s, elapsed_s = len(waveform) / SAMPLING_RATE, time.perf_counter() - start
+        num_frames = len(next(iter(tracks.values())))
+        note = f"{duration_s:.1f} s of speech, {num_frames} frames at {FPS} per second, predicted in {elapsed_s:.1f} s"
         _LOG.info("%s", note)
-        links = _links(write_files(sessions.new_results(session), stem, tracks, list(_FORMATS)))
-        captions = tracks if len(tracks) > 1 else {"predicted": next(iter(tracks.values()))}
-        return gr.update(value="", visible=False), links, in_frame(faces_page(stem, note, captions, waveform))
+        head = Path(args["head"]) if args["head"] else None
+        files = write_files(sessions.new_results(session), stem, tracks, head)
+        return (
+            gr.update(visible=False),
+            gr.update(value=render_downloads(files), visible=True),
+            render_faces(stem, note, tracks, waveform),
+        )
     except EmoTalkError as error:
-        return _message(str(error)), gr.skip(), gr.skip()
+        return _show_error(sessions.hide_folders(str(error))), gr.skip(), gr.skip()
     except Exception:
-        _LOG.exception("%s", _DEFECT)
-        return _message(_DEFECT), gr.skip(), gr.skip()
+        _LOG.exception("%s", _BUG)
+        return _show_error(_BUG), gr.skip(), gr.skip()
 
 
-def _links(files: Iterable[tuple[str, str, Path]]) -> Any:
-    groups: dict[str, list[dict[str, str]]] = {}
-    for label, kind, path in files:
-        title, use = _FORMATS[kind]
-        shown = {"title": title, "use": use, "kind": kind, "name": path.name, "path": str(path)}
-        groups.setdefault(label, []).append(shown | {"size": _size(path.stat().st_size)})
-    return gr.update(value=render("downloads.html.j2", groups=groups), visible=True)
+def _show_error(text: str) -> Any:
+    return gr.update(value=render_error(text), visible=True)
 
 
-def _size(num_bytes: int) -> str:
-    return f"{num_bytes / 1e6:.1f} MB" if num_bytes >= 1e6 else f"{max(1, round(num_bytes / 1e3))} kB"
-
-
-def _message(text: str) -> Any:
-    return gr.update(value=f'<p class="mistake" role="alert">{escape(text)}</p>', visible=True)
+def build_theme() -> gr.themes.Base:
+    """Build the look of the page, in fonts of the visitor's machine."""
+    theme = gr.themes.Default(
+        primary_hue="blue",
+        neutral_hue="slate",
+        font=["system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+        radius_size="md",
+    )
+    # Gradio's own greys and blues have a contrast below 4.5 to 1.
+    return theme.set(
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_400",
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_400",
+        block_label_text_color="*neutral_600",
+        block_label_text_color_dark="*neutral_300",
+        block_title_text_color="*neutral_600",
+        block_title_text_color_dark="*neutral_300",
+        checkbox_border_color="*neutral_500",
+        checkbox_border_color_dark="*neutral_400",
+        color_accent="*primary_600",
+        button_primary_background_fill="*primary_600",
+        button_primary_background_fill_dark="*primary_600",
+        button_primary_background_fill_hover="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_700",
+    )
