@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -38,14 +39,25 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Predict motion for recordings of any length; writes <out>/<name>.npy, (frames, 52) at 30 fps, for each."
+        "Predict blendshapes for recordings of any length; writes <out>/<name>.npy, (frames, 52) at 30 fps, for each."
     )
-    parser.add_argument("audio", nargs="+", type=Path, help="recordings, WAV or FLAC")
+    parser.add_argument(
+        "audio", nargs="+", type=Path, help="audio or video files, or folders, whose subfolders are kept"
+    )
     parser.add_argument(
         "--weights", type=Path, default=Path("results/weights"), help="weights: a file, its card or a folder"
     )
-    parser.add_argument("--out", type=Path, default=Path(), help="output folder")
-    parser.add_argument("--emotion-from", metavar="AUDIO", help="use this recording as emotion reference")
+    parser.add_argument("--out", type=Path, default=Path("predicted"), help="output folder (default: predicted)")
+    _add_overwrite(parser)
+    emotion = parser.add_mutually_exclusive_group()
+    emotion.add_argument("--emotion", type=_parse_emotion, metavar="NAME", help="emotion by name, for example angry")
+    emotion.add_argument("--emotion-from", metavar="AUDIO", help="use this recording as emotion reference")
+    parser.add_argument(
+        "--strength",
+        type=_parse_strength,
+        default=1.0,
+        help="share of --emotion or --emotion-from, 0 to 1; the rest is the emotion of the recording (default 1)",
+    )
     parser.add_argument("--intensity", choices=("normal", "strong"), default="normal")
     parser.add_argument(
         "--subject",
@@ -56,10 +68,13 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--smooth", action="store_true", help="smooth with Savitzky-Golay (window 5, degree 2), as in the released demo"
     )
-    parser.add_argument("--blinks", type=int, metavar="SEED", help="replace the eyelids with random blinks")
+    parser.add_argument(
+        "--blinks", dest="blink_seed", type=int, metavar="SEED", help="replace the eyelids with random blinks"
+    )
     formats = ("npy", "livelink", "arkit-csv", "json")
     parser.add_argument(
         "--format",
+        dest="formats",
         nargs="+",
         type=_parse_format,
         choices=formats,
@@ -67,14 +82,30 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
         metavar="FORMAT",
         help=f"one or more of {', '.join(formats)}",
     )
+    _add_fps(parser, "frames per second of all formats but npy, for example 24 or 30000/1001 (default 30)")
     parser.add_argument(
         "--window",
+        dest="window_s",
         type=_parse_window,
         default=30.0,
         metavar="SECONDS",
         help="longest part that is processed at once, at least 10 (default 30)",
     )
-    parser.add_argument("--device", choices=("auto", "cpu"), default="auto", help="auto uses a GPU if one is available")
+    _add_device(parser)
+
+
+def _add_overwrite(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--device", type=_parse_device, default="auto", help="auto (a GPU if one is available), cpu, cuda or cuda:1"
+    )
+
+
+def _add_fps(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument("--fps", type=_parse_rate, metavar="RATE", help=text)
 
 
 def _parse_format(text: str) -> str:
@@ -106,11 +137,42 @@ def _parse_window(text: str) -> float:
     return seconds
 
 
-def _parse_rate(text: str) -> int:
-    """Parse a frame rate in frames per second."""
-    if not text.isdigit() or not 1 <= int(text) <= 240:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 240")
-    return int(text)
+def _parse_rate(text: str) -> str:
+    """Check a frame rate: a number or a fraction."""
+    from emotalk.timing import as_frame_rate
+
+    try:
+        as_frame_rate(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
+def _parse_emotion(text: str) -> str:
+    """Parse an emotion in any spelling."""
+    from emotalk.emotions import RAVDESS_EMOTIONS, parse_emotion
+
+    if (emotion := parse_emotion(text)) is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an emotion; use one of {', '.join(RAVDESS_EMOTIONS)}")
+    return emotion
+
+
+def _parse_strength(text: str) -> float:
+    """Parse a number from 0 to 1."""
+    try:
+        strength = float(text)
+    except ValueError:
+        strength = -1.0
+    if not 0 <= strength <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return strength
+
+
+def _parse_device(text: str) -> str:
+    """Check the name of a device."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d{1,2})?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not auto, cpu, cuda or cuda:<index>")
+    return text
 
 
 def _add_convert(parser: argparse.ArgumentParser) -> None:
@@ -120,18 +182,21 @@ def _add_convert(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("source", type=Path)
     parser.add_argument("target", type=Path)
-    parser.add_argument(
-        "--fps", type=_parse_rate, help="frames per second of the target; by default the times of the source"
-    )
-    parser.add_argument(
-        "--npy-fps", type=_parse_rate, default=30, help="frames per second of an npy source (default 30)"
-    )
-    orders = "column order of an npy source: arkit, mediapipe, livelink, or names with commas"
-    parser.add_argument("--channels", default="arkit", help=orders)
-    parser.add_argument("--scale", type=float, default=1.0, help="value in the source that means 1 (100: percentages)")
+    _add_fps(parser, "frames per second of the target, for example 24 or 30000/1001; default: the times of the source")
     parser.add_argument(
         "--head", type=Path, metavar="GLB", help="head model with ARKit morph targets, for a .glb target"
     )
+    _add_source_options(parser)
+    _add_overwrite(parser)
+
+
+def _add_source_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of motion files that are read."""
+    parser.add_argument("--npy-fps", type=_parse_rate, default="30", help="frames per second of an npy (default 30)")
+    orders = "column order of an npy: arkit, mediapipe, livelink, or names with commas"
+    parser.add_argument("--channels", default="arkit", help=orders)
+    parser.add_argument("--scale", type=float, default=1.0, help="value in the file that means 1 (100: percentages)")
+    parser.add_argument("--partial", action="store_true", help="accept that channels are missing; they are 0")
 
 
 def _add_preview(parser: argparse.ArgumentParser) -> None:
@@ -140,13 +205,16 @@ def _add_preview(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("motion", type=Path, help="npy, Live Link csv, ARKit csv or json")
     parser.add_argument("audio", type=Path, nargs="?", help="speech to play with the motion")
-    parser.add_argument("-o", "--out", type=Path, default=Path("preview.html"))
+    parser.add_argument("-o", "--out", type=Path, help="page to write (default: previews/<name>.html)")
+    _add_source_options(parser)
+    _add_overwrite(parser)
 
 
 def _add_scan(parser: argparse.ArgumentParser) -> None:
     parser.description = "Look at a folder of recordings and write a commented settings file that trains on it."
     parser.add_argument("folder", type=Path)
     parser.add_argument("-o", "--out", type=Path, default=Path("my.yaml"), help="file to write")
+    _add_overwrite(parser)
     recipes = ("demo", "paper", "personal")
     parser.add_argument("--recipe", choices=recipes, default="paper", help="demo: small random encoders, for a trial")
 
@@ -174,7 +242,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("weights", type=Path, metavar="WEIGHTS", help="file, card or folder of weights")
     parser.add_argument("--onnx", type=Path, metavar="FILE", required=True, help="target, named <name>.onnx")
     parser.add_argument("--fp16", action="store_true", help="half the size: weights and products in float16")
-    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
+    _add_overwrite(parser)
 
 
 def _add_app(parser: argparse.ArgumentParser) -> None:
@@ -188,7 +256,7 @@ def _add_app(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for all networks")
     parser.add_argument("--port", type=_parse_port, default=7860)
     parser.add_argument("--share", action="store_true", help="also make a public link through Gradio's servers")
-    parser.add_argument("--device", choices=("auto", "cpu"), default="auto", help="auto uses a GPU if one is available")
+    _add_device(parser)
 
 
 def _parse_port(text: str) -> int:

@@ -1,8 +1,15 @@
-"""Subcommands of `emotalk`; each function has the name of its subcommand."""
+"""Subcommands of `emotalk`; each function has the name of its subcommand.
+
+Arguments and files are checked before slow libraries are imported.
+"""
 
 import argparse
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from emotalk.formats.motion import Motion
 
 _LOG = logging.getLogger(__name__)
 
@@ -10,54 +17,76 @@ _LOG = logging.getLogger(__name__)
 def predict(args: argparse.Namespace) -> None:
     """Predict motion for recordings."""
     from emotalk.config.use import PredictSettings
-    from emotalk.device import choose_device, usable_cores
-    from emotalk.errors import EvaluationError
+    from emotalk.errors import ConfigError, EvaluationError
+    from emotalk.files import check_outputs
+    from emotalk.inference.recordings import find_recordings, planned_outputs
+    from emotalk.model.card import weights_in
+
+    if args.strength != 1 and not (args.emotion or args.emotion_from):
+        raise ConfigError("--strength needs --emotion or --emotion-from.")
+    names = PredictSettings.model_fields.keys() & vars(args).keys() - {"audio", "weights"}
+    settings = PredictSettings(**{name: getattr(args, name) for name in names})
+    recordings, weights = find_recordings(args.audio), weights_in(args.weights)
+    if args.emotion_from:
+        find_recordings([args.emotion_from])
+    inputs = [weights, *(recording.path for recording in recordings)]
+    check_outputs(planned_outputs(recordings, args.out, settings.formats), inputs=inputs, overwrite=args.overwrite)
+
+    from emotalk.device import device_from_name
     from emotalk.inference.predict import predict_files
 
-    device = choose_device(int(args.device == "auto"), usable_cores())
-    settings = PredictSettings(
-        intensity=args.intensity,
-        subject=args.subject,
-        emotion_from=args.emotion_from,
-        smooth=args.smooth,
-        blink_seed=args.blinks,
-        formats=args.format,
-        window_s=args.window,
-    )
-    left_out = predict_files(args.audio, args.out, settings, weights=args.weights, device=device)
-    if left_out:
-        raise EvaluationError(f"{len(left_out)} recordings could not be predicted: {', '.join(left_out)}.")
+    failed = predict_files(recordings, args.out, settings, weights=weights, device=device_from_name(args.device))
+    if failed:
+        raise EvaluationError(
+            f"{len(failed)} of {len(recordings)} recordings could not be predicted: {', '.join(failed)}. The log has "
+            "the reasons."
+        )
 
 
 def convert(args: argparse.Namespace) -> None:
     """Convert motion to another format."""
     from emotalk.errors import FormatError
-    from emotalk.formats.files import kind_from_name, read_motion, write_motion
-    from emotalk.formats.tracks import TrackFormat
-    from emotalk.timing import FPS
+    from emotalk.files import check_outputs
+    from emotalk.formats.files import kind_from_name, write_motion
+    from emotalk.timing import FPS, as_frame_rate
 
     kind = kind_from_name(args.target)
-    if kind == "npy" and args.fps not in (None, FPS):
+    if kind == "npy" and args.fps is not None and as_frame_rate(args.fps) != FPS:
         raise FormatError(f"A track (npy) has {FPS} frames per second; use --fps only for other formats.")
-    motion = read_motion(args.source, TrackFormat.from_settings(args.channels, args.npy_fps, args.scale))
+    check_outputs([args.target], inputs=filter(None, [args.source, args.head]), overwrite=args.overwrite)
+    motion = _read_motion(args.source, args)
     if num_without_face := int((~motion.has_face).sum()):
         _LOG.warning("%s: no face in %d of %d rows.", args.source, num_without_face, len(motion.seconds))
     if rate := FPS if kind == "npy" else args.fps:
         motion = motion.at(rate)
-    args.target.parent.mkdir(parents=True, exist_ok=True)
-    write_motion(args.target, motion, kind, head=args.head)
-    log_values = (args.target, len(motion.seconds), motion.seconds[-1], motion.rate)
-    _LOG.info("%s: %d frames, %.2f s, %d frames per second", *log_values)
+    write_motion(args.target, motion, kind, head=args.head, partial=args.partial)
+    log_values = (args.target, len(motion.seconds), motion.seconds[-1], float(motion.rate))
+    _LOG.info("%s: %d frames, %.2f s, %.5g frames per second", *log_values)
+
+
+def _read_motion(path: Path, args: argparse.Namespace) -> "Motion":
+    from emotalk.formats.files import read_motion
+    from emotalk.formats.tracks import TrackFormat
+    from emotalk.timing import as_frame_rate
+
+    fps = as_frame_rate(args.npy_fps)
+    return read_motion(path, TrackFormat.from_settings(args.channels, fps, args.scale, partial=args.partial))
 
 
 def preview(args: argparse.Namespace) -> None:
     """Write a page that shows motion on a drawn face."""
-    from emotalk.formats.files import read_motion
+    from emotalk.errors import OutputError
+    from emotalk.files import check_outputs
     from emotalk.report.player import write_preview
     from emotalk.timing import FPS
 
-    motion = read_motion(args.motion).at(FPS)
-    write_preview(args.out, motion.values, title=Path(args.motion).name, audio=args.audio)
+    page = args.out or Path("previews") / f"{args.motion.stem}.html"
+    if page.suffix.lower() not in (".html", ".htm"):
+        raise OutputError(f"{page} is not the name of a page; it must end in .html.")
+    check_outputs([page], inputs=filter(None, [args.motion, args.audio]), overwrite=args.overwrite)
+    motion = _read_motion(args.motion, args).at(FPS)
+    write_preview(page, motion.values, title=args.motion.name, audio=args.audio)
+    _LOG.info("%s: open it in a browser", page)
 
 
 def capture(args: argparse.Namespace) -> None:
@@ -74,7 +103,7 @@ def scan(args: argparse.Namespace) -> None:
     """Write a settings file for a folder of recordings."""
     from emotalk.data.scan import scan_folder
 
-    scan_folder(args.folder, args.out, recipe=args.recipe)
+    scan_folder(args.folder, args.out, recipe=args.recipe, overwrite=args.overwrite)
 
 
 def export(args: argparse.Namespace) -> None:
@@ -85,9 +114,9 @@ def export(args: argparse.Namespace) -> None:
 
 
 def app(args: argparse.Namespace) -> None:
-    """Serve the page to try weights."""
+    """Serve a page that predicts motion in the browser."""
     from emotalk.app.server import run
-    from emotalk.device import choose_device, usable_cores
+    from emotalk.device import device_from_name
 
-    device = choose_device(int(args.device == "auto"), usable_cores())
-    run(args.weights or [Path("results/weights")], device=device, host=args.host, port=args.port, share=args.share)
+    weights, device = args.weights or [Path("results/weights")], device_from_name(args.device)
+    run(weights, device=device, host=args.host, port=args.port, share=args.share)

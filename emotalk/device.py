@@ -37,6 +37,22 @@ def choose_device(gpus: int, threads: int, local_rank: int = 0) -> torch.device:
     return torch.device("cpu")
 
 
+def device_from_name(name: str) -> torch.device:
+    """Return the device `auto` (a GPU if one is available), `cpu`, `cuda` or `cuda:<index>`.
+
+    Raises
+    ------
+    TrainingError
+        If there is no such GPU, or torch cannot use it.
+    """
+    if not name.startswith("cuda"):
+        return choose_device(int(name == "auto"), usable_cores())
+    count, index = torch.cuda.device_count(), int(name.partition(":")[2] or 0)
+    if index >= count:
+        raise TrainingError(f"--device {name}: torch can use {count} GPUs on this machine. Use auto or cpu.")
+    return choose_device(1, usable_cores(), index)
+
+
 def choose_kernels(device: torch.device) -> None:
     """Enable TF32 for fp32 matrix products on a GPU, and disable cuDNN attention.
 

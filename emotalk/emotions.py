@@ -1,4 +1,23 @@
-"""Emotion classes of the released network's classifier, and their mapping from corpus labels."""
+"""Emotion labels of RAVDESS with their synonyms, and the emotion classes of the released network's classifier."""
+
+import unicodedata
+
+RAVDESS_EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
+"""Emotion codes 01 to 08 of RAVDESS (Livingstone & Russo 2018)."""
+
+_EMOTION_WORDS = {
+    "neutral": "neutral normal none 中性 平静中性 中立",
+    "calm": "calm relaxed 平静 冷静",
+    "happy": "happy happiness joy joyful amused amusement 高兴 快乐 开心 喜悦",
+    "sad": "sad sadness sorrow 悲伤 伤心 难过",
+    "angry": "angry anger mad 生气 愤怒",
+    "fearful": "fearful fear afraid scared 害怕 恐惧",
+    "disgust": "disgust disgusted 厌恶 恶心",
+    "surprised": "surprised surprise 惊讶 吃惊",
+}
+"""Emotion labels of RAVDESS and their synonyms."""
+_EMOTIONS = {word: emotion for emotion, words in _EMOTION_WORDS.items() for word in words.split()}
+
 
 EMOTIONS = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 """Classes of the emotion encoder's classifier, in the order of its logits."""
@@ -7,6 +26,11 @@ UNLABELLED = -1
 """Class index of a clip without a usable emotion label; such clips have no classification loss."""
 
 _CLASSES = {name: name for name in EMOTIONS} | {"fearful": "fear", "surprised": "surprise"}
+
+
+def parse_emotion(word: str) -> str | None:
+    """Convert an English or Chinese emotion word to the label of RAVDESS; None if unknown."""
+    return _EMOTIONS.get(unicodedata.normalize("NFC", word).strip().lower())
 
 
 def emotion_class(label: str | None, *, calm: str) -> int:

@@ -31,6 +31,10 @@ class FormatError(EmoTalkError):
     """A motion file does not match its format, or the format cannot store the motion."""
 
 
+class OutputError(EmoTalkError):
+    """A file cannot be written, or would be overwritten."""
+
+
 class CaptureError(EmoTalkError):
     """Videos cannot be captured."""
 

@@ -13,14 +13,15 @@ from emotalk.app.results import render, render_downloads, render_error, render_f
 from emotalk.app.sessions import Sessions
 from emotalk.config.use import PredictSettings
 from emotalk.errors import EmoTalkError, EvaluationError
-from emotalk.model.inputs import NUM_SUBJECTS
+from emotalk.model.inputs import INTENSITIES, NUM_SUBJECTS
 from emotalk.timing import FPS, SAMPLING_RATE
 
 _LOG = logging.getLogger(__name__)
 _TEMPLATES = Path(__file__).parent / "templates"
 STYLE = _TEMPLATES / "app.css"
 _AUDIO_TYPES = ["audio", "video"]
-_OWN_EMOTION, _REFERENCE = "of the speech", "of another recording"
+_OWN_EMOTION, _REFERENCE = "own", "reference"
+"""Choices of the emotion beside those by name."""
 _BUG = "This is a bug in the program. The terminal in which it runs shows the details."
 _QUIET: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
 """Options of events that answer at once."""
@@ -74,15 +75,24 @@ def _add_speech() -> dict[str, gr.components.Component]:
 def _add_settings(models: Sequence[Model]) -> dict[str, gr.components.Component]:
     """Add the settings that `_settings` and `_run` read."""
     with gr.Group():
-        # Emotion by name, with its strength, becomes a third choice here and in _settings.
-        emotion = gr.Radio([_OWN_EMOTION, _REFERENCE], value=_OWN_EMOTION, label="Emotion", elem_id="emotion")
+        emotion = gr.Dropdown(
+            emotion_choices(models), value=_OWN_EMOTION, label="Emotion", filterable=False, elem_id="emotion"
+        )
         reference = gr.File(
             label="Recording with the emotion", file_types=_AUDIO_TYPES, height=130, visible=False, elem_id="reference"
         )
-        intensity = gr.Radio(["normal", "strong"], value="normal", label="Intensity", elem_id="intensity")
+        strength = gr.Slider(
+            0, 1, 1, step=0.05, label="Strength", info="The rest is the emotion of the speech", visible=False
+        )
+        intensity = gr.Radio(list(INTENSITIES), value="normal", label="Intensity", elem_id="intensity")
     with gr.Group():
         subject = gr.Dropdown(
-            _subject_choices(models), value="mean", label="Subject", info="Whose style of speaking", elem_id="subject"
+            subject_choices(models),
+            value="mean",
+            label="Subject",
+            info="Whose style of speaking",
+            filterable=False,
+            elem_id="subject",
         )
     with gr.Group():
         smooth = gr.Checkbox(label="Smooth the motion", elem_id="smooth")
@@ -90,11 +100,12 @@ def _add_settings(models: Sequence[Model]) -> dict[str, gr.components.Component]
         seed = gr.Number(0, label="Seed of the blinks", precision=0, minimum=0, visible=False, elem_id="seed")
     with gr.Accordion("Your own head, for GLB", open=False, elem_id="head-section"):
         head = gr.File(label="GLB with morph targets of ARKit's names", file_types=[".glb"], height=130, elem_id="head")
-    emotion.change(lambda chosen: gr.update(visible=chosen == _REFERENCE), emotion, reference, **_QUIET)
+    emotion.change(_show_emotion_settings, emotion, [reference, strength], **_QUIET)
     blinks.change(lambda chosen: gr.update(visible=chosen), blinks, seed, **_QUIET)
     return {
         "emotion": emotion,
         "reference": reference,
+        "strength": strength,
         "intensity": intensity,
         "subject": subject,
         "smooth": smooth,
@@ -104,7 +115,21 @@ def _add_settings(models: Sequence[Model]) -> dict[str, gr.components.Component]
     }
 
 
-def _subject_choices(models: Sequence[Model]) -> list[tuple[str, str | int]]:
+def emotion_choices(models: Sequence[Model]) -> list[tuple[str, str]]:
+    """Return the emotion of the speech, those by name that all models have, and that of another recording."""
+    names = [name for name in models[0].emotions if all(name in model.emotions for model in models)]
+    return [
+        ("Emotion of the speech", _OWN_EMOTION),
+        *((name.capitalize(), name) for name in names),
+        ("Emotion of another recording", _REFERENCE),
+    ]
+
+
+def _show_emotion_settings(emotion: str) -> tuple[Any, Any]:
+    return gr.update(visible=emotion == _REFERENCE), gr.update(visible=emotion != _OWN_EMOTION)
+
+
+def subject_choices(models: Sequence[Model]) -> list[tuple[str, str | int]]:
     """Return all subjects; those that are missing in the training of a model are marked."""
     known = [set(subjects) for model in models if (subjects := model.card.get("training_subjects"))]
     marks = ["" if all(index in subjects for subjects in known) else " (not trained)" for index in range(NUM_SUBJECTS)]
@@ -129,13 +154,17 @@ def _remove_at_unload(page: gr.Blocks, sessions: Sessions) -> None:
 
 
 def _settings(args: Mapping[str, Any]) -> PredictSettings:
-    uses_reference = args["emotion"] == _REFERENCE
-    if uses_reference and args["reference"] is None:
-        raise EvaluationError("Add a recording with the emotion, or choose the emotion of the speech.")
+    emotion: dict[str, Any] = {}
+    if args["emotion"] == _REFERENCE:
+        if args["reference"] is None:
+            raise EvaluationError("Add a recording with the emotion, or choose the emotion of the speech.")
+        emotion = {"emotion_from": args["reference"], "strength": args["strength"]}
+    elif args["emotion"] != _OWN_EMOTION:
+        emotion = {"emotion": args["emotion"], "strength": args["strength"]}
     return PredictSettings(
+        **emotion,
         intensity=args["intensity"],
         subject=args["subject"],
-        emotion_from=args["reference"] if uses_reference else None,
         smooth=args["smooth"],
         blink_seed=int(args["seed"] or 0) if args["blinks"] else None,
     )

@@ -11,12 +11,12 @@ import torch
 from emotalk.config.use import PredictSettings
 from emotalk.data.audio import read_samples
 from emotalk.errors import EvaluationError, WeightsError
-from emotalk.inference.postprocessing import add_blinks, smooth
-from emotalk.inference.predict import INTENSITIES, resolve_subject
-from emotalk.inference.windows import AudioFile, predict_speech
-from emotalk.model.card import read_card
+from emotalk.inference.predict import build_predictor
+from emotalk.inference.windows import AudioFile
+from emotalk.model.card import read_card, references_file, weights_in
+from emotalk.model.emotion_references import read_references
 from emotalk.model.network import EmoTalk
-from emotalk.model.weights import load_weights, weights_in
+from emotalk.model.weights import load_weights
 
 MAX_DURATION_S = 600
 """Longest recording that the app accepts; `emotalk predict` has no limit."""
@@ -34,12 +34,15 @@ class Model:
         Weights file.
     card
         Content of the card beside the weights; empty if there is none.
+    emotions
+        Emotions by name, from the emotion references beside the weights.
     """
 
     label: str
     path: Path
     network: EmoTalk
     card: Mapping[str, Any]
+    emotions: Sequence[str]
 
 
 def load_models(weights: Sequence[Path], device: torch.device) -> list[Model]:
@@ -56,9 +59,14 @@ def load_models(weights: Sequence[Path], device: torch.device) -> list[Model]:
     if len(set(paths)) < len(paths):
         raise WeightsError(f"{weights[0]} is given twice; a comparison needs two different weights.")
     return [
-        Model(label, path, load_weights(path, device), read_card(path) or {})
+        Model(label, path, load_weights(path, device), read_card(path) or {}, _read_emotions(path))
         for label, path in zip(_labels(paths), paths, strict=True)
     ]
+
+
+def _read_emotions(weights: Path) -> list[str]:
+    path = references_file(weights)
+    return list(dict.fromkeys(emotion for emotion, _ in read_references(path).features)) if path.is_file() else []
 
 
 def _labels(paths: Sequence[Path]) -> list[str]:
@@ -106,20 +114,5 @@ def predict(
         If a recording cannot be used.
     """
     speech = read_speech(audio)
-    reference = read_speech(Path(settings.emotion_from)) if settings.emotion_from else None
-    tracks = {}
-    for model in models:
-        track = predict_speech(
-            model.network,
-            speech,
-            intensity=INTENSITIES.index(settings.intensity),
-            subject=resolve_subject(settings.subject, model.path),
-            emotion_from=reference,
-            window_s=settings.window_s,
-        )
-        if settings.smooth:
-            track = smooth(track)
-        if settings.blink_seed is not None:
-            track = add_blinks(track, seed=settings.blink_seed)
-        tracks[model.label] = track
+    tracks = {model.label: build_predictor(model.network, model.path, settings)(speech) for model in models}
     return read_samples(audio, speech.num_samples), tracks

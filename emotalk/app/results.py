@@ -36,7 +36,7 @@ def render(template: str, **content: Any) -> str:
 def write_files(
     folder: Path, stem: str, tracks: Mapping[str, np.ndarray], head: Path | None = None
 ) -> dict[str, dict[str, Path]]:
-    """Write each track in each format, with a head also as GLB.
+    """Write each track in each format, with a head also as GLB; channels that the head lacks are left out there.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def write_files(
             kind: folder / f"{name}{suffix}" for kind, (suffix, *_) in _FORMATS.items() if kind != "glb" or head
         }
         for kind, path in files[label].items():
-            write_motion(path, Motion.from_track(track), kind, head=head)
+            write_motion(path, Motion.from_track(track), kind, head=head, partial=True)
     return files
 
 

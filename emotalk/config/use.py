@@ -1,12 +1,31 @@
 """Settings of evaluation and prediction."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
 from emotalk.config.section import PathSetting, Section
+from emotalk.emotions import RAVDESS_EMOTIONS, parse_emotion
+from emotalk.timing import as_frame_rate
 
 SubjectIndex = Annotated[int, Field(ge=0, le=23)]
+
+
+def _check_emotion(word: str) -> str:
+    if parse_emotion(word) is None:
+        raise ValueError(f"{word} is not an emotion; use one of {', '.join(RAVDESS_EMOTIONS)}")
+    return word
+
+
+def _check_frame_rate(rate: float | str) -> float | str:
+    as_frame_rate(rate)
+    return rate
+
+
+EmotionWord = Annotated[str, AfterValidator(_check_emotion)]
+"""Emotion in any spelling that `parse_emotion` knows."""
+FrameRate = Annotated[float | str, AfterValidator(_check_frame_rate)]
+"""Frames per second, a number or a fraction as text; `as_frame_rate` converts it."""
 
 
 class EvaluateSettings(Section):
@@ -39,14 +58,25 @@ class PredictSettings(Section):
     """Prediction of new recordings by rule `predict`; the command `emotalk predict` does the same."""
 
     audio: PathSetting | None = Field(
-        None, description="Folder of wav and flac files to predict, including its subfolders."
+        None, description="Folder of audio and video files to predict, including its subfolders; or one file."
     )
     weights: PathSetting | None = Field(
         None,
         description="Weights file, card or folder, the released `EmoTalk.pth` for example; null for those of this run.",
     )
+    emotion: EmotionWord | None = Field(
+        None,
+        description="Emotion by name, as training saw it: `neutral`, `calm`, `happy`, `sad`, `angry`, `fearful`, "
+        "`disgust` or `surprised`; null for each recording's own emotion.",
+    )
     emotion_from: PathSetting | None = Field(
-        None, description="Recording whose emotion is used throughout; null for each recording's own."
+        None, description="Recording whose emotion is used instead; null for each recording's own emotion."
+    )
+    strength: float = Field(
+        1,
+        ge=0,
+        le=1,
+        description="Share of `emotion` or `emotion_from`; the rest is each recording's own emotion.",
     )
     intensity: Literal["normal", "strong"] = Field("normal", description="Intensity of the emotion.")
     subject: Literal["mean"] | SubjectIndex = Field(
@@ -63,9 +93,22 @@ class PredictSettings(Section):
     formats: Annotated[list[Literal["npy", "livelink", "arkit-csv", "json"]], Field(min_length=1)] = Field(
         ["npy"], description="Formats to write, see docs/engines.md."
     )
+    fps: FrameRate | None = Field(
+        None,
+        description="Frames per second of all formats but npy, which always has 30; a number or a fraction such as "
+        "`30000/1001`. null: 30.",
+    )
     window_s: float = Field(
         30,
         ge=10,
         description="Seconds that the network processes at once; longer recordings are predicted in overlapping "
         "windows.",
     )
+
+    @model_validator(mode="after")
+    def _check_emotion_source(self) -> Self:
+        if self.emotion and self.emotion_from:
+            raise ValueError("'emotion' and 'emotion_from' exclude each other; set one of them")
+        if self.strength != 1 and not (self.emotion or self.emotion_from):
+            raise ValueError("'strength' needs 'emotion' or 'emotion_from'")
+        return self

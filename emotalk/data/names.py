@@ -1,9 +1,10 @@
 """File names of recordings: parsing of labels, and valid ids."""
 
 import re
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from emotalk.emotions import RAVDESS_EMOTIONS, parse_emotion
 
 
 @dataclass(frozen=True)
@@ -31,37 +32,17 @@ class Labels:
     repetition: int | None = None
 
 
-RAVDESS_EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
-"""Emotion codes 01 to 08 of RAVDESS (Livingstone & Russo 2018)."""
-
 NUM_ACTORS = 24
 """Actors of RAVDESS, numbered from 1; the released network has a subject slot for each."""
 
 _RAVDESS = re.compile(r"0[1-3]-01-(0[1-8])-(0[12])-(0[12])-(0[12])-(0[1-9]|1\d|2[0-4])")
 _HDTF = re.compile(r"(?P<group>RD|WDA|WRA)_(?P<speaker>\w+?)_\d{3}(?:_(?:part)?\d+)?")
 
-_EMOTION_WORDS = {
-    "neutral": "neutral normal none 中性 平静中性 中立",
-    "calm": "calm relaxed 平静 冷静",
-    "happy": "happy happiness joy joyful amused amusement 高兴 快乐 开心 喜悦",
-    "sad": "sad sadness sorrow 悲伤 伤心 难过",
-    "angry": "angry anger mad 生气 愤怒",
-    "fearful": "fearful fear afraid scared 害怕 恐惧",
-    "disgust": "disgust disgusted 厌恶 恶心",
-    "surprised": "surprised surprise 惊讶 吃惊",
-}
-"""Emotion labels of RAVDESS and their synonyms."""
-_EMOTIONS = {word: emotion for emotion, words in _EMOTION_WORDS.items() for word in words.split()}
 _INTENSITIES = {
     1: "1 01 1.0 normal medium low weak mild 普通 正常 弱",
     2: "2 02 2.0 strong high intense 强 强烈",
 }
 _INTENSITY_BY_WORD = {word: intensity for intensity, words in _INTENSITIES.items() for word in words.split()}
-
-
-def parse_emotion(word: str) -> str | None:
-    """Convert an English or Chinese emotion word to the label of RAVDESS; None if unknown."""
-    return _EMOTIONS.get(unicodedata.normalize("NFC", word).strip().lower())
 
 
 def parse_intensity(word: str) -> int | None:

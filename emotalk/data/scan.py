@@ -18,7 +18,7 @@ from emotalk.data.discovery import Listing, RecordingFiles, Source
 from emotalk.data.issues import matching_frame_rate
 from emotalk.data.names import NAMING
 from emotalk.errors import CorpusError, Issue
-from emotalk.files import atomic_path, iter_files
+from emotalk.files import atomic_path, check_outputs, iter_files
 from emotalk.formats.channels import guess_channel_order
 from emotalk.formats.tracks import HIGHEST, TrackFormat, is_self_describing, read_track
 from emotalk.timing import SAMPLING_RATE
@@ -51,7 +51,7 @@ class CorpusScan:
     warnings: list[str] = field(default_factory=list)
 
 
-def scan_folder(folder: Path, out: Path, *, recipe: str) -> None:
+def scan_folder(folder: Path, out: Path, *, recipe: str, overwrite: bool = False) -> None:
     """Write a settings file for the recordings in a folder.
 
     Parameters
@@ -64,10 +64,9 @@ def scan_folder(folder: Path, out: Path, *, recipe: str) -> None:
     Raises
     ------
     CorpusError
-        If there are no recordings, or the file `out` exists.
+        If there are no recordings.
     """
-    if out.exists():
-        raise CorpusError(f"{out} already exists. Set another file with --out, or remove it.")
+    check_outputs([out], overwrite=overwrite)
     if not folder.is_dir():
         raise CorpusError(f"Folder {folder} does not exist.")
     corpora = [name for name in _ETF if (folder / name / "audio").is_dir() and (folder / name / "blendshape").is_dir()]

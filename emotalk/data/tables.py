@@ -11,7 +11,8 @@ import pandas as pd
 
 from emotalk.data.discovery import Source, number_duplicates, unique_id
 from emotalk.data.inspection import RecordingFiles
-from emotalk.data.names import RAVDESS_EMOTIONS, Labels, clean_id, parse_emotion, parse_intensity
+from emotalk.data.names import Labels, clean_id, parse_intensity
+from emotalk.emotions import RAVDESS_EMOTIONS, parse_emotion
 from emotalk.errors import CorpusError, Issue
 from emotalk.formats.spreadsheet import read_spreadsheet
 

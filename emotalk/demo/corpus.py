@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from emotalk.data.names import RAVDESS_EMOTIONS
 from emotalk.data.samples import to_int16
 from emotalk.demo.face import animate
 from emotalk.demo.recipe import Emotion, Recipe, read_recipe
 from emotalk.demo.speech import Voice, articulate, synthesize
+from emotalk.emotions import RAVDESS_EMOTIONS
 from emotalk.progress import progress
 from emotalk.timing import SAMPLING_RATE, frames_in
 

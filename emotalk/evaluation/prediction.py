@@ -57,12 +57,12 @@ def predict_test_split(
         content = _load_speech(store[clip_id])
         conditioning = {"intensity": example["intensity"], "subject": _resolve_subject(subject, example, training)}
         num_frames = frames_to_predict(len(content))
-        track, logits = network.infer(content, content, num_frames=num_frames, **conditioning)
+        track, logits = network.infer(content, network.encode_emotion(content), num_frames=num_frames, **conditioning)
         np.save(folder / f"{clip_id}.npy", track, allow_pickle=False)
         predicted_emotions.append((clip_id, example["emotion_e2"], int(logits.argmax())))
         if has_swap(example):
             num_frames = len(store[example["track_c1e1"]].track)
-            emotion = _load_speech(store[example["audio_c2e1"]])
+            emotion = network.encode_emotion(_load_speech(store[example["audio_c2e1"]]))
             track, _ = network.infer(content, emotion, num_frames=num_frames, **conditioning)
             np.save(swapped / f"{clip_id}.npy", track, allow_pickle=False)
     _LOG.info("Predicted %d test clips, subject: %s", len(examples), subject)

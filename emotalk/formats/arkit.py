@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ def motion_from_table(table: "pd.DataFrame") -> Motion:
     Raises
     ------
     FormatError
-        If a column is missing.
+        If it has no times, or a cell is not a number.
     """
     names = [str(name) for name in table.columns]
     time = next((name for name in names if name.strip().lower() in _TIME_COLUMNS), None)
@@ -50,8 +51,12 @@ def write_json(path: str | Path, motion: Motion) -> None:
         {"time": round(float(time), 6), "weights": [float(f"{value:.7g}") for value in row]}
         for time, row in zip(motion.seconds, motion.values, strict=True)
     ]
-    content = {"format": _FORMAT_NAME, "fps": motion.rate, "names": list(CHANNELS), "frames": frames}
+    content = {"format": _FORMAT_NAME, "fps": _as_number(motion.rate), "names": list(CHANNELS), "frames": frames}
     Path(path).write_text(json.dumps(content), encoding="utf-8")
+
+
+def _as_number(rate: Fraction) -> int | float:
+    return rate.numerator if rate.denominator == 1 else float(rate)
 
 
 def read_json(path: str | Path) -> Motion:

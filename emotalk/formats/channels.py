@@ -79,23 +79,41 @@ def find_columns(names: Sequence[str]) -> tuple[list[int | None], list[str]]:
 
 
 def reorder_columns(values: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Reorder named columns to (N, 52); also return the missing channels.
-
-    Only tongueOut may be missing, and is set to 0: many trackers do not have it.
+    """Reorder named columns to (N, 52); missing channels are 0, and are also returned.
 
     Raises
     ------
     FormatError
-        If another channel is missing.
+        If two columns belong to the same channel.
     """
     columns, missing = find_columns(names)
-    if required := [name for name in missing if name != "tongueOut"]:
-        raise FormatError(f"there is no column {', '.join(required[:5])}{' …' if len(required) > 5 else ''}")
     reordered = np.zeros((len(values), len(CHANNELS)), np.float32)
     for channel, column in enumerate(columns):
         if column is not None:
             reordered[:, channel] = values[:, column]
     return reordered, tuple(missing)
+
+
+def check_missing(missing: Sequence[str], source: str, *, partial: bool) -> None:
+    """Raise an error if channels other than tongueOut, which many trackers do not have, are missing.
+
+    Parameters
+    ----------
+    source
+        Beginning of the error message: what lacks the channels.
+    partial
+        Whether any channels may be missing, but not all.
+
+    Raises
+    ------
+    FormatError
+    """
+    required = [name for name in missing if name != "tongueOut"]
+    if len(missing) == len(CHANNELS):
+        raise FormatError(f"{source} no channel with an ARKit name, such as {', '.join(CHANNELS[:3])}")
+    if required and not partial:
+        names = f"{', '.join(required[:5])}{' …' if len(required) > 5 else ''}"
+        raise FormatError(f"{source} no {names} ({len(missing)} of {len(CHANNELS)} channels are missing)")
 
 
 def column_names(channels: str | Sequence[str], width: int) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from emotalk.errors import FormatError, Issue
+from emotalk.files import atomic_path
 from emotalk.formats import arkit, gltf, livelink
 from emotalk.formats.motion import Motion
 from emotalk.formats.tracks import TrackFormat, inspect_track, read_with_issues
@@ -48,6 +49,8 @@ def read_motion(path: str | Path, track_format: TrackFormat = TrackFormat()) -> 
         If the file cannot be read, or its values are out of range.
     """
     path = Path(path)
+    if path.is_dir():
+        raise FormatError(f"{path} is a folder; set a motion file.")
     if not path.is_file():
         raise FormatError(f"File {path} does not exist.")
     if kind_from_name(path) == "glb":
@@ -56,16 +59,23 @@ def read_motion(path: str | Path, track_format: TrackFormat = TrackFormat()) -> 
         motion, issues = read_with_issues(path, track_format)
         issues = [*issues, *inspect_track(path.name, motion.without_gaps().values, track_format)]
     except Issue as error:
-        raise FormatError(f"{path}: {error.description}.") from None
+        raise FormatError(_with_path(error, path)) from None
     for issue in issues:
         if issue.code == "out_of_range":
-            raise FormatError(f"{path}: {issue.description}.")
+            raise FormatError(_with_path(issue, path))
         _LOG.warning("%s", issue.description)
     return motion
 
 
-def write_motion(path: str | Path, motion: Motion, kind: str, *, head: str | Path | None = None) -> None:
-    """Write a motion file in format `kind`.
+def _with_path(issue: Issue, path: Path) -> str:
+    """Description of an issue with the path of the file instead of its name."""
+    return f"{issue.description.replace(path.name, str(path), 1)}."
+
+
+def write_motion(
+    path: str | Path, motion: Motion, kind: str, *, head: str | Path | None = None, partial: bool = False
+) -> None:
+    """Write a motion file in format `kind`, atomically.
 
     An npy track is resampled to 30 fps and not clamped. In other formats, coefficients are clamped to [0, 1] and gaps
     are interpolated, except that Live Link captures may have rows without a face.
@@ -74,18 +84,22 @@ def write_motion(path: str | Path, motion: Motion, kind: str, *, head: str | Pat
     ----------
     head
         GLB file to animate, required for format `glb`; see `emotalk.formats.gltf.write_glb`.
+    partial
+        Whether the head may lack channels other than tongueOut.
 
     Raises
     ------
     FormatError
         If the format cannot hold this motion.
     """
-    if kind == "npy":
-        np.save(path, motion.at(FPS).values, allow_pickle=False)
-    elif kind == "livelink":
-        livelink.write_capture(path, motion.clamped())
-    elif kind == "glb":
-        gltf.write_glb(path, motion.without_gaps().clamped(), head)
-    else:
-        write = arkit.write_json if kind == "json" else arkit.write_table
-        write(path, motion.without_gaps().clamped())
+    with atomic_path(path) as unfinished:
+        if kind == "npy":
+            with open(unfinished, "wb") as file:  # np.save would append a suffix to a path.
+                np.save(file, motion.at(FPS).values, allow_pickle=False)
+        elif kind == "livelink":
+            livelink.write_capture(unfinished, motion.clamped())
+        elif kind == "glb":
+            gltf.write_glb(unfinished, motion.without_gaps().clamped(), Path(head) if head else None, partial=partial)
+        else:
+            write = arkit.write_json if kind == "json" else arkit.write_table
+            write(unfinished, motion.without_gaps().clamped())

@@ -1,6 +1,7 @@
 """Captures of Live Link Face: CSV files with timecodes and named channels, supported by importers of Unreal."""
 
 import logging
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,17 +11,17 @@ from emotalk.errors import FormatError
 from emotalk.formats.channels import LIVELINK_COLUMNS, LIVELINK_ORDER, ROTATIONS, reorder_columns
 from emotalk.formats.motion import Motion
 from emotalk.formats.spreadsheet import read_spreadsheet
+from emotalk.timing import MAX_FRAME_RATE, nearest_frame_rate
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _LOG = logging.getLogger(__name__)
 _FRAME_RATES = (24, 25, 30, 48, 50, 60)
-_DEFAULT_FRAME_RATE = 60
+_TIMECODE_RATE = 60
 _DAY_S = 86_400
 _THOUSANDTHS = 1000
 _MAX_DROPPED_SHARE = 0.02
-_MAX_RATE = 240
 
 
 def read_capture(path: str | Path) -> Motion:
@@ -34,7 +35,7 @@ def motion_from_capture(table: "pd.DataFrame") -> Motion:
     Raises
     ------
     FormatError
-        If a channel is missing, a timecode is invalid, or too many times do not increase.
+        If there is no row, a timecode is invalid, or too many times do not increase.
 
     Source
     ------
@@ -72,7 +73,7 @@ def motion_from_capture(table: "pd.DataFrame") -> Motion:
     )
 
 
-def _times(timecodes: "pd.Series") -> tuple[np.ndarray, int]:
+def _times(timecodes: "pd.Series") -> tuple[np.ndarray, Fraction]:
     """Convert timecodes `HH:MM:SS:FF.mmm` to seconds; also return the frame rate of the rows.
 
     FF counts frames; mmm is thousandths of a frame in the app, and milliseconds in some other programs. The frame rate
@@ -93,15 +94,15 @@ def _times(timecodes: "pd.Series") -> tuple[np.ndarray, int]:
             f"a timecode has frame {frame.max():g}; at most {_FRAME_RATES[-1]} frames per second are supported"
         )
     if np.ptp(whole_seconds) < 1:
-        _LOG.warning("The frame rate of a capture within one second is unknown; %d is assumed.", _DEFAULT_FRAME_RATE)
-        rate = _DEFAULT_FRAME_RATE
+        _LOG.warning("The frame rate of a capture within one second is unknown; %d is assumed.", _TIMECODE_RATE)
+        rate = _TIMECODE_RATE
     is_milliseconds = fraction.max() > 0 and np.abs(fraction * rate - frame).max() < 1.5 and np.ptp(fraction) > 2 / rate
     seconds = whole_seconds + (fraction if is_milliseconds else (frame + fraction) / rate)
     seconds += _DAY_S * np.cumsum(np.diff(seconds, prepend=seconds[0]) < -_DAY_S / 2)
     steps = np.diff(seconds)
     steps = steps[steps > 0]
     interval = float(steps[steps < 3 * np.median(steps)].mean()) if len(steps) else 1 / rate
-    return seconds, max(1, min(_MAX_RATE, round(1 / interval)))
+    return seconds, nearest_frame_rate(max(1.0, min(MAX_FRAME_RATE, 1 / interval)))
 
 
 def _increasing(seconds: np.ndarray) -> np.ndarray:
@@ -123,25 +124,21 @@ def _increasing(seconds: np.ndarray) -> np.ndarray:
 def write_capture(path: str | Path, motion: Motion) -> None:
     """Write a capture with the columns of the app; as in the app, rows without a face have only a timecode.
 
-    Importers expect timecodes at 60 frames per second, so these are used if the rate divides 60: at 30 frames per
-    second, FF increases by 2.
+    Importers expect timecodes at 60 frames per second, whatever the frame rate of the rows: at 30 frames per second, FF
+    increases by 2, and at 25 by 2.4, of which .400 are thousandths of a frame.
     """
-    timecode_rate = _DEFAULT_FRAME_RATE if _DEFAULT_FRAME_RATE % motion.rate == 0 else motion.rate
-    if timecode_rate not in _FRAME_RATES:
-        rates = ", ".join(map(str, _FRAME_RATES))
-        raise FormatError(f"a capture cannot have {motion.rate} frames per second; set one of {rates} with --fps")
     header = ["Timecode", "BlendShapeCount", *(name[0].upper() + name[1:] for name in (*LIVELINK_ORDER, *ROTATIONS))]
     cells = np.concatenate([motion.values[:, LIVELINK_COLUMNS], motion.rotations], axis=1)
     lines = [",".join(header)]
     for second, row, has_face in zip(motion.seconds, cells, motion.has_face, strict=True):
-        time = _timecode(motion.start_s + second, timecode_rate)
+        time = _timecode(motion.start_s + second)
         lines.append(f"{time},{len(row)}," + ",".join(f"{cell:.10f}" for cell in row) if has_face else f"{time},0")
     Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _timecode(second: float, rate: int) -> str:
-    thousandths = round(second * rate * _THOUSANDTHS)
-    whole, rest = divmod(thousandths, rate * _THOUSANDTHS)
+def _timecode(second: float) -> str:
+    thousandths = round(second * _TIMECODE_RATE * _THOUSANDTHS)
+    whole, rest = divmod(thousandths, _TIMECODE_RATE * _THOUSANDTHS)
     frame, part = divmod(rest, _THOUSANDTHS)
     minutes, seconds = divmod(whole % _DAY_S, 60)
     return f"{minutes // 60:02}:{minutes % 60:02}:{seconds:02}:{frame:02}.{part:03}"

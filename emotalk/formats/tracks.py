@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Self
 
@@ -11,7 +12,7 @@ import numpy as np
 from emotalk.blendshapes import CHANNELS
 from emotalk.errors import FormatError, Issue
 from emotalk.formats import arkit, livelink
-from emotalk.formats.channels import ORDERS, column_names, guess_channel_order, reorder_columns
+from emotalk.formats.channels import ORDERS, check_missing, column_names, guess_channel_order, reorder_columns
 from emotalk.formats.motion import Motion
 from emotalk.formats.spreadsheet import read_spreadsheet
 from emotalk.timing import FPS, resample
@@ -29,18 +30,23 @@ class TrackFormat:
         Frames per second.
     scale
         Value of a coefficient of 1; also used for CSV and JSON.
+    partial
+        Whether channels other than tongueOut may be missing; also used for CSV and JSON.
     """
 
     channels: str | tuple[str, ...] = "arkit"
-    fps: float = FPS
+    fps: float | Fraction = FPS
     scale: float = 1.0
+    partial: bool = False
 
     @classmethod
-    def from_settings(cls, channels: str | Sequence[str], fps: float, scale: float) -> Self:
+    def from_settings(
+        cls, channels: str | Sequence[str], fps: float | Fraction, scale: float, *, partial: bool = False
+    ) -> Self:
         """Create the format from settings; a list of names may also be comma-separated text."""
         if isinstance(channels, str) and channels not in ORDERS:
             channels = channels.split(",")
-        return cls(channels if isinstance(channels, str) else tuple(channels), fps, scale)
+        return cls(channels if isinstance(channels, str) else tuple(channels), fps, scale, partial)
 
     @property
     def channel_order(self) -> str:
@@ -84,9 +90,10 @@ def read_with_issues(path: Path, track_format: TrackFormat) -> tuple[Motion, lis
     """
     if not is_self_describing(path):
         values, issues = _read_npy(path, track_format)
-        return Motion.from_track(values, round(track_format.fps)), issues
+        return Motion.from_track(values, track_format.fps), issues
     try:
         motion = _read_self_describing(path)
+        check_missing(motion.missing, "it has", partial=track_format.partial)
     except (FormatError, OSError, UnicodeError) as error:
         message = f"{path.name} cannot be read as motion: {_first_line(error)}"
         raise Issue("unreadable_track", message, always_excludes=True) from None
@@ -110,7 +117,7 @@ def _read_self_describing(path: Path) -> Motion:
 
 
 def _missing_issues(name: str, missing: Sequence[str]) -> list[Issue]:
-    return [Issue("no_tongue", f"{name} has no tongueOut; it is set to 0")] if missing else []
+    return [Issue("no_tongue", f"{name} has no {', '.join(missing)}; missing channels are 0")] if missing else []
 
 
 def _gap_issues(name: str, motion: Motion) -> list[Issue]:
@@ -126,11 +133,12 @@ def _gap_issues(name: str, motion: Motion) -> list[Issue]:
         raise Issue("track_gap", f"{name} has no row with a face", always_excludes=True)
     if len(seconds) < 2:
         return []
-    gaps = np.diff(seconds[has_face]) - 1.5 / motion.rate
+    interval_s = 1 / float(motion.rate)
+    gaps = np.diff(seconds[has_face]) - 1.5 * interval_s
     missing_s = float(gaps[gaps > 0].sum() + seconds[has_face][0] - seconds[0] + seconds[-1] - seconds[has_face][-1])
-    if missing_s <= 1 / motion.rate:
+    if missing_s <= interval_s:
         return []
-    share = missing_s / max(seconds[-1] - seconds[0], 1 / motion.rate)
+    share = missing_s / max(seconds[-1] - seconds[0], interval_s)
     start = float(seconds[has_face][gaps.argmax()]) if len(gaps) else 0.0
     kind = "rows without a face" if not has_face.all() else "missing rows"
     rule = f"gaps are interpolated up to {_MAX_MISSING_SHARE:.0%}"
@@ -202,13 +210,14 @@ def _read_npy(path: Path, track_format: TrackFormat) -> tuple[np.ndarray, list[I
     if track_format.channels != "arkit" or array.shape[1] != len(CHANNELS):
         try:
             values, missing = reorder_columns(values, column_names(track_format.channels, array.shape[1]))
+            check_missing(missing, "it has", partial=track_format.partial)
         except FormatError as error:
             raise Issue("wrong_width", f"{name}: {error}", always_excludes=True) from None
     issues = _missing_issues(name, missing)
     is_empty = np.asarray(np.isnan(values).all(axis=1))
     if is_empty.any() and not is_empty.all():
         rows, valid_rows = np.arange(len(values)), np.flatnonzero(~is_empty)
-        issues += _gap_issues(name, Motion.from_track(np.where(is_empty[:, None], np.nan, 0), round(track_format.fps)))
+        issues += _gap_issues(name, Motion.from_track(np.where(is_empty[:, None], np.nan, 0), track_format.fps))
         for column in values.T:
             column[is_empty] = np.interp(rows[is_empty], valid_rows, column[valid_rows])
     _check_finite(name, values)

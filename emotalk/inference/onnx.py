@@ -18,9 +18,10 @@ from emotalk.errors import ExportError
 from emotalk.files import PARTIAL
 from emotalk.inference.graphs import EmotionGraph, MotionGraph, exported, halve_products
 from emotalk.inference.predict import resolve_subject
+from emotalk.model.card import weights_in
 from emotalk.model.inputs import NUM_INTENSITIES, NUM_SUBJECTS, subject_weights
 from emotalk.model.network import EmoTalk
-from emotalk.model.weights import load_weights, weights_in
+from emotalk.model.weights import load_weights
 from emotalk.timing import FPS, SAMPLING_RATE
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,19 +10,22 @@ import numpy as np
 import torch
 
 from emotalk.config.use import PredictSettings
-from emotalk.data.discovery import AUDIO_SUFFIXES
+from emotalk.emotions import parse_emotion
 from emotalk.errors import EmoTalkError, EvaluationError
-from emotalk.files import iter_files
-from emotalk.formats.files import SUFFIXES, write_motion
+from emotalk.files import check_outputs
+from emotalk.formats.files import write_motion
 from emotalk.formats.motion import Motion
 from emotalk.inference.postprocessing import add_blinks, smooth
-from emotalk.inference.windows import AudioFile, predict_speech
-from emotalk.model.card import read_card
-from emotalk.model.inputs import NUM_SUBJECTS, mean_subject
-from emotalk.model.weights import load_weights, weights_in
+from emotalk.inference.recordings import PredictInput, find_recordings, planned_outputs
+from emotalk.inference.windows import AudioFile, encode_reference, predict_speech
+from emotalk.model.card import read_card, weights_in
+from emotalk.model.emotion_references import read_reference
+from emotalk.model.inputs import INTENSITIES, NUM_SUBJECTS, mean_subject
+from emotalk.model.network import EmoTalk
+from emotalk.model.weights import load_weights
 
 _LOG = logging.getLogger(__name__)
-INTENSITIES = ("normal", "strong")
+_SILENT_PEAK = 1e-3
 
 
 def predict_folder(out: str | Path, settings: PredictSettings, *, weights: str | Path, device: torch.device) -> None:
@@ -31,12 +33,9 @@ def predict_folder(out: str | Path, settings: PredictSettings, *, weights: str |
 
     Names of recordings that could not be predicted are written to `left_out.txt` in the folder `out`.
     """
-    paths = sorted(
-        entry.path for entry in iter_files(str(settings.audio)) if entry.name.lower().endswith(AUDIO_SUFFIXES)
-    )
-    if not paths:
-        raise EvaluationError(f"{settings.audio} contains no {' or '.join(AUDIO_SUFFIXES)} files.")
-    failed = predict_files(paths, out, settings, weights=weights, device=device)
+    recordings = find_recordings([str(settings.audio)])
+    check_outputs(planned_outputs(recordings, out, settings.formats), overwrite=False)
+    failed = predict_files(recordings, out, settings, weights=weights, device=device)
     if failed:  # No error, because Snakemake deletes the outputs of a failed job.
         (Path(out) / "left_out.txt").write_text("\n".join(failed) + "\n", encoding="utf-8")
 
@@ -49,18 +48,54 @@ def resolve_subject(setting: str | int, weights: str | Path) -> int | list[float
     return mean_subject(card.get("training_subjects") or range(NUM_SUBJECTS))
 
 
+def build_predictor(network: EmoTalk, weights: Path, settings: PredictSettings) -> Callable[[AudioFile], np.ndarray]:
+    """Return the function that predicts the (T, 52) motion of a recording at 30 fps with all settings.
+
+    Parameters
+    ----------
+    weights
+        File of the network's weights, with the card and the emotion references beside it.
+
+    Raises
+    ------
+    EmoTalkError
+        If the emotion is unknown, or its reference cannot be used.
+    """
+    predict_motion = partial(
+        predict_speech,
+        network,
+        intensity=INTENSITIES.index(settings.intensity),
+        subject=resolve_subject(settings.subject, weights),
+        emotion=_load_emotion(network, weights, settings),
+        strength=settings.strength,
+        window_s=settings.window_s,
+    )
+
+    def predict(speech: AudioFile) -> np.ndarray:
+        track = predict_motion(speech)
+        if settings.smooth:
+            track = smooth(track)
+        if settings.blink_seed is not None:
+            track = add_blinks(track, seed=settings.blink_seed)
+        return track
+
+    return predict
+
+
 def predict_files(
-    audio: Sequence[str | Path],
+    recordings: Sequence[PredictInput],
     out: str | Path,
     settings: PredictSettings,
     *,
     weights: str | Path,
     device: torch.device,
 ) -> list[str]:
-    """Predict recordings and write `<name>.<suffix>` to the folder `out`; recordings with errors are skipped.
+    """Predict recordings and write motion files to the folder `out`; recordings with errors are skipped.
 
     Parameters
     ----------
+    recordings
+        From `find_recordings`. Existing files are replaced; `check_outputs` finds them before.
     settings
         Prediction settings; `audio` and `weights` are ignored.
     weights
@@ -74,48 +109,54 @@ def predict_files(
     Raises
     ------
     EvaluationError
-        If `audio` is empty, two recordings have the same name, or none could be predicted.
+        If no recording could be predicted, or the emotion is unknown.
     """
-    paths = [Path(path) for path in audio]
-    if not paths:
-        raise EvaluationError("There are no recordings to predict.")
-    names = Counter(path.stem for path in paths)
-    if duplicates := [name for name, count in names.items() if count > 1]:
-        raise EvaluationError(f"Two recordings are named {duplicates[0]}; their output files would have the same name.")
     weights_path = weights_in(Path(weights))
-    network, subject = load_weights(weights_path, device), resolve_subject(settings.subject, weights_path)
-    emotion_reference = AudioFile.from_path(settings.emotion_from) if settings.emotion_from else None
-    predict = partial(
-        predict_speech,
-        network,
-        intensity=INTENSITIES.index(settings.intensity),
-        subject=subject,
-        emotion_from=emotion_reference,
-        window_s=settings.window_s,
-    )
-    Path(out).mkdir(parents=True, exist_ok=True)
+    predict = build_predictor(load_weights(weights_path, device), weights_path, settings)
     failed = []
-    for path in paths:
+    for recording in recordings:
         try:
-            _predict_file(predict, path, Path(out), settings)
+            _predict_file(predict, recording, Path(out), settings)
         except EmoTalkError as error:
-            _LOG.warning("%s is skipped: %s", path.name, error)
-            failed.append(path.name)
-    if len(failed) == len(paths):
-        raise EvaluationError(f"None of the {len(paths)} recordings could be predicted: {', '.join(failed)}.")
+            _LOG.warning("%s is skipped: %s", recording.path, error)
+            failed.append(recording.path.name)
+    if len(failed) == len(recordings):
+        raise EvaluationError(f"None of the {len(recordings)} recordings could be predicted: {', '.join(failed)}.")
     return failed
 
 
-def _predict_file(predict: Callable[[AudioFile], np.ndarray], path: Path, out: Path, settings: PredictSettings) -> None:
+def _load_emotion(network: EmoTalk, weights: Path, settings: PredictSettings) -> torch.Tensor | None:
+    """Emotion features of the emotion reference; None if each recording provides its own emotion."""
+    if settings.emotion_from:
+        return encode_reference(network, AudioFile.from_path(settings.emotion_from), window_s=settings.window_s)
+    if settings.emotion is None:
+        return None
+    emotion = parse_emotion(settings.emotion)
+    assert emotion is not None  # Checked by PredictSettings.
+    hidden_size = network.encoder_configs["emotion"].hidden_size
+    return read_reference(weights, emotion, settings.intensity, hidden_size)
+
+
+def _predict_file(
+    predict: Callable[[AudioFile], np.ndarray], recording: PredictInput, out: Path, settings: PredictSettings
+) -> None:
     start = time.perf_counter()
-    speech = AudioFile.from_path(path)
+    speech = AudioFile.from_path(recording.path)
+    if speech.peak < _SILENT_PEAK:
+        _LOG.warning("%s is silent (its peak is %.1g of full scale).", recording.path, speech.peak)
     track = predict(speech)
-    if settings.smooth:
-        track = smooth(track)
-    if settings.blink_seed is not None:
-        track = add_blinks(track, seed=settings.blink_seed)
-    for kind in settings.formats:
-        write_motion(out / f"{path.stem}{SUFFIXES[kind]}", Motion.from_track(track), kind)
+    motion = Motion.from_track(track)
+    outputs = recording.outputs(out, settings.formats)
+    for kind, path in outputs.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_motion(path, motion if settings.fps is None or kind == "npy" else motion.at(settings.fps), kind)
     elapsed_s = time.perf_counter() - start
-    log_values = (path.name, len(track), speech.duration_s, elapsed_s, speech.duration_s / elapsed_s)
-    _LOG.info("%s: %d frames, %.1f s of speech in %.1f s, %.1f times real time", *log_values)
+    _LOG.info(
+        "%s: %d frames, %.1f s of speech in %.1f s, %.1f times real time: %s",
+        recording.path,
+        len(track),
+        speech.duration_s,
+        elapsed_s,
+        speech.duration_s / elapsed_s,
+        ", ".join(map(str, outputs.values())),
+    )

@@ -12,6 +12,7 @@ import torch
 from emotalk.blendshapes import NUM_CHANNELS
 from emotalk.data.audio import waveform_blocks
 from emotalk.errors import EvaluationError
+from emotalk.model.emotion_references import mix_emotions
 from emotalk.model.inputs import MIN_SAMPLES
 from emotalk.model.network import EmoTalk
 from emotalk.progress import progress
@@ -30,6 +31,8 @@ class AudioFile:
     ----------
     num_samples
         Number of samples at 16 kHz.
+    peak
+        Largest absolute sample; 1 is full scale.
     mean, scale
         Mean and standard deviation of the whole recording, with which each window is normalised. With its own
         statistics, a window of silence would become loud noise.
@@ -37,6 +40,7 @@ class AudioFile:
 
     path: Path
     num_samples: int
+    peak: float
     mean: float
     scale: float
 
@@ -49,10 +53,11 @@ class AudioFile:
         EvaluationError
             If the file cannot be read, is too short, or has samples that are not finite.
         """
-        count, total, squares = 0, 0.0, 0.0
+        count, peak, total, squares = 0, 0.0, 0.0, 0.0
         try:
             for block in waveform_blocks(path):
                 count += len(block)
+                peak = max(peak, float(np.abs(block).max(initial=0)))
                 total += float(block.sum(dtype=np.float64))
                 squares += float(np.square(block, dtype=np.float64).sum())
         except (soundfile.SoundFileError, OSError) as error:
@@ -64,7 +69,7 @@ class AudioFile:
         if not np.isfinite(squares):
             raise EvaluationError(f"{path} has samples that are NaN or infinite.")
         mean = total / count
-        return cls(Path(path), count, mean, float(np.sqrt(max(squares / count - mean**2, 0.0) + 1e-7)))
+        return cls(Path(path), count, peak, mean, float(np.sqrt(max(squares / count - mean**2, 0.0) + 1e-7)))
 
     @property
     def num_frames(self) -> int:
@@ -115,7 +120,8 @@ def predict_speech(
     *,
     intensity: int,
     subject: int | Sequence[float],
-    emotion_from: AudioFile | None = None,
+    emotion: torch.Tensor | None = None,
+    strength: float = 1.0,
     window_s: float = 30.0,
 ) -> np.ndarray:
     """Predict motion for a recording of any length.
@@ -125,9 +131,10 @@ def predict_speech(
 
     Parameters
     ----------
-    emotion_from
-        Emotion reference for all windows, of which the first `window_s` seconds are used. By default, each window is
-        its own emotion reference.
+    emotion : (F, D) float32, optional
+        Emotion features for all windows. By default, each window provides its own emotion.
+    strength
+        Share of `emotion`; the rest is the emotion of each window.
     window_s
         Length in seconds of the longest part that is processed at once, at least 10.
 
@@ -136,17 +143,15 @@ def predict_speech(
     (T, 52) float32
         Motion at 30 fps, not clamped.
     """
-    max_frames = max(10 * FPS, int(window_s * FPS) // EXACT_FRAMES * EXACT_FRAMES)
-    bounds = window_bounds(speech.num_frames, max_frames)
-    emotion_reference = _load_emotion_reference(emotion_from, max_frames) if emotion_from else None
+    bounds = window_bounds(speech.num_frames, _window_frames(window_s))
     track = np.zeros((speech.num_frames, NUM_CHANNELS), np.float32)
     weights = np.zeros((speech.num_frames, 1), np.float32)
     windows = speech.iter_windows(bounds)
     if len(bounds) > 1:
         windows = progress(windows, total=len(bounds), what=f"Predicting {speech.path.name}", unit="windows")
     for number, ((first, end), content) in enumerate(zip(bounds, windows, strict=True)):
-        emotion = content if emotion_reference is None else emotion_reference
-        part, _ = network.infer(content, emotion, num_frames=end - first, intensity=intensity, subject=subject)
+        features = _window_emotion(network, content, emotion, strength)
+        part, _ = network.infer(content, features, num_frames=end - first, intensity=intensity, subject=subject)
         weight = np.ones((end - first, 1), np.float32)
         if number:
             overlap = bounds[number - 1][1] - first
@@ -164,9 +169,23 @@ def _fade_in(count: int) -> np.ndarray:
     return (np.arange(count, dtype=np.float32) + 0.5) / count
 
 
-def _load_emotion_reference(speech: AudioFile, max_frames: int) -> torch.Tensor:
-    """Normalised samples of the first `max_frames` frames of a recording."""
-    num_frames = min(speech.num_frames, max_frames)
+def _window_emotion(
+    network: EmoTalk, content: torch.Tensor, emotion: torch.Tensor | None, strength: float
+) -> torch.Tensor:
+    if emotion is not None and strength == 1:
+        return emotion
+    own = network.encode_emotion(content)
+    return own if emotion is None else mix_emotions(own, emotion, strength)
+
+
+def encode_reference(network: EmoTalk, speech: AudioFile, *, window_s: float = 30.0) -> torch.Tensor:
+    """Compute emotion features (F, D) float32 of the first `window_s` seconds of a recording."""
+    num_frames = min(speech.num_frames, _window_frames(window_s))
     if num_frames < speech.num_frames:
-        _LOG.info("Emotion reference: the first %d s of %s.", max_frames // FPS, speech.path.name)
-    return next(speech.iter_windows([(0, num_frames)]))
+        _LOG.info("Emotion reference: the first %d s of %s.", num_frames // FPS, speech.path.name)
+    return network.encode_emotion(next(speech.iter_windows([(0, num_frames)])))
+
+
+def _window_frames(window_s: float) -> int:
+    """Largest number of frames of a window; a multiple of three frames, at least 10 s."""
+    return max(10 * FPS, int(window_s * FPS) // EXACT_FRAMES * EXACT_FRAMES)

@@ -1,4 +1,4 @@
-"""The card: a JSON file beside weights that says how they were made and how to build their network."""
+"""Files of weights, and their card: a JSON file that describes how they were trained and how to build the network."""
 
 import json
 from collections.abc import Mapping
@@ -6,6 +6,42 @@ from pathlib import Path
 from typing import Any
 
 from emotalk.errors import WeightsError
+
+_REFERENCES = ".emotions.safetensors"
+
+
+def weights_in(path: Path) -> Path:
+    """Return the path of a weights file or card; for a folder, the card or the only weights file in it.
+
+    Raises
+    ------
+    WeightsError
+        If there is no such file, or a folder contains no weights, or several and no card.
+    """
+    if not path.is_dir():
+        if not weights_file(path).is_file():
+            raise WeightsError(
+                f"There is no file {weights_file(path)}. Set a .pth, a .safetensors or a card (.json) beside its "
+                "weights, with --weights or 'weights'."
+            )
+        return path
+    for suffix in (".json", ".safetensors", ".pth"):
+        found = sorted(file for file in path.glob(f"*{suffix}") if not file.name.endswith(_REFERENCES))
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise WeightsError(f"{path} contains {len(found)} {suffix} files; set one of them.")
+    raise WeightsError(f"{path} contains no weights. Train first, or set a .pth, a .safetensors or a card (.json).")
+
+
+def weights_file(path: Path) -> Path:
+    """Return the file that contains the tensors: for a card, the .safetensors file beside it."""
+    return path.with_suffix(".safetensors") if path.suffix == ".json" else path
+
+
+def references_file(weights: Path) -> Path:
+    """Return the path of the emotion references beside weights; see `emotalk.model.emotion_references`."""
+    return weights.with_suffix(_REFERENCES)
 
 
 def write_card(path: Path, card: Mapping[str, Any]) -> None:

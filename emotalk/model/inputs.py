@@ -7,7 +7,8 @@ import numpy as np
 
 from emotalk.errors import EmoTalkError
 
-NUM_INTENSITIES = 2
+INTENSITIES = ("normal", "strong")
+NUM_INTENSITIES = len(INTENSITIES)
 NUM_SUBJECTS = 24
 MIN_SAMPLES = 720
 """Shortest audio (16 kHz samples) of which the emotion encoder makes a frame."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from emotalk.model.inputs import NUM_INTENSITIES, ReconstructionSpec, subject_weights
-from emotalk.model.sequences import frame_mask
+from emotalk.model.sequences import frame_mask, map_tensors
 
 K = TypeVar("K", bound=Hashable)
 
@@ -116,6 +116,13 @@ class Resampling:
     def attention_mask(self) -> Tensor | None:
         """The mask, or None where attention needs none and takes its fastest path."""
         return self.mask if self.is_padded else None
+
+
+def resample_frames(sequence: Tensor, num_frames: int) -> Tensor:
+    """Stretch a sequence (1, L, C) evenly to (1, num_frames, C) by linear interpolation."""
+    length = sequence.shape[1]
+    resampling = Resampling.of([length], [0], [spread(length, num_frames)])
+    return map_tensors(resampling, lambda tensor: tensor.to(sequence.device))(sequence)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """EmoTalk: content of one clip and emotion of another become 52 blendshape coefficients a frame."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -10,9 +11,9 @@ from emotalk.blendshapes import NUM_CHANNELS
 from emotalk.model.decoder import Decoder
 from emotalk.model.encoder_config import EncoderConfig
 from emotalk.model.encoders import EmotionEncoder, SpeechEncoder
-from emotalk.model.inputs import NUM_INTENSITIES, NUM_SUBJECTS, ReconstructionSpec, check_index, check_waveform
-from emotalk.model.layout import ConvFrames, Layout
-from emotalk.model.sequences import map_tensors, normalise
+from emotalk.model.inputs import NUM_INTENSITIES, NUM_SUBJECTS, check_index, check_waveform, subject_weights
+from emotalk.model.layout import ConvFrames, Layout, num_emotion_frames, resample_frames
+from emotalk.model.sequences import normalise
 from emotalk.timing import frames_to_predict
 
 _CONTENT_DIM, _EMOTION_DIM, _LABEL_DIM = 512, 256, 32
@@ -195,50 +196,61 @@ class EmoTalk(nn.Module):
             check_waveform(clip)
         content, emotion = (torch.from_numpy(normalise(clip.astype(np.float32))) for clip in (waveform, donor))
         num_frames = frames_to_predict(len(waveform))
-        return self.infer(content, emotion, num_frames=num_frames, intensity=intensity, subject=subject)[0]
+        features = self.encode_emotion(emotion)
+        return self.infer(content, features, num_frames=num_frames, intensity=intensity, subject=subject)[0]
+
+    @torch.no_grad()
+    def encode_emotion(self, speech: Tensor) -> Tensor:
+        """Compute emotion features (F, D) float32 at 30 fps of normalised speech (N,), in evaluation mode."""
+        encoder = self.audio_encoder_emo.wav2vec2
+        with self._evaluation_mode():
+            features = encoder.conv_features(speech[None].to(self.bs_map_r.weight.device))
+            return encoder.encode(resample_frames(features, num_emotion_frames(features.shape[1])), None)[0]
 
     @torch.no_grad()
     def infer(
         self,
         content: Tensor,
-        emotion: Tensor,
+        emotion_features: Tensor,
         *,
         num_frames: int,
         intensity: int,
         subject: int | Sequence[float],
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Motion and heard emotion from normalised speech, in evaluation mode.
+        """Predict motion from normalised speech and emotion features, in evaluation mode.
 
         Parameters
         ----------
         content : (N,) float32
-            Speech that is spoken.
-        emotion : (M,) float32
-            Speech whose emotion is worn.
+            Speech that provides the content.
+        emotion_features : (F, D) float32
+            From `encode_emotion`, of any speech.
         num_frames
-            Frames to make: the speech is stretched to them evenly.
+            Number of frames; content and emotion are stretched evenly to it.
 
         Returns
         -------
         track : (T, 52) float32
         logits : (7,) float32
-            Of the emotions of `emotalk.emotions`, heard in `emotion`.
+            For the classes of `emotalk.emotions`.
         """
-        request = ReconstructionSpec(
-            content_samples=[len(content)],
-            emotion_samples=[len(emotion)],
-            content=[0],
-            emotion=[0],
-            num_frames=[num_frames],
-            intensity=[check_index(intensity, NUM_INTENSITIES, "intensity")],
-            subject=[subject],
-        )
         device = self.bs_map_r.weight.device
-        layout = map_tensors(Layout.of(request, *self.conv_frames), lambda tensor: tensor.to(device))
+        index = check_index(intensity, NUM_INTENSITIES, "intensity")
+        conditioning = torch.eye(NUM_INTENSITIES)[[index]], torch.tensor([subject_weights(subject)])
+        encoder = self.audio_encoder_cont
+        with self._evaluation_mode():
+            conv_features = encoder.conv_features(content[None].to(device))
+            states = encoder.encode(resample_frames(conv_features, num_frames), None)
+            emotion = resample_frames(emotion_features[None].to(device), num_frames)
+            track = self.decode(states, emotion, *(tensor.to(device) for tensor in conditioning))
+            logits = self.audio_encoder_emo.classifier(emotion.mean(dim=1)).float()
+        return track[0].cpu().numpy(), logits[0].cpu().numpy()
+
+    @contextmanager
+    def _evaluation_mode(self) -> Iterator[None]:
         was_training = self.training
         self.eval()
         try:
-            tracks, logits = self(content[None].to(device), emotion[None].to(device), layout)
+            yield
         finally:
             self.train(was_training)
-        return tracks[0].cpu().numpy(), logits[0].cpu().numpy()

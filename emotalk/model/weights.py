@@ -14,7 +14,7 @@ from torch import Tensor
 
 from emotalk.errors import WeightsError
 from emotalk.files import atomic_path
-from emotalk.model.card import read_card
+from emotalk.model.card import read_card, weights_file
 from emotalk.model.encoder_config import EncoderConfig, encoder_configs
 from emotalk.model.network import EmoTalk
 from emotalk.model.pretrained import RELEASED_ENCODER
@@ -86,30 +86,6 @@ def configs_for(path: Path, encoder: Mapping[str, Any] | None = None) -> tuple[E
         return encoder_configs({"content": encoder, "emotion": encoder}, "these weights")
     released = {"content": RELEASED_ENCODER, "emotion": RELEASED_ENCODER}
     return encoder_configs(card["encoders"] if card else released, str(path.with_suffix(".json")))
-
-
-def weights_in(path: Path) -> Path:
-    """A weights file or card as it is; of a folder the one that it holds, a card before others.
-
-    Raises
-    ------
-    WeightsError
-        If a folder holds none, or several and no card.
-    """
-    if not path.is_dir():
-        return path
-    for suffix in (".json", ".safetensors", ".pth"):
-        found = sorted(path.glob(f"*{suffix}"))
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise WeightsError(f"{path} holds {len(found)} {suffix} files; name one of them.")
-    raise WeightsError(f"{path} holds no weights. Train first, or name a .pth, a .safetensors or a card (.json).")
-
-
-def weights_file(path: Path) -> Path:
-    """File that holds the tensors: of a card, the one beside it."""
-    return path.with_suffix(".safetensors") if path.suffix == ".json" else path
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

@@ -6,6 +6,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from emotalk.files import atomic_path
+
 _LOG = logging.getLogger(__name__)
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -15,5 +17,6 @@ def write_page(template: str, page: str | Path, content: dict[str, Any]) -> None
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    Path(page).write_text(environment.get_template(template).render(content), encoding="utf-8")
+    with atomic_path(page) as unfinished:
+        unfinished.write_text(environment.get_template(template).render(content), encoding="utf-8")
     _LOG.info("Open %s in a browser.", Path(page).resolve())

@@ -91,7 +91,6 @@ def write_preview(page: str | Path, track: np.ndarray, *, title: str, audio: str
     EvaluationError
         If the speech cannot be read.
     """
-    Path(page).parent.mkdir(parents=True, exist_ok=True)
     waveform = None if audio is None else _read_speech(Path(audio))
     note = f"{len(track)} frames, {len(track) / FPS:.2f} s"
     if waveform is not None:

@@ -9,26 +9,40 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from emotalk.data.clips import ClipStore
+from emotalk.data.manifest import Manifest
 from emotalk.data.samples import from_int16
 from emotalk.errors import WeightsError
-from emotalk.model.card import write_card
+from emotalk.model.card import references_file, write_card
+from emotalk.model.emotion_references import EmotionReferences, Key
 from emotalk.model.encoder_config import encoder_configs
+from emotalk.model.inputs import INTENSITIES
 from emotalk.model.network import EmoTalk
+from emotalk.model.sequences import normalise
 from emotalk.model.weights import load_strict, load_weights, read_state, released_names, save_weights
+from emotalk.progress import progress
 from emotalk.provenance import library_versions
 from emotalk.training.checkpoint_file import read_checkpoint
 
 _LOG = logging.getLogger(__name__)
 _NAME = "emotalk"
+_MAX_CANDIDATES = 8
 
 
 def extract_weights(
-    checkpoint: str | Path, clips: Sequence[str | Path], folder: str | Path, *, recipe: dict[str, Any]
+    checkpoint: str | Path,
+    clips: Sequence[str | Path],
+    manifest: str | Path,
+    folder: str | Path,
+    *,
+    recipe: dict[str, Any],
 ) -> None:
     """Write `emotalk.pth`, `emotalk.safetensors` and the card `emotalk.json` to `folder`, and verify them.
+
+    Also write `emotalk.emotions.safetensors`, the emotion references; see `emotalk.model.emotion_references`.
 
     Every tensor of the written files is compared by digest, so that memory holds the weights only once. The written
     weights must then predict a clip.
@@ -39,6 +53,8 @@ def extract_weights(
         Checkpoint of the finished run.
     clips
         Clip stores; the first clip is used for the test prediction.
+    manifest
+        Manifest with the training clips, from which the emotion references are chosen.
     recipe
         Settings of the run for the card.
 
@@ -62,9 +78,40 @@ def extract_weights(
         _LOG.info("%s: %.1f MB, verified", path, path.stat().st_size / 1e6)
     store = ClipStore(clips)
     waveform = from_int16(store[store.labels()["clip_id"][0].as_py()].waveform)
-    track = load_weights(folder / f"{_NAME}.json").predict(waveform, intensity=0, subject=0)
+    card = folder / f"{_NAME}.json"
+    network = load_weights(card)
+    track = network.predict(waveform, intensity=0, subject=0)
     if not np.isfinite(track).all():
         raise WeightsError(f"The weights in {folder} predict values that are NaN or infinite; do not use them.")
+    references = choose_references(network, store, Manifest(manifest).training_clips())
+    references.save(references_file(card))
+    _LOG.info("Emotion references: %s", references.names() or "none, because no training clip has an emotion label")
+
+
+def choose_references(network: EmoTalk, store: ClipStore, training_clips: Sequence[str]) -> EmotionReferences:
+    """Choose the most typical training clip of each labelled emotion and intensity.
+
+    It is the one whose emotion features, averaged over time, are closest to the mean of all of them. At most
+    `_MAX_CANDIDATES` clips are compared, evenly spaced among the sorted clips, which have several speakers.
+    """
+    labels = store.labels().to_pandas()
+    labels = labels[labels["clip_id"].isin(training_clips) & labels["emotion"].notna()].sort_values("clip_id")
+    labels = labels.assign(intensity=[INTENSITIES[int(value) - 1] for value in labels["intensity"].fillna(1)])
+    features: dict[Key, Tensor] = {}
+    chosen: dict[Key, str] = {}
+    groups = list(labels.groupby(["emotion", "intensity"])["clip_id"])
+    for key, clip_ids in progress(groups, total=len(groups), what="Choosing emotion references", unit="emotions"):
+        positions = np.linspace(0, len(clip_ids) - 1, min(len(clip_ids), _MAX_CANDIDATES)).round().astype(int)
+        candidates = clip_ids.iloc[positions].tolist()
+        encoded = [_encode_emotion(network, store, clip_id) for clip_id in candidates]
+        means = torch.stack([states.mean(dim=0) for states in encoded])
+        typical = int((means - means.mean(dim=0)).norm(dim=1).argmin())
+        features[key], chosen[key] = encoded[typical], candidates[typical]
+    return EmotionReferences(features, chosen)
+
+
+def _encode_emotion(network: EmoTalk, store: ClipStore, clip_id: str) -> Tensor:
+    return network.encode_emotion(torch.from_numpy(normalise(from_int16(store[clip_id].waveform)))).cpu()
 
 
 def _write_weights(checkpoint: str | Path, folder: Path, recipe: dict[str, Any]) -> dict[str, bytes]:

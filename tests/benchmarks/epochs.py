@@ -17,7 +17,8 @@ import torch
 
 from emotalk.config.corpus import PairSettings, SplitSettings
 from emotalk.data.manifest import write_manifest
-from emotalk.data.names import NUM_ACTORS, RAVDESS_EMOTIONS
+from emotalk.data.names import NUM_ACTORS
+from emotalk.emotions import RAVDESS_EMOTIONS
 from emotalk.training.settings import RunSettings
 from emotalk.training.train import TrainingFiles, train
 from tests.benchmarks.lengths import ravdess_lengths

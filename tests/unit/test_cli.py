@@ -1,5 +1,6 @@
 """Command line `emotalk` in a process of its own."""
 
+import json
 import subprocess
 import sys
 
@@ -7,14 +8,20 @@ import numpy as np
 import pytest
 import soundfile
 
+from emotalk.blendshapes import CHANNELS
 from emotalk.cli import build_parser
 from emotalk.formats.files import SUFFIXES
+from emotalk.model import EmoTalk
+from emotalk.model.card import write_card
+from emotalk.model.encoder_config import EncoderConfig
+from emotalk.model.weights import save_weights
+from tests.conftest import TINY
 from tests.unit.formats.heads import read_animation, write_head
 
 
-def run(*arguments):
+def run(*arguments, cwd=None):
     command = [sys.executable, "-m", "emotalk", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=cwd)
 
 
 @pytest.fixture
@@ -33,7 +40,7 @@ def test_motion_survives_conversion_through_all_formats(track, tmp_path):
 
 def test_a_head_is_animated(track, tmp_path):
     head = write_head(tmp_path / "head.glb", ["jawOpen"])
-    done = run("convert", track, tmp_path / "b.glb", "--head", head)
+    done = run("convert", track, tmp_path / "b.glb", "--head", head, "--partial")
     assert done.returncode == 0, done.stderr
     assert read_animation(tmp_path / "b.glb")[2].shape == (60, 1)
 
@@ -43,11 +50,101 @@ def test_fps_resamples_the_motion(track, tmp_path):
     assert "120 frames, 1.98 s, 60 frames per second" in done.stderr
 
 
-@pytest.mark.parametrize("rate", ["0", "-5", "ten"])
+def test_broadcast_frame_rates_are_exact(track, tmp_path):
+    assert run("convert", track, tmp_path / "b.json", "--fps", "30000/1001").returncode == 0
+    content = json.loads((tmp_path / "b.json").read_text())
+    assert content["fps"] == pytest.approx(30000 / 1001)
+    assert content["frames"][29]["time"] == pytest.approx(29 * 1001 / 30000, abs=1e-6)
+
+
+@pytest.mark.parametrize("rate", ["0", "-5", "ten", "1/0", "inf", "nan", "1e9"])
 def test_an_invalid_rate_is_an_error(track, rate):
     done = run("convert", track, "b.csv", "--fps", rate)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+def test_no_command_changes_an_existing_file_without_overwrite(track, tmp_path):
+    """Every command with outputs is run against existing files; their content must stay."""
+    network = EmoTalk.from_configs(EncoderConfig(**TINY), EncoderConfig(**TINY))
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    save_weights(network, weights, "emotalk")
+    write_card(weights / "emotalk.json", {"encoders": {"content": TINY, "emotion": TINY}})
+    (tmp_path / "data").mkdir()
+    soundfile.write(tmp_path / "data/a.wav", np.random.default_rng(0).standard_normal(32_000) / 9, 16_000)
+    np.save(tmp_path / "data/a.npy", np.load(track))
+    commands = {
+        "out/a.npy": ["predict", "data/a.wav", "--weights", "weights", "--out", "out"],
+        "b.json": ["convert", "a.npy", "b.json"],
+        "p.html": ["preview", "a.npy", "-o", "p.html"],
+        "my.yaml": ["scan", "data", "-o", "my.yaml"],
+    }
+    assert {*commands_with_outputs()} == {arguments[0] for arguments in commands.values()} | {"export", "capture"}
+    (tmp_path / "out").mkdir()
+    for target, arguments in commands.items():
+        (tmp_path / target).write_text("mine")
+        done = run(*arguments, cwd=tmp_path)
+        assert done.returncode == 1, done.stderr
+        assert "These files exist" in done.stderr
+        assert "--overwrite" in done.stderr
+        assert (tmp_path / target).read_text() == "mine"
+        done = run(*arguments, "--overwrite", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert target in done.stderr  # What was written is said at the end.
+        assert (tmp_path / target).read_bytes() != b"mine"
+
+
+def commands_with_outputs():
+    return next(action for action in build_parser()._actions if action.dest == "command").choices
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["convert", "a.npy", "a.npy"],
+        ["preview", "a.npy", "speech.html", "-o", "speech.html"],
+        ["convert", "a.npy", "head.glb", "--head", "head.glb"],
+    ],
+)
+def test_an_input_is_never_an_output_even_with_overwrite(arguments, track, tmp_path):
+    write_head(tmp_path / "head.glb", CHANNELS)
+    (tmp_path / "speech.html").touch()
+    before = (tmp_path / arguments[2]).read_bytes()
+    done = run(*arguments, "--overwrite", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "is an input and would be overwritten" in done.stderr
+    assert (tmp_path / arguments[2]).read_bytes() == before
+
+
+def test_a_preview_is_never_written_over_speech(track, tmp_path):
+    soundfile.write(tmp_path / "t.wav", np.zeros(16_000), 16_000)
+    done = run("preview", track, "-o", "t.wav", "--overwrite", cwd=tmp_path)
+    assert "t.wav is not the name of a page; it must end in .html" in done.stderr
+    assert soundfile.info(tmp_path / "t.wav").frames == 16_000
+
+
+def test_an_output_folder_that_is_a_file_is_an_error(track, tmp_path):
+    done = run("convert", track, tmp_path / "a.npy/b.json")
+    assert "cannot be created, because it or one of its parents is a file" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["b.npy", "b.csv", "b.arkit.csv", "b.json", "b.html"])
+def test_a_full_disk_is_an_error_with_the_path(name, track, tmp_path):
+    program = """
+import resource, sys
+from emotalk.cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+main(sys.argv[1:])
+"""
+    arguments = ["preview", "a.npy", "-o", name] if name == "b.html" else ["convert", "a.npy", name]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 1
+    assert f"{name} cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npy"]
 
 
 def test_missing_output_folders_are_created(track, tmp_path):
@@ -68,9 +165,8 @@ def test_preview_writes_a_page_with_speech(track, tmp_path):
         (["convert", "none.npy", "b.csv"], "File none.npy does not exist"),
         (["convert", "none.npy", "b.txt"], "unknown suffix; supported are .npy, .csv"),
         (["convert", "A", "b.npy", "--fps", "60"], "has 30 frames per second; use --fps only for other formats"),
-        (["convert", "A", "b.csv", "--fps", "23"], "set one of 24, 25, 30"),
-        (["convert", "A", "b.glb", "--head", "none.glb"], "none.glb is not a valid GLB file"),
-        (["convert", "A", "b.glb"], "b.glb needs a head to animate; set one whose morph targets"),
+        (["convert", "A", "b.glb", "--head", "none.glb"], "none.glb cannot be read (No such file or directory)"),
+        (["convert", "A", "b.glb"], "A GLB file needs a head to animate; set one whose morph targets"),
         (["convert", "none.glb", "b.npy"], "File none.glb does not exist"),
     ],
 )
@@ -87,19 +183,19 @@ def test_predict_rejects_glb_and_names_the_alternative(track):
     assert "glb needs a head model: predict npy, then run 'emotalk convert' with --head HEAD.glb" in done.stderr
 
 
-def test_predict_names_missing_weights_and_imports_only_what_it_needs(monkeypatch):
+def test_predict_names_missing_weights_and_imports_only_what_it_needs(monkeypatch, tmp_path):
     monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
-    done = run("predict", "a.wav", "--weights", "none.pth")
+    (tmp_path / "a.wav").touch()
+    done = run("predict", tmp_path / "a.wav", "--weights", "none.pth")
     assert done.returncode == 1
     assert "There is no file none.pth" in done.stderr
     assert "Traceback" not in done.stderr
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert "torch" in imported
-    assert not imported & {"transformers", "pandas", "pyarrow", "scipy", "matplotlib", "librosa", "snakemake"}
+    assert not imported & {"torch", "transformers", "pandas", "pyarrow", "scipy", "matplotlib", "librosa", "snakemake"}
 
 
 def test_predict_offers_all_formats_without_a_head():
-    choices = next(action for action in _predict_actions() if action.dest == "format").choices
+    choices = next(action for action in _predict_actions() if action.dest == "formats").choices
     assert set(choices) == set(SUFFIXES)
 
 

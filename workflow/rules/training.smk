@@ -55,12 +55,15 @@ rule extract:
     input:
         checkpoint=rules.train.output.checkpoint,
         clips=CLIPS,
+        manifest=rules.pair.output.manifest,
     output:
         pth=f"{RESULTS}/weights/emotalk.pth",
         safetensors=f"{RESULTS}/weights/emotalk.safetensors",
         card=f"{RESULTS}/weights/emotalk.json",
+        emotions=f"{RESULTS}/weights/emotalk.emotions.safetensors",
     log:
         f"{LOGS}/extract.log",
+    threads: 8
     resources:
         mem_mb=16000,
         runtime=60,

@@ -10,6 +10,7 @@ with job_log(snakemake.log[0]):
     extract_weights(
         snakemake.input.checkpoint,
         snakemake.input.clips,
+        snakemake.input.manifest,
         Path(snakemake.output.card).parent,
         recipe=json.loads(snakemake.params.recipe),
     )

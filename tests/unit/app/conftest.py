@@ -7,6 +7,7 @@ import torch
 
 from emotalk.model import EmoTalk
 from emotalk.model.card import write_card
+from emotalk.model.emotion_references import EmotionReferences
 from emotalk.model.encoder_config import EncoderConfig
 from emotalk.model.weights import save_weights
 from tests.conftest import TINY
@@ -25,6 +26,9 @@ def app_weights(tmp_path_factory):
         folder.mkdir(parents=True)
         save_weights(network, folder, "emotalk")
         write_card(folder / "emotalk.json", {"encoders": {"content": TINY, "emotion": TINY}} | card)
+        names = ("angry", "happy") if name == "a" else ("angry", "sad")
+        features = {(emotion, "normal"): torch.randn(30, TINY["hidden_size"]) for emotion in names}
+        EmotionReferences(features, dict.fromkeys(features, "clip")).save(folder / "emotalk.emotions.safetensors")
     return [root / "a/weights", root / "b/weights"]
 
 

@@ -22,17 +22,30 @@ from emotalk.config.use import PredictSettings
 from emotalk.errors import EmoTalkError, EvaluationError, WeightsError
 from emotalk.formats.files import read_motion
 from emotalk.inference.predict import predict_files
+from emotalk.inference.recordings import find_recordings
 from tests.unit.formats.heads import read_animation, write_head
 
 CPU = torch.device("cpu")
 
 
-def test_the_app_predicts_the_same_as_the_command(app_weights, speech, tmp_path):
-    settings = PredictSettings(intensity="strong", smooth=True, blink_seed=4, emotion_from=str(speech))
-    predict_files([speech], tmp_path, settings, weights=app_weights[0], device=CPU)
+@pytest.mark.parametrize("emotion", [{}, {"emotion": "angry", "strength": 0.5}, {"emotion_from": "speech"}])
+def test_the_app_predicts_the_same_as_the_command(app_weights, speech, tmp_path, emotion):
+    emotion = {"emotion_from": str(speech)} if "emotion_from" in emotion else emotion
+    settings = PredictSettings(intensity="strong", smooth=True, blink_seed=4, **emotion)
+    predict_files(find_recordings([speech]), tmp_path, settings, weights=app_weights[0], device=CPU)
     waveform, tracks = prediction.predict(load_models(app_weights[:1], CPU), speech, settings)
     assert len(waveform) == 32_000
     np.testing.assert_array_equal(tracks["emotalk"], np.load(tmp_path / "hello you.npy"))
+
+
+def test_emotions_by_name_are_those_that_all_weights_have(app_weights, tmp_path):
+    page = pytest.importorskip("emotalk.app.page", reason="the extra [app] is not installed")
+    models = load_models(app_weights, CPU)
+    assert [choice for _, choice in page.emotion_choices(models)] == ["own", "angry", "reference"]
+    shutil.copytree(app_weights[0], tmp_path / "weights")
+    (tmp_path / "weights/emotalk.emotions.safetensors").unlink()
+    models = load_models([tmp_path / "weights"], CPU)
+    assert [choice for _, choice in page.emotion_choices(models)] == ["own", "reference"]
 
 
 def test_labels_of_two_weights_are_the_folders_in_which_they_differ(app_weights, tmp_path):

@@ -118,6 +118,11 @@ def upload(tab, path, control="speech"):
     tab.locator(f"#{control} a[download]").wait_for()  # A link to the uploaded file.
 
 
+def choose(tab, control, option):
+    tab.locator(f"{control} input").click()
+    tab.get_by_role("option", name=option).click()
+
+
 def predict(tab):
     tab.locator("#predict").click()
     faces = tab.frame_locator("iframe.faces")
@@ -171,7 +176,7 @@ def test_a_voice_is_recorded_and_predicted(open_tab):
 def test_another_recording_gives_the_emotion(open_tab, speech, tmp_path):
     tab = open_tab()
     upload(tab, speech)
-    tab.get_by_label("of another recording").check()
+    choose(tab, "#emotion", "Emotion of another recording")
     tab.locator("#predict").click()
     tab.locator("#error").get_by_text("Add a recording with the emotion").wait_for()
     soundfile.write(tmp_path / "angry.wav", np.random.default_rng(1).normal(0, 0.3, 16_000), 16_000)
@@ -284,7 +289,7 @@ def test_text_has_enough_contrast(open_tab, speech, scheme):
     assert not tab.evaluate(LOW_CONTRASTS, ground)
     tab.locator("#predict").click()
     tab.locator("#error").get_by_role("alert").wait_for()
-    tab.get_by_label("of another recording").check()
+    choose(tab, "#emotion", "Emotion of another recording")
     tab.get_by_label("Add synthetic blinks").check()
     tab.get_by_text("Your own head, for GLB").click()
     tab.locator("#head").wait_for()
@@ -292,7 +297,7 @@ def test_text_has_enough_contrast(open_tab, speech, scheme):
     tab.wait_for_timeout(500)
     assert not tab.evaluate(LOW_CONTRASTS, ground)
     tab.get_by_role("tab", name="File").click()
-    tab.get_by_label("of the speech").check()
+    choose(tab, "#emotion", "Emotion of the speech")
     upload(tab, speech)
     faces = predict(tab)
     tab.wait_for_timeout(500)

@@ -4,8 +4,7 @@ import pytest
 
 from emotalk.config.corpus import PairSettings, SplitSettings
 from emotalk.data.manifest import MANIFEST, Manifest, write_manifest
-from emotalk.data.names import RAVDESS_EMOTIONS
-from emotalk.emotions import EMOTIONS
+from emotalk.emotions import EMOTIONS, RAVDESS_EMOTIONS
 from emotalk.errors import CorpusError
 from tests.clips import ClipWriter
 

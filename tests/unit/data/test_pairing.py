@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emotalk.data.names import RAVDESS_EMOTIONS
 from emotalk.data.pairing import NO_CLIP, PseudoPairs, RandomPairs
+from emotalk.emotions import RAVDESS_EMOTIONS
 
 
 def ravdess(actors=24, repetitions=2) -> pd.DataFrame:

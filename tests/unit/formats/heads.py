@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 
 
-def write_head(path: Path, names, *, on_primitive=False, **extras) -> Path:
+def write_head(path: Path, names, *, on_primitive=False, weights=None, **extras) -> Path:
     """Write a GLB of one triangle with a morph target for each name."""
     triangle = np.eye(3, dtype="<f4")
     targets = {"extras": {"targetNames": list(names)}}
     primitive = {"attributes": {"POSITION": 0}, "targets": [{"POSITION": 0} for _ in names]}
-    mesh = {"weights": [0.0] * len(names)}
+    mesh = {"weights": weights or [0.0] * len(names)}
     (primitive if on_primitive else mesh).update(targets)
     content = {
         "asset": {"version": "2.0"},

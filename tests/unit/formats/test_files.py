@@ -12,6 +12,7 @@ from emotalk.formats.channels import LIVELINK_ORDER
 from emotalk.formats.files import SUFFIXES, kind_from_name, read_motion, write_motion
 from emotalk.formats.livelink import read_capture
 from emotalk.formats.motion import Motion
+from emotalk.timing import as_frame_rate
 from tests.conftest import SHARED
 from tests.unit.formats.heads import read_animation, write_head
 
@@ -82,24 +83,67 @@ def test_channels_are_mapped_by_name_not_by_position(tmp_path):
 
 def test_a_head_is_animated_by_name_and_other_content_is_kept(tmp_path):
     vrm = {"extensions": {"VRM": {"meta": {"title": "mine"}}}, "extensionsUsed": ["VRM"]}
-    head = write_head(tmp_path / "head.glb", ["Fcl_ALL_Joy", "JawOpen", "browInnerUp"], **vrm)
+    names = ["Fcl_ALL_Joy", *(name[0].upper() + name[1:] for name in reversed(CHANNELS))]
+    head = write_head(tmp_path / "head.glb", names, **vrm)
     write_motion(tmp_path / "a.glb", Motion.from_track(track()), "glb", head=head)
     content, times, weights = read_animation(tmp_path / "a.glb")
     assert content["extensions"] == vrm["extensions"]
     np.testing.assert_allclose(times, np.arange(90) / 30, atol=1e-6)
-    jaw, brow = CHANNELS.index("jawOpen"), CHANNELS.index("browInnerUp")
-    np.testing.assert_array_equal(weights[:, 1:], track()[:, [jaw, brow]].clip(0, 1))
+    np.testing.assert_array_equal(weights[:, 1:], track()[:, ::-1].clip(0, 1))
     assert not weights[:, 0].any()
 
 
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        lambda name: name.replace("Left", "_L").replace("Right", "_R"),
+        lambda name: name.replace("Left", ".l").replace("Right", ".r"),
+        lambda name: f"blendShape1.{name}",
+        lambda name: f"Head_{name.upper()}",
+    ],
+)
+def test_channels_of_a_head_are_found_in_any_spelling(tmp_path, spelling):
+    head = write_head(tmp_path / "head.glb", [spelling(name) for name in CHANNELS])
+    write_motion(tmp_path / "a.glb", Motion.from_track(track()), "glb", head=head)
+    np.testing.assert_array_equal(read_animation(tmp_path / "a.glb")[2], track().clip(0, 1))
+
+
+def test_a_head_that_lacks_channels_needs_partial_except_for_the_tongue(tmp_path, caplog):
+    without_tongue = write_head(tmp_path / "a.glb", [name for name in CHANNELS if name != "tongueOut"])
+    write_motion(tmp_path / "b.glb", Motion.from_track(track()), "glb", head=without_tongue)
+    assert "a.glb has no tongueOut" in caplog.text
+    half = write_head(tmp_path / "half.glb", CHANNELS[:26])
+    with pytest.raises(FormatError, match=r"include no mouthClose, .* … \(26 of 52 channels are missing\).*--partial"):
+        write_motion(tmp_path / "c.glb", Motion.from_track(track()), "glb", head=half)
+    write_motion(tmp_path / "c.glb", Motion.from_track(track()), "glb", head=half, partial=True)
+    np.testing.assert_array_equal(read_animation(tmp_path / "c.glb")[2], track()[:, :26].clip(0, 1))
+
+
+def test_other_morph_targets_keep_their_weight(tmp_path):
+    head = write_head(tmp_path / "head.glb", ["beard", *CHANNELS], weights=[0.7] + [0.0] * 52)
+    write_motion(tmp_path / "a.glb", Motion.from_track(track()), "glb", head=head)
+    np.testing.assert_allclose(read_animation(tmp_path / "a.glb")[2][:, 0], 0.7)
+
+
+@pytest.mark.parametrize("rate", ["24000/1001", "24", "25", "29.97", "30", "59.94", "60"])
+@pytest.mark.parametrize("name", ["a.json", "a.arkit.csv", "a.csv"])
+def test_a_frame_rate_survives_writing_and_reading(tmp_path, rate, name):
+    motion = Motion.from_track(track()).at(rate)
+    assert motion.rate == as_frame_rate(rate)
+    write_motion(tmp_path / name, motion, kind_from_name(name))
+    read = read_motion(tmp_path / name)
+    assert read.rate == motion.rate
+    np.testing.assert_allclose(read.seconds, np.arange(len(motion.seconds)) / float(motion.rate), atol=1e-4)
+
+
 def test_target_names_in_primitives_are_used_as_in_early_vrm_heads(tmp_path):
-    head = write_head(tmp_path / "head.glb", ["jawOpen"], on_primitive=True)
+    head = write_head(tmp_path / "head.glb", CHANNELS, on_primitive=True)
     write_motion(tmp_path / "a.glb", Motion.from_track(track()), "glb", head=head)
     assert read_animation(tmp_path / "a.glb")[2].any()
 
 
 def test_the_error_for_a_missing_head_has_the_option(tmp_path):
-    with pytest.raises(FormatError, match=r"a\.glb needs a head to animate; .* with --head HEAD\.glb"):
+    with pytest.raises(FormatError, match=r"GLB file needs a head to animate; .* with --head HEAD\.glb"):
         write_motion(tmp_path / "a.glb", Motion.from_track(track()), "glb")
     assert not (tmp_path / "a.glb").exists()
 
@@ -112,9 +156,14 @@ def test_reading_a_glb_is_an_error(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"buffers": [{"byteLength": 36, "uri": "head.bin"}]}, "first buffer is in another file"),
+        (
+            {"buffers": [{"byteLength": 36, "uri": "head.bin"}]},
+            "it uses the file head.bin; export it with all data in one",
+        ),
+        ({"buffers": [{"byteLength": 36, "uri": "data:;base64,AAAA"}]}, "first buffer is a data URI"),
+        ({"images": [{"uri": "skin.png"}]}, "it uses the file skin.png"),
         ({"meshes": []}, "head.glb is inconsistent"),
-        ({"nodes": {}}, "No mesh in"),
+        ({"nodes": {}}, "head.glb: its morph targets .* include no channel"),
     ],
 )
 def test_a_head_that_cannot_be_animated_is_an_error(tmp_path, change, message):
@@ -145,7 +194,7 @@ def test_times_that_are_not_in_seconds_are_an_error(tmp_path):
 
 
 def test_a_head_without_arkit_names_is_an_error(tmp_path):
-    with pytest.raises(FormatError, match=r"No mesh in .*head\.glb has morph targets"):
+    with pytest.raises(FormatError, match=r"head\.glb: its morph targets .* include no channel with an ARKit name"):
         head = write_head(tmp_path / "head.glb", ["A", "I", "U"])
         write_motion(tmp_path / "a.glb", Motion.from_track(track()), "glb", head=head)
 

@@ -73,7 +73,7 @@ def test_a_capture_with_few_faces_is_excluded(tmp_path, without_face):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda text: text.replace("JawOpen", "JawOpened"), "there is no column jawOpen"),
+        (lambda text: text.replace("JawOpen", "JawOpened"), "it has no jawOpen"),
         (lambda text: text.replace("00:00:01:05.123", "now"), "row 66 has timecode 'now'"),
         (lambda text: "\n".join(text.splitlines()[:1] + text.splitlines()[:0:-1]), "times of 149 rows do not increase"),
         (lambda text: text.replace("00:00:01:05.123", "00:00:01:75.123"), "has frame 75; at most 60 frames per second"),

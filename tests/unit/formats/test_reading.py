@@ -80,7 +80,7 @@ def test_a_missing_tongue_is_reported_and_other_missing_channels_are_an_error(tm
     assert issue.code == "no_tongue"
     assert (track[:, CHANNELS.index("tongueOut")] == 0).all()
     path = capture(tmp_path / "b.csv", names=[name for name in LIVELINK_ORDER if name != "jawOpen"])
-    with pytest.raises(FormatError, match="there is no column jawOpen"):
+    with pytest.raises(FormatError, match=r"it has no jawOpen \(1 of 52 channels are missing\)"):
         read_motion(path)
 
 

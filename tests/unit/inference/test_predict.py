@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -10,12 +11,15 @@ import torch
 
 from emotalk.blendshapes import channel_indices
 from emotalk.config.use import PredictSettings
-from emotalk.errors import EvaluationError, WeightsError
+from emotalk.errors import EvaluationError, OutputError, WeightsError
 from emotalk.formats.files import read_motion
 from emotalk.inference.predict import predict_files, predict_folder, resolve_subject
-from emotalk.model.card import write_card
+from emotalk.inference.recordings import find_recordings
+from emotalk.model.card import weights_in, write_card
+from emotalk.model.emotion_references import EmotionReferences, read_reference
 from emotalk.model.inputs import mean_subject
-from emotalk.model.weights import save_weights, weights_in
+from emotalk.model.sequences import normalise
+from emotalk.model.weights import save_weights
 from tests.conftest import TINY
 
 
@@ -26,7 +30,8 @@ def weights(network, tmp_path):
 
 
 def predict(audio, out, weights, **settings):
-    return predict_files(audio, out, PredictSettings(**settings), weights=weights, device=torch.device("cpu"))
+    recordings = find_recordings(audio)
+    return predict_files(recordings, out, PredictSettings(**settings), weights=weights, device=torch.device("cpu"))
 
 
 @pytest.fixture
@@ -69,11 +74,72 @@ def test_a_video_that_cannot_be_read_is_skipped_like_any_audio(weights, speech, 
     assert predict(audio, tmp_path / "out", weights) == ["broken.mp4"]
 
 
-def test_duplicate_names_and_an_empty_list_are_errors(weights, speech, tmp_path):
-    with pytest.raises(EvaluationError, match="Two recordings are named a"):
-        predict([speech / "a.wav", tmp_path / "a.flac"], tmp_path / "out", weights)
+def test_an_empty_list_and_a_missing_file_are_errors(tmp_path):
     with pytest.raises(EvaluationError, match="There are no recordings"):
-        predict([], tmp_path / "out", weights)
+        find_recordings([])
+    with pytest.raises(EvaluationError, match=r"File .*none\.wav does not exist"):
+        find_recordings([tmp_path / "none.wav"])
+
+
+def test_two_recordings_with_the_same_output_are_an_error_before_prediction(weights, speech, tmp_path):
+    soundfile.write(speech / "a.flac", np.zeros(16_000), 16_000)
+    with pytest.raises(OutputError, match=r"Two outputs have the path .*a\.npy"):
+        predict_folder(
+            tmp_path / "out", PredictSettings(audio=str(speech)), weights=weights, device=torch.device("cpu")
+        )
+
+
+def test_an_emotion_by_name_is_the_stored_reference(network, weights, speech, tmp_path):
+    reference, _ = soundfile.read(speech / "deep/b.flac", dtype="float32")
+    features = network.encode_emotion(torch.from_numpy(normalise(reference)))
+    references = EmotionReferences({("angry", "strong"): features}, {("angry", "strong"): "clip"})
+    references.save(weights / "emotalk.emotions.safetensors")
+    tracks = {}
+    for name, settings in {
+        "named": {"emotion": "anger", "intensity": "strong"},
+        "recording": {"emotion_from": str(speech / "deep/b.flac"), "intensity": "strong"},
+        "half": {"emotion": "生气", "intensity": "strong", "strength": 0.5},
+        "own": {"intensity": "strong"},
+    }.items():
+        predict([speech / "a.wav"], tmp_path / name, weights, **settings)
+        tracks[name] = np.load(tmp_path / name / "a.npy")
+    np.testing.assert_allclose(tracks["named"], tracks["recording"], atol=1e-4)
+    assert np.abs(tracks["named"] - tracks["own"]).max() > 1e-3
+    assert np.abs(tracks["half"] - tracks["own"]).mean() < np.abs(tracks["named"] - tracks["own"]).mean()
+
+
+def test_an_emotion_that_training_did_not_have_is_an_error_with_those_it_had(network, weights, speech, tmp_path):
+    with pytest.raises(WeightsError, match=r"no emotion references: .*Rule 'extract'.*--emotion-from"):
+        predict([speech / "a.wav"], tmp_path / "out", weights, emotion="sad")
+    features = {("happy", "normal"): torch.zeros(9, 64)}
+    EmotionReferences(features, {("happy", "normal"): "clip"}).save(weights / "emotalk.emotions.safetensors")
+    with pytest.raises(WeightsError, match=r"no emotion sad; it has happy \(normal\)"):
+        predict([speech / "a.wav"], tmp_path / "out", weights, emotion="sad")
+
+
+def test_the_other_intensity_is_used_if_training_did_not_have_the_requested_one(tmp_path, caplog):
+    features = {("calm", "normal"): torch.ones(9, 4)}
+    EmotionReferences(features, {("calm", "normal"): "clip"}).save(tmp_path / "w.emotions.safetensors")
+    assert read_reference(tmp_path / "w.json", "calm", "strong", 4).shape == (9, 4)
+    assert "no clip of calm with strong intensity; calm normal is used" in caplog.text
+    with pytest.raises(WeightsError, match=r"has shape \(9, 4\); the network needs \(frames, 8\)"):
+        read_reference(tmp_path / "w.json", "calm", "normal", 8)
+    (tmp_path / "w.emotions.safetensors").write_bytes(b"no tensors")
+    with pytest.raises(WeightsError, match="not a valid file of emotion references"):
+        read_reference(tmp_path / "w.json", "calm", "normal", 4)
+
+
+def test_formats_other_than_npy_have_the_requested_frame_rate(weights, speech, tmp_path):
+    predict([speech / "a.wav"], tmp_path, weights, formats=["npy", "json", "livelink"], fps="30000/1001")
+    assert len(np.load(tmp_path / "a.npy")) == 30
+    assert read_motion(tmp_path / "a.json").rate == Fraction(30000, 1001)
+    assert read_motion(tmp_path / "a.csv").rate == Fraction(30000, 1001)
+
+
+def test_silence_is_a_warning(weights, tmp_path, caplog):
+    soundfile.write(tmp_path / "quiet.wav", np.zeros(16_000), 16_000)
+    predict([tmp_path / "quiet.wav"], tmp_path / "out", weights)
+    assert "quiet.wav is silent" in caplog.text
 
 
 def test_blinks_and_smoothing_are_applied_if_enabled(weights, speech, tmp_path):
@@ -100,7 +166,8 @@ def test_a_folder_of_recordings_is_predicted_with_a_folder_of_weights(network, s
     weights = save_network(network, tmp_path / "weights", training_subjects=[1, 3])
     settings = PredictSettings(audio=str(speech), intensity="strong")
     predict_folder(tmp_path / "out", settings, weights=weights, device=torch.device("cpu"))
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.npy", "b.npy"]
+    out = tmp_path / "out"
+    assert sorted(str(path.relative_to(out)) for path in out.rglob("*.npy")) == ["a.npy", "deep/b.npy"]
     waveform, _ = soundfile.read(speech / "a.wav", dtype="float32")
     expected = network.predict(waveform, intensity=1, subject=mean_subject([1, 3]))
     np.testing.assert_allclose(np.load(tmp_path / "out/a.npy"), expected, atol=1e-4)
@@ -130,8 +197,8 @@ def test_recordings_with_errors_are_listed_beside_the_predictions(weights, speec
     (speech / "broken.wav").write_text("no sound")
     predict_folder(tmp_path / "out", PredictSettings(audio=str(speech)), weights=weights, device=device)
     assert (tmp_path / "out/left_out.txt").read_text() == "broken.wav\n"
-    assert (tmp_path / "out/b.npy").exists()
-    with pytest.raises(EvaluationError, match="nowhere contains no"):
+    assert (tmp_path / "out/deep/b.npy").exists()
+    with pytest.raises(EvaluationError, match="nowhere does not exist"):
         settings = PredictSettings(audio=str(tmp_path / "nowhere"))
         predict_folder(tmp_path / "out", settings, weights=weights, device=device)
 
@@ -142,7 +209,7 @@ def test_a_folder_with_several_weights_files_is_ambiguous(network, tmp_path):
     (folder / "emotalk.json").unlink()
     assert weights_in(folder).name == "emotalk.safetensors"
     (folder / "other.safetensors").touch()
-    with pytest.raises(WeightsError, match=r"2 \.safetensors files; name one"):
+    with pytest.raises(WeightsError, match=r"2 \.safetensors files; set one"):
         weights_in(folder)
-    with pytest.raises(WeightsError, match="holds no weights"):
+    with pytest.raises(WeightsError, match="contains no weights"):
         weights_in(tmp_path)

@@ -1,5 +1,6 @@
 """Prediction for speech of any length in cross-faded windows."""
 
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 
 from emotalk.data.audio import read_waveform
 from emotalk.errors import EvaluationError
-from emotalk.inference.windows import OVERLAP, AudioFile, predict_speech, window_bounds
+from emotalk.inference.windows import OVERLAP, AudioFile, encode_reference, predict_speech, window_bounds
 from emotalk.model import EmoTalk
 from emotalk.model.encoder_config import EncoderConfig
 from emotalk.timing import frames_to_predict
@@ -53,12 +54,15 @@ def test_a_recording_that_fits_into_one_window_equals_predict(network, write_noi
 def test_an_emotion_reference_gives_the_same_result_as_predict(network, write_noise):
     path, reference = write_noise(4), write_noise(6, name="b.wav", seed=1)
     whole = network.predict(read_waveform(path), intensity=0, subject=3, emotion_from=read_waveform(reference))
-    track = predict_speech(
-        network, AudioFile.from_path(path), intensity=0, subject=3, emotion_from=AudioFile.from_path(reference)
-    )
+    emotion = encode_reference(network, AudioFile.from_path(reference))
+    predict = partial(predict_speech, network, AudioFile.from_path(path), intensity=0, subject=3)
+    track = predict(emotion=emotion)
     np.testing.assert_allclose(track, whole, atol=1e-4)
     own = network.predict(read_waveform(path), intensity=0, subject=3)
     assert np.abs(track - own).max() > 1e-3
+    np.testing.assert_allclose(predict(emotion=emotion, strength=0.0), own, atol=1e-4)
+    half = predict(emotion=emotion, strength=0.5)
+    assert np.abs(half - own).mean() < np.abs(track - own).mean()
 
 
 def test_there_is_no_jump_between_windows(network, write_noise):

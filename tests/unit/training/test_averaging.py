@@ -34,13 +34,13 @@ def test_restored_average_continues_identically():
     assert first.state()["count"] == second.state()["count"] == 2
 
 
-def test_exported_weights_are_the_average(run, clips, tmp_path):
+def test_exported_weights_are_the_average(run, clips, manifest, tmp_path):
     from safetensors.torch import load_file
 
     from emotalk.training.export import extract_weights
 
     checkpoint, folder = run(epochs=2, ema_decay=0.5)
-    extract_weights(folder / "checkpoint.pth", clips, tmp_path, recipe={})
+    extract_weights(folder / "checkpoint.pth", clips, manifest, tmp_path, recipe={})
     extracted = load_file(tmp_path / "emotalk.safetensors")
     assert torch.equal(extracted["bs_map_r.weight"], checkpoint["average"]["weights"]["bs_map_r.weight"])
     assert not torch.equal(extracted["bs_map_r.weight"], checkpoint["model"]["bs_map_r.weight"])
