@@ -82,7 +82,14 @@ def _add_settings(models: Sequence[Model]) -> dict[str, gr.components.Component]
             label="Recording with the emotion", file_types=_AUDIO_TYPES, height=130, visible=False, elem_id="reference"
         )
         strength = gr.Slider(
-            0, 1, 1, step=0.05, label="Strength", info="The rest is the emotion of the speech", visible=False
+            0,
+            1,
+            1,
+            step=0.05,
+            label="Strength",
+            info="0 keeps the emotion of the speech",
+            visible=False,
+            elem_id="strength",
         )
         intensity = gr.Radio(list(INTENSITIES), value="normal", label="Intensity", elem_id="intensity")
     with gr.Group():

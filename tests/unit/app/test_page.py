@@ -99,9 +99,8 @@ def open_tab(app, browser):
         tab.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
         tab.on("pageerror", lambda error: errors.append(str(error)))
         tab.on("request", lambda request: requests.append(request.url[:80]))
-        tab.goto(app.address)
-        tab.locator("#predict").wait_for()
-        tab.wait_for_timeout(500)  # Gradio renders controls twice.
+        with tab.expect_request("**/heartbeat/**"):  # From now on, controls are not rendered again.
+            tab.goto(app.address)
         return tab
 
     yield open_tab
@@ -225,8 +224,14 @@ def test_everything_works_by_keyboard(open_tab, speech):
         tab.keyboard.press("Enter")
     chooser.value.set_files(speech)
     tab.locator("#speech").get_by_text(speech.stem).wait_for()
-    press_until("Tab", "#intensity input")
-    tab.keyboard.press("ArrowRight")
+    press_until("Tab", "#emotion input")
+    tab.keyboard.press("ArrowDown")
+    tab.keyboard.press("Enter")
+    expect(tab.get_by_label("Emotion", exact=True)).to_have_value("Angry")
+    press_until("Tab", "#strength input")
+    tab.keyboard.press("ArrowLeft")
+    press_until("Tab", "#intensity input[value=strong]")
+    tab.keyboard.press("Space")
     expect(tab.get_by_label("strong")).to_be_checked()
     press_until("Tab", "#smooth input")
     tab.keyboard.press("Space")
