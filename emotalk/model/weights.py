@@ -14,10 +14,8 @@ from torch import Tensor
 
 from emotalk.errors import WeightsError
 from emotalk.files import atomic_path
-from emotalk.model.card import read_card, weights_file
-from emotalk.model.encoder_config import EncoderConfig, encoder_configs
+from emotalk.model.card import configs_for, weights_file
 from emotalk.model.network import EmoTalk
-from emotalk.model.pretrained import RELEASED_ENCODER
 
 _LOG = logging.getLogger(__name__)
 _WEIGHT_NORM = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
@@ -71,21 +69,6 @@ def load_weights(
     if ignored:
         _LOG.warning("%s holds %d entries that the network does not have: %s", path, len(ignored), ", ".join(ignored))
     return network.to(device).eval()
-
-
-def configs_for(path: Path, encoder: Mapping[str, Any] | None = None) -> tuple[EncoderConfig, EncoderConfig]:
-    """Configurations of the content and the emotion encoder that weights need; see `load_weights`.
-
-    Raises
-    ------
-    WeightsError
-        If there is a card beside the file that is no card, or a value in it is out of its range.
-    """
-    card = read_card(path)
-    if encoder is not None:
-        return encoder_configs({"content": encoder, "emotion": encoder}, "these weights")
-    released = {"content": RELEASED_ENCODER, "emotion": RELEASED_ENCODER}
-    return encoder_configs(card["encoders"] if card else released, str(path.with_suffix(".json")))
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

@@ -187,6 +187,10 @@ def audio_listing(wildcards) -> str:
         # Snakemake shows a traceback for its own errors in functions of params.
         sys.exit("Error: predict.audio is not set. Set a folder: --config 'predict={audio: my-recordings}'.")
     paths = [config["predict"][name] for name in ("audio", "emotion_from") if config["predict"][name]]
+    for path in paths:
+        # Snakemake deletes the output folder before it runs the rule.
+        if Path(path).resolve().is_relative_to(Path(RESULTS, "predicted").resolve()):
+            sys.exit(f"Error: {path} is in the output folder of rule predict, {RESULTS}/predicted. Move it elsewhere.")
     return listing(*paths, suffixes=AUDIO_SUFFIXES)
 
 

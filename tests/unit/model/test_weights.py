@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from emotalk.config.training import InitialWeights
-from emotalk.errors import WeightsError
+from emotalk.errors import OutputError, WeightsError
 from emotalk.model import EmoTalk, load_weights
 from emotalk.model.card import write_card
 from emotalk.model.encoder_config import EncoderConfig
@@ -198,7 +198,7 @@ def test_a_write_that_fails_leaves_the_files_before_it(network, saved, monkeypat
         raise OSError("disk full")
 
     monkeypatch.setattr(writer, broken)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(OutputError, match=r"emotalk\.\w+ cannot be written \(disk full\)"):
         save_weights(EmoTalk.from_configs(EncoderConfig(**TINY), EncoderConfig(**TINY)), saved, "emotalk")
     assert sorted(path.name for path in saved.iterdir()) == ["emotalk.pth", "emotalk.safetensors"]
     assert equal(load_weights(saved / "emotalk.safetensors", encoder=TINY), network)
