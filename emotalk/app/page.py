@@ -74,9 +74,16 @@ def _add_speech() -> dict[str, gr.components.Component]:
 
 def _add_settings(models: Sequence[Model]) -> dict[str, gr.components.Component]:
     """Add the settings that `_settings` and `_run` read."""
+    emotions = emotion_choices(models)
+    has_names = len(emotions) > 2
     with gr.Group():
         emotion = gr.Dropdown(
-            emotion_choices(models), value=_OWN_EMOTION, label="Emotion", filterable=False, elem_id="emotion"
+            emotions,
+            value=_OWN_EMOTION,
+            label="Emotion",
+            info=None if has_names else "Names need emotalk.emotions.safetensors beside the weights",
+            filterable=False,
+            elem_id="emotion",
         )
         reference = gr.File(
             label="Recording with the emotion", file_types=_AUDIO_TYPES, height=130, visible=False, elem_id="reference"
