@@ -155,7 +155,8 @@ def inspect_track(name: str, track: np.ndarray, track_format: TrackFormat) -> It
         return
     lowest, highest = float(track.min()), float(track.max())
     if lowest < LOWEST or highest > HIGHEST:
-        hint = ". They look like percentages: set 'scale: 100' (--scale 100)" if HIGHEST * 10 < highest <= 100 * HIGHEST else ""
+        is_percentage = HIGHEST * 10 < highest <= 100 * HIGHEST
+        hint = ". They look like percentages: set 'scale: 100' (--scale 100)" if is_percentage else ""
         yield Issue("out_of_range", f"{name} has values from {lowest:.3g} to {highest:.3g}; the range is 0 to 1{hint}")
     ranges = np.ptp(track, axis=0)
     if ranges.max() < _MIN_RANGE:

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ import numpy as np
 
 from emotalk.blendshapes import CHANNELS
 from emotalk.errors import ExportError
-from emotalk.files import PARTIAL
+from emotalk.files import PARTIAL, check_outputs
 from emotalk.inference.graphs import EmotionGraph, MotionGraph, exported, halve_products
 from emotalk.inference.predict import resolve_subject
 from emotalk.model.card import weights_in
@@ -58,7 +57,9 @@ def export_onnx(weights: Path, file: Path, *, fp16: bool, overwrite: bool) -> No
             f"Exporting to ONNX needs {', '.join(missing)}, not installed here. "
             "Install the extra: pip install -c requirements.lock '.[onnx]'"
         )
-    _check_target(file, overwrite)
+    if file.suffix != ".onnx":
+        raise ExportError(f"{file} is not the name of an ONNX file; it must end in .onnx.")
+    check_outputs(_targets(file), inputs=[weights], overwrite=overwrite)
     chosen = weights_in(weights)
     mean = resolve_subject("mean", chosen)
     write_onnx(load_weights(chosen), file, fp16=fp16, metadata={"mean_subject": json.dumps(mean)})
@@ -78,21 +79,6 @@ def _targets(file: Path) -> tuple[Path, ...]:
     """All files of an export; parameters come first, so that no graph ever stands without them."""
     emotion = emotion_file(file)
     return data_file(emotion), emotion, data_file(file), file
-
-
-def _check_target(file: Path, overwrite: bool) -> None:
-    if file.suffix != ".onnx":
-        raise ExportError(f"{file} is no name for an ONNX file; it must end in .onnx.")
-    for path in _targets(file):
-        if path.is_dir():
-            raise ExportError(f"{path} is a folder; give the name of a file that ends in .onnx.")
-    existing = [str(path) for path in _targets(file) if os.path.lexists(path)]
-    if existing and not overwrite:
-        raise ExportError(f"Existing files are not replaced: {', '.join(existing)}. Give another name or --overwrite.")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise ExportError(f"{file.parent} is a file, and {file.name} needs a folder. Give another name.") from None
 
 
 def write_onnx(network: EmoTalk, file: Path, *, fp16: bool = False, metadata: Mapping[str, str] | None = None) -> None:

@@ -8,9 +8,8 @@ from pydantic import ValidationError
 from transformers import Wav2Vec2Config
 
 from emotalk.errors import WeightsError
-from emotalk.model.encoder_config import EncoderConfig
+from emotalk.model.encoder_config import RELEASED_ENCODER, EncoderConfig, EncoderSettings, load_encoder
 from emotalk.model.encoders import EmotionEncoder, SpeechEncoder
-from emotalk.model.pretrained import RELEASED_ENCODER, EncoderSettings, load_encoder
 from emotalk.model.weights import load_weights
 from tests.conftest import TINY
 
