@@ -66,7 +66,10 @@ def _add_speech() -> dict[str, gr.components.Component]:
         with gr.Tab("File") as file_tab:
             file = gr.File(label="Speech: audio or video", file_types=_AUDIO_TYPES, height=150, elem_id="speech")
         with gr.Tab("Microphone") as voice_tab:
-            voice = gr.Audio(label="Speech", sources=["microphone"], type="filepath", elem_id="voice")
+            # Without the default buttons, one of which uploads to Hugging Face.
+            voice = gr.Audio(
+                label="Speech", sources=["microphone"], type="filepath", buttons=[], editable=False, elem_id="voice"
+            )
     file_tab.select(lambda: "file", None, source, **_QUIET)
     voice_tab.select(lambda: "voice", None, source, **_QUIET)
     return {"source": source, "file": file, "voice": voice}
