@@ -167,6 +167,7 @@ def test_a_voice_is_recorded_and_predicted(open_tab):
     tab.wait_for_timeout(1500)
     tab.get_by_role("button", name="Stop", exact=True).click()
     tab.locator("#voice audio, #voice [data-testid='waveform-Speech']").first.wait_for()
+    assert not tab.evaluate(LOW_CONTRASTS, tab.locator("body").evaluate(GROUND))
     assert tab.get_by_label("Share").count() == 0, "Gradio's button uploads to another host"
     faces = predict(tab)
     assert float(faces.locator("[data-clock]").inner_text().split()[3]) > 1
