@@ -79,7 +79,8 @@ def _format_size(path: Path) -> str:
 def render_faces(title: str, note: str, tracks: Mapping[str, np.ndarray], waveform: np.ndarray) -> str:
     """Render the player in a frame that cannot access the page around it."""
     captions = tracks if len(tracks) > 1 else {"predicted": next(iter(tracks.values()))}
-    page = render("faces.html.j2", title=title, player=encode_clips([PlayerClip(title, note, captions, waveform)]))
+    clip = PlayerClip(title, note, captions, waveform, kinds=("model", "swapped"))
+    page = render("faces.html.j2", title=title, player=encode_clips([clip]))
     return (
         '<iframe class="faces" title="Faces with sound and curves" sandbox="allow-scripts" '
         f'srcdoc="{escape(page)}"></iframe>'
