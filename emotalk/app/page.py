@@ -147,10 +147,15 @@ def _show_emotion_settings(emotion: str) -> tuple[Any, Any]:
 
 
 def subject_choices(models: Sequence[Model]) -> list[tuple[str, str | int]]:
-    """Return all subjects; those that are missing in the training of a model are marked."""
+    """Return all subjects, with the names of the speakers; those that a model was not trained with are marked."""
     known = [set(subjects) for model in models if (subjects := model.card.get("training_subjects"))]
     marks = ["" if all(index in subjects for subjects in known) else " (not trained)" for index in range(NUM_SUBJECTS)]
-    return [("Mean of the training subjects", "mean"), *((f"{i}{mark}", i) for i, mark in enumerate(marks))]
+    slots = models[0].card.get("subject_slots") or {}
+    if any((model.card.get("subject_slots") or {}) != slots for model in models):
+        slots = {}  # The indices of two models are different speakers.
+    names = {slot: f": {name}" for name, slot in slots.items()}
+    choices = [(f"{i}{names.get(i, '')}{mark}", i) for i, mark in enumerate(marks)]
+    return [("Mean of the training subjects", "mean"), *choices]
 
 
 def _remove_when_replaced(sessions: Sessions, role: str, upload: gr.components.Component, error: gr.HTML) -> None:

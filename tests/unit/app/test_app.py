@@ -6,6 +6,7 @@ import socket
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -46,6 +47,16 @@ def test_emotions_by_name_are_those_that_all_weights_have(app_weights, tmp_path)
     (tmp_path / "weights/emotalk.emotions.safetensors").unlink()
     models = load_models([tmp_path / "weights"], CPU)
     assert [choice for _, choice in page.emotion_choices(models)] == ["own", "reference"]
+
+
+def test_subjects_have_the_names_of_the_speakers_in_the_card(app_weights):
+    page = pytest.importorskip("emotalk.app.page", reason="the extra [app] is not installed")
+    first, second = load_models(app_weights, CPU)
+    named = replace(first, card={**first.card, "subject_slots": {"mine/anna": 1, "mine/ben": 3}})
+    labels = [label for label, _ in page.subject_choices([named])]
+    assert labels[1:5] == ["0 (not trained)", "1: mine/anna", "2 (not trained)", "3: mine/ben"]
+    # The indices of two weights are different speakers.
+    assert not any("anna" in label for label, _ in page.subject_choices([named, second]))
 
 
 def test_labels_of_two_weights_are_the_folders_in_which_they_differ(app_weights, tmp_path):
