@@ -20,13 +20,13 @@ def predict(args: argparse.Namespace) -> None:
     from emotalk.errors import ConfigError, EvaluationError
     from emotalk.files import check_outputs
     from emotalk.inference.recordings import find_recordings, planned_outputs
-    from emotalk.model.card import weights_in
+    from emotalk.model.card import find_weights
 
     if args.strength != 1 and not (args.emotion or args.emotion_from):
         raise ConfigError("--strength needs --emotion or --emotion-from.")
     names = PredictSettings.model_fields.keys() & vars(args).keys() - {"audio", "weights"}
     settings = PredictSettings(**{name: getattr(args, name) for name in names})
-    recordings, weights = find_recordings(args.audio), weights_in(args.weights)
+    recordings, weights = find_recordings(args.audio), find_weights(args.weights)
     if args.emotion_from:
         find_recordings([args.emotion_from])
     inputs = [weights, *(recording.path for recording in recordings)]

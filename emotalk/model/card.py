@@ -10,7 +10,7 @@ from emotalk.errors import WeightsError
 _REFERENCES = ".emotions.safetensors"
 
 
-def weights_in(path: Path) -> Path:
+def find_weights(path: Path) -> Path:
     """Return the path of a weights file or card; for a folder, the card or the only weights file in it.
 
     Raises
@@ -21,7 +21,7 @@ def weights_in(path: Path) -> Path:
     if not path.is_dir():
         if not weights_file(path).is_file():
             raise WeightsError(
-                f"There is no file {weights_file(path)}. Set a .pth, a .safetensors or a card (.json) beside its "
+                f"File {weights_file(path)} does not exist. Set a .pth, a .safetensors or a card (.json) beside its "
                 "weights, with --weights or 'weights'."
             )
         return path
@@ -45,17 +45,17 @@ def references_file(weights: Path) -> Path:
 
 
 def write_card(path: Path, card: Mapping[str, Any]) -> None:
-    """Write a card; `encoders` holds the wav2vec2 configuration values of `content` and `emotion`."""
+    """Write a card; `encoders` contains the wav2vec2 configuration values of `content` and `emotion`."""
     path.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
 
 def read_card(weights: Path) -> dict[str, Any] | None:
-    """Card beside a weights file, or None if there is none.
+    """Read the card beside a weights file; return None if the file has no card.
 
     Raises
     ------
     WeightsError
-        If there is one that is no card.
+        If the card is not valid.
     """
     path = weights.with_suffix(".json")
     if not path.is_file():
@@ -66,6 +66,6 @@ def read_card(weights: Path) -> dict[str, Any] | None:
             raise KeyError("content, emotion")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise WeightsError(
-            f"{path} is no card of EmoTalk weights ({error}). Make it again by rule 'extract'."
+            f"{path} is not a valid card of EmoTalk weights ({error}). Create it again with rule 'extract'."
         ) from None
     return card
