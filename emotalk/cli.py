@@ -62,7 +62,7 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
         "--subject",
         type=_parse_subject,
         default="mean",
-        help="subject index 0 to 23, or 'mean' of the training subjects (default)",
+        help="subject index 0 to 23, name of a training speaker, or 'mean' of the training subjects (default)",
     )
     parser.add_argument(
         "--smooth", action="store_true", help="smooth with Savitzky-Golay (window 5, degree 2), as in the released demo"
@@ -113,11 +113,11 @@ def _parse_format(text: str) -> str:
 
 
 def _parse_subject(text: str) -> str | int:
-    """Parse a subject index or "mean"."""
-    if text == "mean":
+    """Parse a subject index, or the name of a speaker."""
+    if not text.lstrip("-").isdigit():
         return text
-    if not text.isdigit() or int(text) > 23:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither 'mean' nor an index from 0 to 23")
+    if not 0 <= int(text) <= 23:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an index from 0 to 23")
     return int(text)
 
 

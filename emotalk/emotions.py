@@ -18,14 +18,12 @@ _EMOTION_WORDS = {
 """Emotion labels of RAVDESS and their synonyms."""
 _EMOTIONS = {word: emotion for emotion, words in _EMOTION_WORDS.items() for word in words.split()}
 
-
-EMOTIONS = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
-"""Classes of the emotion encoder's classifier, in the order of its logits."""
+EMOTIONS = ("angry", "disgust", "fearful", "happy", "neutral", "sad", "surprised")
+"""Classes of the emotion encoder's classifier, in the order of its logits, in the words of RAVDESS. The released code
+says `fear` and `surprise`, and has no class for `calm`."""
 
 UNLABELLED = -1
 """Class index of a clip without a usable emotion label; such clips have no classification loss."""
-
-_CLASSES = {name: name for name in EMOTIONS} | {"fearful": "fear", "surprised": "surprise"}
 
 
 def parse_emotion(word: str) -> str | None:
@@ -39,11 +37,11 @@ def emotion_class(label: str | None, *, calm: str) -> int:
     Parameters
     ----------
     label
-        Emotion label of RAVDESS or of `EMOTIONS`; None if the corpus has no labels.
+        One of `RAVDESS_EMOTIONS`; None if the corpus has no labels.
     calm
         How "calm", which is not a class, is treated: "neutral" or "ignored". Neither the paper nor the released code
         specifies it.
     """
-    if label == "calm":
-        label = "neutral" if calm == "neutral" else None
-    return EMOTIONS.index(_CLASSES[label]) if label in _CLASSES else UNLABELLED
+    if label == "calm" and calm == "neutral":
+        label = "neutral"
+    return EMOTIONS.index(label) if label in EMOTIONS else UNLABELLED

@@ -8,11 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tqdm import tqdm
+
 from emotalk.errors import EmoTalkError, Interrupted
 
 INTERRUPTED_EXIT_CODE = 75
 """EX_TEMPFAIL of sysexits.h: the job can be resumed by running it again."""
 _FORMAT, _TIME = "%(asctime)s %(message)s", "%H:%M:%S"
+LOG_FILE_ONLY = {"log_file_only": True}
+"""Argument `extra` of a logger for long tables, which are not shown on the terminal."""
 _BUG = "This is a bug in the program, not a problem of your data. Please report it with these lines:"
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 
@@ -33,7 +37,7 @@ def job_log(path: str | Path | None, *, append: bool = False, level: int = loggi
     level
         Lowest level that is logged; above INFO, the file is created with its first line.
     """
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    handlers: list[logging.Handler] = [_TerminalHandler()]
     if path is not None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         if not append:
@@ -62,6 +66,18 @@ def job_log(path: str | Path | None, *, append: bool = False, level: int = loggi
     except Exception:
         logging.exception("%s", _BUG)
         sys.exit(1)
+
+
+class _TerminalHandler(logging.Handler):
+    """Handler that writes to standard error above the progress bars."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, unless it is for the log file only."""
+        if not getattr(record, "log_file_only", False):
+            try:
+                tqdm.write(self.format(record), file=sys.stderr)
+            except OSError:
+                self.handleError(record)
 
 
 @contextmanager

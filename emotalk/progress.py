@@ -45,10 +45,15 @@ class Progress:
         now = time.monotonic()
         if _is_logged() and now - self._last_line > _LINE_EVERY_S:
             self._last_line = now
-            rate = self._done / (now - self._start)
-            remaining = tqdm.format_interval((self._total - self._done) / rate)
-            log_values = (self._what, self._done, self._total, self._unit, rate, remaining)
-            _LOG.info("%s: %d of %d %s, %.1f per second, %s remaining", *log_values)
+            seconds = (now - self._start) / self._done
+            remaining = tqdm.format_interval((self._total - self._done) * seconds)
+            log_values = (self._what, self._done, self._total, self._unit, format_rate(seconds), remaining)
+            _LOG.info("%s: %d of %d %s, %s, %s remaining", *log_values)
+
+
+def format_rate(seconds: float) -> str:
+    """Format the duration of an item as items per second, or as seconds if it is longer than one second."""
+    return f"{1 / seconds:.1f} per second" if seconds < 1 else f"{seconds:.1f} s each"
 
 
 def progress(items: Iterable[T], *, total: int, what: str, unit: str) -> Iterator[T]:

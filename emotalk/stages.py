@@ -14,9 +14,9 @@ STAGE_VERSIONS = {
     "encoders": 1,
     "train": 1,
     "extract": 1,
-    "evaluate": 1,
+    "evaluate": 2,
     "check": 1,
-    "data_page": 1,
-    "report": 1,
+    "data_page": 2,
+    "report": 2,
     "predict": 1,
 }

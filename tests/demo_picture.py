@@ -1,4 +1,4 @@
-"""Make the animated picture of the README from the report of the demo: `python -m tests.demo_picture`."""
+"""Make the animated picture of the README from the report of the demo: `python -m tests.demo_picture`; needs Pillow."""
 
 import argparse
 import io

@@ -21,6 +21,8 @@ _CLOCK_TOLERANCE_S = 0.02
 milliseconds, and the clocks of recorders are not exact."""
 _MAX_END_SILENCE_S = 0.5
 _SILENCE_SAMPLES = 1 << 16
+_MAX_WAV_BYTES = 2**32 - 2**16
+"""Sizes in the header of a wav have 32 bits; RF64, which libsndfile reads too, has 64."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,9 @@ class _SpanWriter:
 
     def _open(self, rate: int, channels: int) -> soundfile.SoundFile:
         if self._file is None:
-            self._file = soundfile.SoundFile(self._path, "w", rate, channels, "PCM_16", format="WAV")
+            num_bytes = 2 * channels * round(self._span.duration_s * rate)
+            kind = "WAV" if num_bytes < _MAX_WAV_BYTES else "RF64"
+            self._file = soundfile.SoundFile(self._path, "w", rate, channels, "PCM_16", format=kind)
         return self._file
 
     def _write_silence(self, file: soundfile.SoundFile, count: int) -> None:

@@ -333,6 +333,11 @@ class PairSettings(Section):
         0,
         ge=0,
         le=23,
-        description="Subject index of recordings whose speaker is none of the 24 actors (HDTF). Neither the paper nor "
-        "the released code specifies it; the training report uses 0 for all clips.",
+        description="Subject index of recordings of unknown speakers and of the corpora in `shared_slot`. Neither the "
+        "paper nor the released code specifies it for HDTF; the training report uses 0 for all clips.",
+    )
+    shared_slot: list[str] = Field(
+        ["HDTF"],
+        description="Corpora whose speakers share the subject index `unlabelled_subject`. In other corpora, each "
+        "training speaker has an index of its own; the network has 24.",
     )

@@ -80,8 +80,8 @@ class PredictSettings(Section):
         description="Share of `emotion` or `emotion_from`; the rest is each recording's own emotion.",
     )
     intensity: Literal["normal", "strong"] = Field("normal", description="Intensity of the emotion.")
-    subject: Literal["mean"] | SubjectIndex = Field(
-        "mean", description="Subject, an index or the `mean` of the training subjects."
+    subject: SubjectIndex | str = Field(
+        "mean", description="Subject: the `mean` of the training subjects, an index, or the name of a training speaker."
     )
     smooth: bool = Field(
         False, description="Whether to smooth predictions as in the released demo (Savitzky-Golay, window 5, order 2)."

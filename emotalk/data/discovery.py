@@ -21,6 +21,7 @@ from emotalk.provenance import file_digest
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff", ".aif", ".au", *CONTAINER_SUFFIXES)
 TRACK_SUFFIXES = (".npy", ".csv")
+_CALIBRATION = ("_cal", "_raw", "_neutral")
 _KNOWN_EXTRAS = {"frame_log.csv", "take.json", "video_metadata.json", "thumbnail.jpg"}
 """Additional files of a Live Link Face take, which are not needed."""
 T = TypeVar("T")
@@ -130,7 +131,7 @@ class Listing:
                 )
         self._ignored: dict[str, tuple[str, ...]] = {}
         self._wavs = self._by_key(source.audio, AUDIO_SUFFIXES)
-        self._tracks = self._by_key(source.tracks, TRACK_SUFFIXES)
+        self._tracks = _without_calibration(self._by_key(source.tracks, TRACK_SUFFIXES))
         _log_ignored(source, self._ignored)
         lone_wavs, lone_tracks = self._wavs.keys() - self._tracks.keys(), self._tracks.keys() - self._wavs.keys()
         for wav, track in _match_unpaired(source, lone_wavs, lone_tracks).items():
@@ -179,6 +180,12 @@ class Listing:
         return RecordingFiles(
             self._source.corpus, recording_id, wav, track, labels, track_format, tuple(issues), ignored
         )
+
+
+def _without_calibration(tracks: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """Remove the additional tracks that Live Link Face writes beside a take after a calibration."""
+    takes = {key: key[: -len(part)] for key in tracks for part in _CALIBRATION if key.endswith(part)}
+    return {key: files for key, files in tracks.items() if takes.get(key) not in tracks}
 
 
 def _naming_rule(source: Source) -> str:

@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 
 from emotalk.config.corpus import PairSettings, SplitSettings
 from emotalk.data.clips import ClipStore
-from emotalk.data.names import NUM_ACTORS
 from emotalk.data.pairing import NO_CLIP, Examples, PseudoPairs, RandomPairs
 from emotalk.data.splits import SPLITS, split_clips, split_unit
+from emotalk.data.subject_slots import assign_slots
 from emotalk.emotions import UNLABELLED, emotion_class
 from emotalk.errors import CorpusError, TrainingError
 from emotalk.progress import progress
@@ -53,7 +53,7 @@ _FILE_SCHEMA = pa.schema(
 """The same columns with dictionary encoding: each clip id is stored once per epoch."""
 _MAX_DICTIONARY_BYTES = 1 << 28
 _NOTES = "emotalk"
-"""Key of the metadata of the file: held-out names and warnings, as JSON."""
+"""Key of the metadata of the file: held-out names, warnings and subject slots, as JSON."""
 
 REPORT_INTENSITY, REPORT_SUBJECT = 1, 0
 """Indices of intensity and subject of all examples in the training report."""
@@ -86,8 +86,9 @@ def write_manifest(
     labels = ClipStore(clips).labels().to_pandas().sort_values("clip_id", ignore_index=True)
     table = _add_conditioning(labels, settings)
     table["split"], held_out = _assign_splits(table, split, seed)
+    table["subject_index"], slots = assign_slots(table, settings)
     if settings.strategy == "random":
-        table = table.assign(intensity_index=REPORT_INTENSITY, subject_index=REPORT_SUBJECT)
+        table, slots = table.assign(intensity_index=REPORT_INTENSITY, subject_index=REPORT_SUBJECT), {}
     pairs = {
         name: _create_pairs(settings.strategy, table, name, members)
         for name in SPLITS
@@ -95,6 +96,8 @@ def write_manifest(
     }
     warnings = list(_warnings(table, pairs, held_out))
     _log_splits(table, pairs, held_out, warnings)
+    if slots:
+        _LOG.info("Subject slots: %s", ", ".join(f"{name} {slot}" for name, slot in slots.items()))
     if "train" not in pairs:
         raise CorpusError("There are no training clips: 'split' holds out every subject for validation or test.")
     ids = pa.array(table["clip_id"].to_numpy(object), pa.string())
@@ -102,7 +105,8 @@ def write_manifest(
     with pq.ParquetWriter(
         out, _FILE_SCHEMA, store_schema=False, dictionary_pagesize_limit=_MAX_DICTIONARY_BYTES
     ) as writer:
-        writer.add_key_value_metadata({_NOTES: json.dumps({"held_out": held_out, "warnings": warnings})})
+        notes = {"held_out": held_out, "warnings": warnings, "slots": slots}
+        writer.add_key_value_metadata({_NOTES: json.dumps(notes)})
         for name, epoch in progress(epochs_by_split, total=len(epochs_by_split), what="Pairing", unit="epochs"):
             examples = pairs[name].draw(np.random.default_rng([seed, SPLITS.index(name), epoch]))
             if len(examples.kind):
@@ -112,13 +116,10 @@ def write_manifest(
 
 
 def _add_conditioning(table: pd.DataFrame, settings: PairSettings) -> pd.DataFrame:
-    """Add the indices of intensity, subject and emotion and the length of each clip."""
-    number = pd.to_numeric(table["subject"], errors="coerce").where(table["intensity"].notna())
-    number = number.where(number.between(1, NUM_ACTORS))
+    """Add the indices of intensity and emotion and the length of each clip."""
     classes = {label: emotion_class(label, calm=settings.calm) for label in table["emotion"].dropna().unique()}
     return table.assign(
         intensity_index=(table["intensity"] - 1).fillna(settings.unlabelled_intensity).astype("int8"),
-        subject_index=(number - 1).fillna(settings.unlabelled_subject).astype("int8"),
         emotion_index=table["emotion"].map(classes).fillna(UNLABELLED).astype("int8"),
         num_frames=table["stop_frame"] - table["start_frame"],
     )
@@ -262,9 +263,13 @@ class Manifest:
 
     @property
     def notes(self) -> dict[str, Any]:
-        """Metadata: `held_out` (for each corpus `by`, and names in `validation` and `test`) and `warnings`."""
+        """Metadata of the file.
+
+        `held_out` has for each corpus `by`, and the names in `validation` and `test`; `warnings` are sentences; `slots`
+        has the subject index of each training speaker with a slot of its own, by `<corpus>/<subject>`.
+        """
         metadata = pq.read_metadata(self._path).metadata or {}
-        return json.loads(metadata.get(_NOTES.encode(), b'{"held_out": {}, "warnings": []}'))
+        return {"held_out": {}, "warnings": [], "slots": {}} | json.loads(metadata.get(_NOTES.encode(), b"{}"))
 
     def digest(self) -> str:
         """Compute a digest of the first training epoch and validation, which does not depend on `epochs`."""

@@ -8,6 +8,9 @@ from emotalk.blendshapes import NUM_CHANNELS
 from emotalk.data.clips import ClipStore
 from emotalk.data.manifest import Manifest
 
+BASELINES = ("mean_face", "still_face", "nearest_clip")
+"""Names of the baselines of `make_baselines`."""
+
 
 def compute_mean_face(store: ClipStore, manifest: Manifest) -> np.ndarray:
     """Return the mean over all frames of the training clips, (52,) float32."""

@@ -14,6 +14,8 @@ from emotalk.data.clips import ClipStore
 from emotalk.data.manifest import Manifest
 from emotalk.errors import EvaluationError
 from emotalk.evaluation.baselines import bootstrap_interval
+from emotalk.evaluation.comparison import COLUMNS as COMPARISON_COLUMNS
+from emotalk.evaluation.comparison import GROUP, add_groups, compare, label_test_clips
 from emotalk.evaluation.errors_by_clip import score_clips
 from emotalk.evaluation.metrics import channel_correlations
 from emotalk.evaluation.prediction import predict_test_split, read_prediction, select_test_examples
@@ -33,6 +35,8 @@ def evaluate(
     swapped: str | Path,
     metrics: str | Path,
     by_clip: str | Path,
+    groups: str | Path,
+    comparisons: str | Path,
     channels: str | Path,
     settings: EvaluateSettings,
     seed: int,
@@ -50,6 +54,10 @@ def evaluate(
         CSV file with one row per metric, region and predictor: mean over test clips and 95 % interval.
     by_clip
         Parquet file with the values of each clip.
+    groups
+        CSV file with the rows of `metrics` by corpus and by whether training contains the sentence.
+    comparisons
+        CSV file of :func:`emotalk.evaluation.comparison.compare`.
     channels
         CSV file with error and correlation of each channel.
     """
@@ -61,7 +69,17 @@ def evaluate(
         _LOG.warning(
             "Nothing is evaluated, because the test split has no clips. To evaluate, hold data out by 'split'."
         )
-        _write_empty_results(folder, Path(swapped), metrics, by_clip, channels)
+        for output in (folder, Path(swapped)):
+            output.mkdir(parents=True, exist_ok=True)
+        empty = pd.DataFrame({"clip_id": [], "predicted_subject": []}, dtype=str)
+        empty.to_parquet(by_clip, index=False)
+        for path, columns in (
+            (metrics, _COLUMNS),
+            (groups, [*GROUP, *_COLUMNS, "num_clips"]),
+            (comparisons, COMPARISON_COLUMNS),
+            (channels, ["channel", "mae", "correlation"]),
+        ):
+            pd.DataFrame(columns=columns).to_csv(path, index=False)
         return
     predicted_emotions = predict_test_split(
         load_weights(weights, device), store, loaded_manifest, folder, swapped=Path(swapped), subject=settings.subject
@@ -71,32 +89,26 @@ def evaluate(
     )
     table.assign(predicted_subject=str(settings.subject)).to_parquet(by_clip, index=False)
     _score_channels(folder, store, loaded_manifest).to_csv(channels, index=False)
-    result = _average(table, draws=settings.bootstrap_draws, seed=seed)
+    grouped = add_groups(table, label_test_clips(store, loaded_manifest))
+    _average(grouped, GROUP, draws=settings.bootstrap_draws, seed=seed).to_csv(groups, index=False)
+    compare(grouped).to_csv(comparisons, index=False)
+    result = _average(table, draws=settings.bootstrap_draws, seed=seed)[_COLUMNS]
     result.to_csv(metrics, index=False)
     text = result.to_string(index=False, float_format="%.4f")
     _LOG.info("Test split, subject %s (mean over clips, 95 %% interval):\n%s", settings.subject, text)
 
 
-def _write_empty_results(
-    predictions: Path, swapped: Path, metrics: str | Path, by_clip: str | Path, channels: str | Path
-) -> None:
-    """Write the outputs of `evaluate` without any rows."""
-    for folder in (predictions, swapped):
-        folder.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame(columns=_COLUMNS).to_csv(metrics, index=False)
-    pd.DataFrame({"clip_id": [], "predicted_subject": []}, dtype=str).to_parquet(by_clip, index=False)
-    pd.DataFrame(columns=["channel", "mae", "correlation"]).to_csv(channels, index=False)
-
-
-def _average(table: pd.DataFrame, *, draws: int, seed: int) -> pd.DataFrame:
-    """Average over clips, with bootstrap intervals."""
+def _average(table: pd.DataFrame, keys: Sequence[str] = (), *, draws: int, seed: int) -> pd.DataFrame:
+    """Average over clips, with bootstrap intervals; separately for each value of the columns `keys`."""
     rows = []
-    for labels, group in table.groupby(["metric", "region", "predictor", "unit"], sort=False):
-        metric, region, predictor, unit = labels
+    columns = ["metric", "region", "predictor", "unit"]
+    for labels, group in table.groupby([*keys, *columns], sort=False):
         values, weights = group["value"].tolist(), group["weight"].tolist()
         low, high = bootstrap_interval(values, draws=draws, seed=seed, weights=weights)
-        rows.append((metric, region, predictor, float(np.average(values, weights=weights)), low, high, unit))
-    return pd.DataFrame(rows, columns=_COLUMNS)
+        mean = float(np.average(values, weights=weights))
+        rows.append((*labels, mean, low, high, len(values)))
+    result = pd.DataFrame(rows, columns=[*keys, *columns, "value", "low", "high", "num_clips"])
+    return result[[*keys, *_COLUMNS, "num_clips"]]
 
 
 def _score_channels(predictions: Path, store: ClipStore, manifest: Manifest) -> pd.DataFrame:
@@ -145,7 +157,8 @@ def check_improvement(metrics: str | Path, out: str | Path, *, required: float |
         Path(out).write_text("Nothing to check: there is no test split.\n", encoding="utf-8")
         return
     improvement = mouth_improvement(table)
-    result = f"The model's mouth error is {improvement:.1%} below that of the mean face"
+    side = "below" if improvement >= 0 else "above"
+    result = f"The model's mouth error is {abs(improvement):.1%} {side} that of the mean face"
     if required is not None and improvement < required:
         raise EvaluationError(
             f"{result}; evaluate.required_improvement is {required:.1%}. Train longer, or check the losses in the "

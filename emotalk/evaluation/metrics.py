@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from emotalk.blendshapes import REGIONS
 from emotalk.data.av_sync import mouth_opening
@@ -115,6 +116,9 @@ class Metric:
         "low", "high", or the best value.
     uses_all_channels
         If true, the function receives all 52 channels instead of those of the region.
+    ranks
+        Whether the better value means the better prediction. False where a face that never moves can have the best
+        value.
     """
 
     name: str
@@ -123,6 +127,7 @@ class Metric:
     regions: tuple[str, ...]
     better: str | float = "low"
     uses_all_channels: bool = False
+    ranks: bool = True
 
 
 _ALL, _UNIT = tuple(REGIONS), "blendshape units"
@@ -136,7 +141,25 @@ METRICS = (
     Metric(
         "lip_closure_precision", "fraction of frames", lip_closure_precision, ("mouth",), "high", uses_all_channels=True
     ),
-    Metric("lip_closure_recall", "fraction of frames", lip_closure_recall, ("mouth",), "high", uses_all_channels=True),
+    Metric(
+        "lip_closure_recall",
+        "fraction of frames",
+        lip_closure_recall,
+        ("mouth",),
+        "high",
+        uses_all_channels=True,
+        ranks=False,
+    ),
     Metric("dynamics_deviation", _UNIT, dynamics_deviation, ("upper", "mouth"), 0.0),
     Metric("absolute_dynamics_deviation", _UNIT, absolute_dynamics_deviation, ("upper", "mouth")),
 )
+
+_BETTER = {metric.name: metric.better for metric in METRICS} | {"emotion_accuracy": "high"}
+
+
+def loss(metric: str, values: pd.DataFrame) -> pd.DataFrame:
+    """Convert values of a metric so that lower is better: their negatives, or their distances to the best value."""
+    better = _BETTER.get(metric, "low")
+    if better == "high":
+        return -values
+    return values if better == "low" else (values - float(better)).abs()

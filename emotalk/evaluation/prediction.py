@@ -11,7 +11,6 @@ import torch
 from emotalk.data.clips import Clip, ClipStore
 from emotalk.data.manifest import Example, Manifest
 from emotalk.data.samples import from_int16
-from emotalk.emotions import EMOTIONS
 from emotalk.errors import EvaluationError
 from emotalk.model.inputs import mean_subject
 from emotalk.model.network import EmoTalk
@@ -39,8 +38,8 @@ def predict_test_split(
     Returns
     -------
     DataFrame
-        A row per clip with `clip_id`, `emotion` (labelled class of `EMOTIONS`, -1 for none) and `predicted_emotion`
-        (class with the highest logit).
+        A row per clip with `clip_id`, `emotion` (labelled class, an index of `emotalk.emotions.EMOTIONS`, -1 for
+        none) and `predicted_emotion` (class with the highest logit).
 
     Raises
     ------
@@ -77,11 +76,6 @@ def read_prediction(folder: str | Path, clip_id: str) -> np.ndarray:
 def has_swap(example: Example) -> bool:
     """Whether the example has an emotion reference and a clip with the same content in that emotion."""
     return bool(example["kind"] == "cross" and example["track_c1e1"])
-
-
-def emotion_name(index: int) -> str:
-    """Return the name of an emotion class, "unknown" for an unlabelled clip."""
-    return EMOTIONS[index] if index >= 0 else "unknown"
 
 
 def select_test_examples(manifest: Manifest) -> list[Example]:

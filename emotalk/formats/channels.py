@@ -137,7 +137,7 @@ def column_names(channels: str | Sequence[str], width: int) -> tuple[str, ...]:
             return choice
     order = channels if isinstance(channels, str) else "the list in 'channels'"
     widths = " or ".join(str(len(choice)) for choice in dict.fromkeys(choices))
-    raise FormatError(f"it has {width} channels; {order} has {widths}. See the setting 'channels'")
+    raise FormatError(f"it has {width} channels; {order} has {widths}. See the setting 'channels' (--channels)")
 
 
 def guess_channel_order(track: np.ndarray) -> str | None:

@@ -136,6 +136,8 @@ def _read(path: Path) -> Gltf:
         if (magic, version) != (_MAGIC, _VERSION):
             raise ValueError("it does not have the header of a GLB of version 2")
         length, kind = struct.unpack_from("<I4s", data, 12)
+        if 20 + length > len(data):
+            raise ValueError("it is truncated")
         content = json.loads(data[20 : 20 + length])
         if kind != _JSON or not isinstance(content, dict):
             raise ValueError("its first chunk is not a JSON object")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 _DELIMITERS = ",;\t|"
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _SAMPLE_BYTES = 1 << 16
+_MAX_COLUMNS = 1000
 _DECIMAL_COMMA = re.compile(r'(?:^|[;\t|"])\s*-?\d+,\d+\s*(?=$|[;\t|"])', re.MULTILINE)
 
 
@@ -38,6 +39,8 @@ def read_spreadsheet(path: str | Path, *, as_text: bool = False) -> "pd.DataFram
     separator = _SEPARATOR_LINE.fullmatch(first.strip())
     header = rest.partition("\n")[0] if separator else first
     delimiter = separator[1] if separator else max(_DELIMITERS, key=_unquoted(header).count)
+    if (num_columns := header.count(delimiter) + 1) > _MAX_COLUMNS:  # pandas takes minutes for them.
+        raise FormatError(f"its header has at least {num_columns} columns; at most {_MAX_COLUMNS} are supported")
     decimal = "," if delimiter != "," and _DECIMAL_COMMA.search(sample) else "."
     options: dict[str, Any] = {"dtype": str} if as_text else {"decimal": decimal}
     try:

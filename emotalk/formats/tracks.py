@@ -155,14 +155,15 @@ def inspect_track(name: str, track: np.ndarray, track_format: TrackFormat) -> It
         return
     lowest, highest = float(track.min()), float(track.max())
     if lowest < LOWEST or highest > HIGHEST:
-        hint = ". They look like percentages: set 'scale: 100'" if HIGHEST * 10 < highest <= 100 * HIGHEST else ""
+        is_percentage = HIGHEST * 10 < highest <= 100 * HIGHEST
+        hint = ". They look like percentages: set 'scale: 100' (--scale 100)" if is_percentage else ""
         yield Issue("out_of_range", f"{name} has values from {lowest:.3g} to {highest:.3g}; the range is 0 to 1{hint}")
     ranges = np.ptp(track, axis=0)
     if ranges.max() < _MIN_RANGE:
         yield Issue("constant_track", f"{name} does not move: the largest range of a channel is {ranges.max():.1g}")
     elif track_format.channels == "arkit" and (order := guess_channel_order(track)):
         message = f"{name} may have the channel order of {order}, in which left and right channels correlate"
-        yield Issue("channel_order", f"{message}; see the setting 'channels'")
+        yield Issue("channel_order", f"{message}; see the setting 'channels' (--channels)")
 
 
 def _load(path: Path) -> np.ndarray:
@@ -204,6 +205,8 @@ def _read_npy(path: Path, track_format: TrackFormat) -> tuple[np.ndarray, list[I
         raise Issue(
             "wrong_dims", f"{name} has shape {array.shape}; a track is (frames, channels)", always_excludes=True
         )
+    if not len(array):
+        raise Issue("wrong_dims", f"{name} has no frames", always_excludes=True)
     with np.errstate(over="ignore"):  # An overflow is reported as `non_finite`.
         values = array.astype(np.float32)
     missing: tuple[str, ...] = ()

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ import numpy as np
 
 from emotalk.blendshapes import CHANNELS
 from emotalk.errors import ExportError
-from emotalk.files import PARTIAL
+from emotalk.files import PARTIAL, check_outputs
 from emotalk.inference.graphs import EmotionGraph, MotionGraph, convert_products_to_fp16, export_graph
 from emotalk.inference.predict import resolve_subject
 from emotalk.model.card import find_weights
@@ -59,7 +58,9 @@ def export_onnx(weights: Path, file: Path, *, fp16: bool, overwrite: bool) -> No
             f"Export to ONNX needs {', '.join(missing)}, which are not installed. "
             "Install the extra: pip install -c requirements.lock '.[onnx]'"
         )
-    _check_target(file, overwrite)
+    if file.suffix != ".onnx":
+        raise ExportError(f"{file} is not the name of an ONNX file; it must end in .onnx.")
+    check_outputs(_targets(file), inputs=[weights], overwrite=overwrite)
     weights_path = find_weights(weights)
     mean = resolve_subject("mean", weights_path)
     write_onnx(load_weights(weights_path), file, fp16=fp16, metadata={"mean_subject": json.dumps(mean)})
@@ -79,21 +80,6 @@ def _targets(file: Path) -> tuple[Path, ...]:
     """Return all files of an export in the order of writing: parameters before the graph that needs them."""
     emotion = emotion_file(file)
     return data_file(emotion), emotion, data_file(file), file
-
-
-def _check_target(file: Path, overwrite: bool) -> None:
-    if file.suffix != ".onnx":
-        raise ExportError(f"{file} is not a valid name of an ONNX file; it must end in .onnx.")
-    for path in _targets(file):
-        if path.is_dir():
-            raise ExportError(f"{path} is a folder; set the name of a file that ends in .onnx.")
-    existing = [str(path) for path in _targets(file) if os.path.lexists(path)]
-    if existing and not overwrite:
-        raise ExportError(f"Existing files are not replaced: {', '.join(existing)}. Set another name or --overwrite.")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise ExportError(f"{file.parent} is a file, not a folder; set another path for {file.name}.") from None
 
 
 def write_onnx(network: EmoTalk, file: Path, *, fp16: bool = False, metadata: Mapping[str, str] | None = None) -> None:

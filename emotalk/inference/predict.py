@@ -41,11 +41,31 @@ def predict_folder(out: str | Path, settings: PredictSettings, *, weights: str |
 
 
 def resolve_subject(setting: str | int, weights: str | Path) -> int | list[float]:
-    """Return a subject index, or for "mean" the mixture of the card's training subjects (without a card, of all 24)."""
-    if setting != "mean":
-        return int(setting)
+    """Return the subject index of a speaker, or the mixture of subjects for "mean".
+
+    Parameters
+    ----------
+    setting
+        An index; the name of a training speaker, `<subject>` or `<corpus>/<subject>`; or "mean" of the training
+        subjects of the card (without a card, of all 24).
+
+    Raises
+    ------
+    EvaluationError
+        If the card has no such speaker, or several.
+    """
+    if isinstance(setting, int):
+        return setting
     card = read_card(Path(weights)) or {}
-    return mean_subject(card.get("training_subjects") or range(NUM_SUBJECTS))
+    if setting == "mean":
+        return mean_subject(card.get("training_subjects") or range(NUM_SUBJECTS))
+    slots: dict[str, int] = card.get("subject_slots") or {}
+    found = [name for name in slots if setting in (name, name.partition("/")[2])]
+    if len(found) != 1:
+        known = f"it has {', '.join(slots)}" if slots else "it has no names of speakers; set an index, or mean"
+        problem = f"several speakers {setting}" if found else f"no speaker {setting}"
+        raise EvaluationError(f"The card of {weights} has {problem}: {known}.")
+    return slots[found[0]]
 
 
 def predict_files(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from emotalk.errors import WeightsError
+from emotalk.model.encoder_config import RELEASED_ENCODER, EncoderConfig, parse_encoder_configs
 
 _REFERENCES = ".emotions.safetensors"
 
@@ -42,6 +43,28 @@ def weights_file(path: Path) -> Path:
 def references_file(weights: Path) -> Path:
     """Return the path of the emotion references beside weights; see `emotalk.model.emotion_references`."""
     return weights.with_suffix(_REFERENCES)
+
+
+def read_encoder_configs(path: Path, encoder: Mapping[str, Any] | None = None) -> tuple[EncoderConfig, EncoderConfig]:
+    """Return the configurations of the content and the emotion encoder of weights.
+
+    Parameters
+    ----------
+    path
+        Weights file or card.
+    encoder
+        wav2vec2 configuration values of both encoders; by default those of the card, without a card the released ones.
+
+    Raises
+    ------
+    WeightsError
+        If the card is not valid, or a value in it is out of range.
+    """
+    card = read_card(path)
+    if encoder is not None:
+        return parse_encoder_configs({"content": encoder, "emotion": encoder}, "these weights")
+    released = {"content": RELEASED_ENCODER, "emotion": RELEASED_ENCODER}
+    return parse_encoder_configs(card["encoders"] if card else released, str(path.with_suffix(".json")))
 
 
 def write_card(path: Path, card: Mapping[str, Any]) -> None:

@@ -23,6 +23,23 @@ Sizes = Annotated[tuple[Size, ...], Field(min_length=1, max_length=32, strict=Fa
 _MAX_SHOWN = 3
 
 
+RELEASED_ENCODER: dict[str, Any] = {
+    "hidden_size": 1024,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 16,
+    "intermediate_size": 4096,
+    "feat_extract_norm": "layer",
+    "do_stable_layer_norm": True,
+    "conv_bias": True,
+    "hidden_dropout": 0.05,
+    "activation_dropout": 0.05,
+    "feat_proj_dropout": 0.05,
+    "attention_dropout": 0.1,
+    "layerdrop": 0.05,
+}
+"""Configuration of both encoders of the released network (docs/method.md, section "Network")."""
+
+
 class EncoderConfig(BaseModel):
     """Configuration of an encoder, with the names and defaults of `Wav2Vec2Config` of transformers.
 

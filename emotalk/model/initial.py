@@ -8,10 +8,10 @@ import torch
 
 from emotalk.config.training import InitialWeights, ModelSettings
 from emotalk.errors import WeightsError
-from emotalk.model.card import weights_file
+from emotalk.model.card import read_encoder_configs, weights_file
 from emotalk.model.network import EmoTalk
 from emotalk.model.pretrained import encoder_digest, fetch_encoder
-from emotalk.model.weights import compare, load_matching, read_encoder_configs, read_state
+from emotalk.model.weights import compare, load_matching, read_state
 from emotalk.provenance import file_digest
 
 _LOG = logging.getLogger(__name__)

@@ -21,22 +21,6 @@ from emotalk.provenance import file_digest
 
 Encoder = TypeVar("Encoder", SpeechEncoder, EmotionEncoder)
 
-RELEASED_ENCODER: dict[str, Any] = {
-    "hidden_size": 1024,
-    "num_hidden_layers": 24,
-    "num_attention_heads": 16,
-    "intermediate_size": 4096,
-    "feat_extract_norm": "layer",
-    "do_stable_layer_norm": True,
-    "conv_bias": True,
-    "hidden_dropout": 0.05,
-    "activation_dropout": 0.05,
-    "feat_proj_dropout": 0.05,
-    "attention_dropout": 0.1,
-    "layerdrop": 0.05,
-}
-"""Configuration of both encoders of the released network (docs/method.md, section "Network")."""
-
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 """Patterns of weights files on the hub, the preferred format first."""
 _UNUSED = ("lm_head", "masked_spec_embed")

@@ -14,10 +14,8 @@ from torch import Tensor
 
 from emotalk.errors import WeightsError
 from emotalk.files import atomic_path
-from emotalk.model.card import read_card, weights_file
-from emotalk.model.encoder_config import EncoderConfig, parse_encoder_configs
+from emotalk.model.card import read_encoder_configs, weights_file
 from emotalk.model.network import EmoTalk
-from emotalk.model.pretrained import RELEASED_ENCODER
 
 _LOG = logging.getLogger(__name__)
 _WEIGHT_NORM = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
@@ -71,21 +69,6 @@ def load_weights(
     if ignored:
         _LOG.warning("%s: ignoring %d entries that are not in the network: %s", path, len(ignored), ", ".join(ignored))
     return network.to(device).eval()
-
-
-def read_encoder_configs(path: Path, encoder: Mapping[str, Any] | None = None) -> tuple[EncoderConfig, EncoderConfig]:
-    """Read the configurations of the content and the emotion encoder of weights; see `load_weights`.
-
-    Raises
-    ------
-    WeightsError
-        If the card is not valid, or a value in it is out of range.
-    """
-    card = read_card(path)
-    if encoder is not None:
-        return parse_encoder_configs({"content": encoder, "emotion": encoder}, "these weights")
-    released = {"content": RELEASED_ENCODER, "emotion": RELEASED_ENCODER}
-    return parse_encoder_configs(card["encoders"] if card else released, str(path.with_suffix(".json")))
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

@@ -1,7 +1,6 @@
 """Tables about recordings, issues, clips and training examples."""
 
 from collections.abc import Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +9,19 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from emotalk.blendshapes import CHANNELS, NUM_CHANNELS
+from emotalk.blendshapes import NUM_CHANNELS
 from emotalk.data.av_sync import estimate_offset
 from emotalk.data.clips import ClipStore
 from emotalk.data.issues import issue_code
-from emotalk.data.recordings import read_rows
-from emotalk.data.track_files import read_tracks
-from emotalk.emotions import EMOTIONS
-from emotalk.errors import Issue
-from emotalk.formats.tracks import TrackFormat, read_track
+from emotalk.data.splits import SPLITS
+from emotalk.emotions import RAVDESS_EMOTIONS
+from emotalk.report.names import INTENSITIES
 from emotalk.timing import FPS
 
 STATISTICS = ("jitter_before", "jitter_after", "mean", "std", "lowest", "highest")
 _CLIP_COLUMNS = ("audio_c1e2", "audio_c2e1")
 _MAX_NAMES = 3
-_NUM_CANDIDATES = 50
-_CHANNEL = CHANNELS.index("jawOpen")
+NO_EMOTION = "no label"
 
 
 def count_recordings(recordings: pd.DataFrame) -> list[dict[str, Any]]:
@@ -38,6 +34,7 @@ def count_recordings(recordings: pd.DataFrame) -> list[dict[str, Any]]:
             {
                 "corpus": corpus,
                 "found": len(group),
+                "usable": len(usable),
                 **{name: int(status.get(name, 0)) for name in ("ok", "repaired", "excluded")},
                 "subjects": usable["subject"].nunique(),
                 "minutes": usable["num_frames"].sum() / (60 * FPS),
@@ -70,15 +67,29 @@ def read_used_clips(clips: Sequence[str | Path], manifest: str | Path) -> pd.Dat
     return labels.merge(used.drop_duplicates("clip_id"), on="clip_id")
 
 
-def count_pairs(manifest: str | Path) -> pd.DataFrame:
-    """Count the pseudo-pairs of the first epoch by their emotions e1 (rows) and e2 (columns)."""
+def count_pairs(clips: Sequence[str | Path], manifest: str | Path) -> pd.DataFrame:
+    """Count the pseudo-pairs of the first epoch by the emotions of their reference (rows) and content (columns)."""
     filters = [("epoch", "==", 1), ("kind", "==", "cross")]
-    rows = pq.read_table(manifest, columns=["emotion_e1", "emotion_e2"], filters=filters).to_pandas()
-    rows = rows[(rows >= 0).all(axis=1)]
-    table = pd.crosstab(rows["emotion_e1"], rows["emotion_e2"])
-    classes = range(len(EMOTIONS))
-    table = table.reindex(index=classes, columns=classes, fill_value=0)
-    return table.set_axis(EMOTIONS, axis=0).set_axis(EMOTIONS, axis=1)
+    rows = pq.read_table(manifest, columns=list(_CLIP_COLUMNS), filters=filters).to_pandas()
+    labels = ClipStore(clips).labels().select(["clip_id", "emotion"]).to_pandas().set_index("clip_id")["emotion"]
+    content, reference = (pd.Categorical(rows[name].map(labels), RAVDESS_EMOTIONS) for name in _CLIP_COLUMNS)
+    return pd.crosstab(pd.Series(reference, name="reference"), pd.Series(content, name="content"), dropna=False)
+
+
+def count_emotions(clips: pd.DataFrame) -> list[dict[str, Any]]:
+    """Count the clips of each emotion, in total and by intensity and split."""
+    emotion = clips["emotion"].fillna(NO_EMOTION)
+    rows = []
+    for word in (*RAVDESS_EMOTIONS, NO_EMOTION):
+        group = clips[emotion == word]
+        if group.empty:
+            continue
+        intensity, split = group["intensity"].value_counts(), group["split"].value_counts()
+        counts = {name: int(intensity.get(index, 0)) for index, name in INTENSITIES.items()}
+        rows.append(
+            {"emotion": word, "clips": len(group), **counts} | {name: int(split.get(name, 0)) for name in SPLITS}
+        )
+    return rows
 
 
 def count_examples(manifest: str | Path) -> list[dict[Any, Any]]:
@@ -118,33 +129,3 @@ def read_channel_statistics(tracks: Sequence[str | Path]) -> dict[str, np.ndarra
         name: rows[name].combine_chunks().flatten().to_numpy().reshape(-1, NUM_CHANNELS)
         for name in STATISTICS
     }  # fmt: skip
-
-
-def choose_excerpt(recordings: str | Path, tracks: Sequence[str | Path]) -> tuple[str, np.ndarray | None, np.ndarray]:
-    """Choose among the first recordings the one whose jaw jitter is reduced most by smoothing.
-
-    Returns
-    -------
-    recording_id : str
-    delivered : (T, 52) float32, optional
-        Delivered track; None if its file is missing.
-    smoothed : (T, 52) float32
-        Smoothed track.
-    """
-    reductions: dict[tuple[str | Path, int], float] = {}
-    for path in tracks:
-        before, after = (read_channel_statistics([path])[name][:_NUM_CANDIDATES, _CHANNEL] for name in STATISTICS[:2])
-        reductions |= {(path, index): value for index, value in enumerate((before - after).tolist())}
-    path, index = max(reductions, key=reductions.__getitem__)
-    recording_id, smooth = next(islice(read_tracks(path), index, None))
-    columns = ["corpus", "recording_id", "status", "track_path", "channel_order", "track_fps", "track_scale"]
-    columns.append("num_track_frames")
-    rows = read_rows(recordings, columns)
-    key = (Path(path).stem, recording_id)
-    row = next(row for row in rows if (row["corpus"], row["recording_id"]) == key and row["status"] != "excluded")
-    try:
-        form = TrackFormat.from_settings(row["channel_order"], row["track_fps"], row["track_scale"])
-        raw, _ = read_track(Path(row["track_path"]), form)
-    except Issue:
-        return recording_id, None, smooth
-    return recording_id, raw, smooth

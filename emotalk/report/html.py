@@ -15,7 +15,11 @@ _TEMPLATES = Path(__file__).parent / "templates"
 def write_page(template: str, page: str | Path, content: dict[str, Any]) -> None:
     """Render a template and write the page."""
     environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     with atomic_path(page) as unfinished:
         unfinished.write_text(environment.get_template(template).render(content), encoding="utf-8")

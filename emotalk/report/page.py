@@ -1,27 +1,32 @@
 """Report page: one self-contained page about data, training and results, with animated faces."""
 
 import json
+import shlex
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from emotalk.data.clips import ClipStore
-from emotalk.data.manifest import Example, Manifest
-from emotalk.evaluation.evaluate import mouth_improvement
-from emotalk.evaluation.prediction import emotion_name, has_swap, read_prediction, select_test_examples
+from emotalk.data.manifest import Manifest
+from emotalk.evaluation.comparison import GROUP, add_groups, label_test_clips
+from emotalk.provenance import fingerprint
 from emotalk.report.data_page import read_data_section
-from emotalk.report.figures import plot_channel_errors, plot_errors, plot_losses, plot_placeholder
 from emotalk.report.html import write_page
-from emotalk.report.player import PlayerClip, encode_clips
-from emotalk.report.tables import build_metric_tables
-from emotalk.timing import FPS
-from emotalk.training.history import is_still
+from emotalk.report.names import describe_speaker, format_duration, name_clips
+from emotalk.report.player import encode_clips
+from emotalk.report.result_charts import chart_channels, chart_errors, chart_mouth
+from emotalk.report.shown_clips import rank_clips, select_player_clips
+from emotalk.report.tables import CLASSIFICATION, SWAP, build_table
+from emotalk.report.training_charts import chart_losses
+from emotalk.report.verdict import PREDICTORS, REGION_NAMES, describe_group, find_clauses, summarize
+from emotalk.training.history import is_still, read_training_time
 
 _MAX_LISTED = 5
-_MAX_CLIPS, _MAX_TOTAL_S, _MAX_CLIP_S = 12, 90.0, 30.0
-_NOT_EVALUATED = "There is no test split."
+_MAX_NAMES = 20
+_SWAP_REGIONS = ("mouth", "upper")
 
 
 def write_report(
@@ -34,107 +39,100 @@ def write_report(
     clips: Sequence[str | Path],
     manifest: str | Path,
     card: str | Path,
-    figures: dict[str, str | Path],
 ) -> None:
-    """Write the report, which includes the page about the data, and its figures as separate files.
+    """Write the report, which includes the page about the data without its recordings.
 
     Parameters
     ----------
+    losses
+        Table in the folder of the training.
     evaluation
         Output folder of `emotalk.evaluation.evaluate.evaluate`.
-    figures
-        Files of the figures `losses`, `errors` and `channels`.
     """
-    folder = Path(evaluation)
-    losses_table, metrics = pd.read_parquet(losses), pd.read_csv(folder / "metrics.csv")
-    by_clip, channels = pd.read_parquet(folder / "clips.parquet"), pd.read_csv(folder / "channels.csv")
-    is_evaluated = not metrics.empty
-    svg = {
-        "losses": plot_losses(losses_table),
-        "errors": plot_errors(metrics) if is_evaluated else plot_placeholder(_NOT_EVALUATED),
-        "channels": plot_channel_errors(channels) if is_evaluated else plot_placeholder(_NOT_EVALUATED),
-    }
-    for name, path in figures.items():
-        Path(path).write_text(svg[name], encoding="utf-8")
-    content = {
-        "is_evaluated": is_evaluated,
-        "notes": Manifest(manifest).notes,
-        "data_section": read_data_section(data_page),
-        "is_still": is_still(losses_table.to_dict("records")),
-        "figures": svg,
+    losses_table = pd.read_parquet(losses)
+    loaded_manifest = Manifest(manifest)
+    content: dict[str, Any] = {
+        "facts": _list_facts(Path(card), Path(losses).parent),
         "card": json.loads(Path(card).read_text(encoding="utf-8")),
+        "warnings": loaded_manifest.notes["warnings"],
+        "held_out": loaded_manifest.notes["held_out"],
+        "max_names": _MAX_NAMES,
+        "is_still": is_still(losses_table.to_dict("records")),
+        "losses": chart_losses(losses_table),
+        "data_section": read_data_section(data_page),
+        "data_page": Path(data_page).name,
+        "is_evaluated": bool(loaded_manifest.examples("test")),
     }
-    if is_evaluated:
-        player_clips = select_player_clips(
-            by_clip, ClipStore(clips), Manifest(manifest), predictions=predictions, swapped=folder / "swapped"
-        )
-        content |= {
-            "player": encode_clips(player_clips),
-            "improvement": mouth_improvement(metrics),
-            "tables": build_metric_tables(metrics),
-            "subject": by_clip["predicted_subject"].iloc[0],
-            "ranked": _list_best_and_worst(by_clip),
-        }
+    if content["is_evaluated"]:
+        store = ClipStore(clips)
+        content |= _collect_results(Path(evaluation), Path(predictions), store, loaded_manifest)
     write_page("report.html.j2", page, content)
 
 
-def _list_best_and_worst(by_clip: pd.DataFrame) -> list[tuple[tuple[str, float], tuple[str, float]]]:
-    """List pairs of the best and the worst clips, each clip with its mouth error."""
-    errors = [(str(name), value) for name, value in rank_clips(by_clip).items()]
-    return list(zip(errors, errors[::-1], strict=True))[:_MAX_LISTED]
+def _list_facts(card: Path, training: Path) -> dict[str, Any]:
+    """When and how long the network was trained, where its weights are, and what to do with them."""
+    content = json.loads(card.read_text(encoding="utf-8"))
+    log = training / "checkpoints" / fingerprint(content["run"]) / "train.log"
+    seconds = read_training_time(log)
+    return {
+        "recipe": content["recipe"]["recipe"],
+        "corpora": content["recipe"]["corpora"],
+        "epochs": content["epochs"],
+        "date": datetime.fromisoformat(content["written"]).astimezone().strftime("%Y-%m-%d %H:%M"),
+        "training_time": None if seconds is None else format_duration(seconds),
+        "weights": str(card.parent),
+        "next": f"emotalk predict SPEECH.wav --weights {shlex.quote(str(card.parent))}",
+    }
 
 
-def rank_clips(by_clip: pd.DataFrame) -> pd.Series:
-    """Return the model's mouth error of each test clip by clip id, the lowest first."""
-    rows = by_clip.query("metric == 'mae' and region == 'mouth' and predictor == 'model'")
-    return rows.set_index("clip_id")["value"].sort_values()
-
-
-def select_player_clips(
-    by_clip: pd.DataFrame, store: ClipStore, manifest: Manifest, *, predictions: str | Path, swapped: str | Path
-) -> list[PlayerClip]:
-    """Select test clips for the player, each with captured and predicted motion, and with swapped emotion if available.
-
-    Selected are the best and the worst clip, then one clip per pair of emotions, then clips evenly from best to worst,
-    at most 12 clips and 90 seconds.
-    """
+def _collect_results(evaluation: Path, predictions: Path, store: ClipStore, manifest: Manifest) -> dict[str, Any]:
+    by_clip, metrics = pd.read_parquet(evaluation / "clips.parquet"), pd.read_csv(evaluation / "metrics.csv")
+    labels = label_test_clips(store, manifest)
+    names = name_clips(store.labels().to_pandas().set_index("clip_id"))
+    swap, classification = (metrics[metrics["metric"].isin(part)] for part in (SWAP, CLASSIFICATION))
+    swap = swap[swap["region"].isin(_SWAP_REGIONS)]
     errors = rank_clips(by_clip)
-    examples = {example["audio_c1e2"]: example for example in select_test_examples(manifest)}
-    player_clips = []
-    for clip_id in _choose_ids(errors, examples, store):
-        clip, example = store[clip_id], examples[clip_id]
-        tracks = {"captured": clip.track, "model": read_prediction(predictions, clip_id)}
-        own, other = emotion_name(example["emotion_e2"]), emotion_name(example["emotion_e1"])
-        rank = int(np.flatnonzero(errors.index == clip_id)[0]) + 1
-        note = f"{clip_id}: mouth error {errors[clip_id]:.4f}, rank {rank} of {len(errors)} (1 is best), emotion {own}."
-        swapped_caption = f"model, emotion {other}"
-        if has_swap(example):
-            tracks[swapped_caption] = read_prediction(swapped, clip_id)
-            note += f" Emotion reference of the third face: {example['audio_c2e1']}."
-        rank_text = "best" if rank == 1 else "worst" if rank == len(errors) else f"rank {rank}"
-        player_clips.append(
-            PlayerClip(f"{clip_id} · {own} · {rank_text}", note, tracks, clip.waveform, stretched=[swapped_caption])
+    return {
+        "groups": _collect_groups(evaluation, by_clip, labels),
+        "predictor_names": PREDICTORS,
+        "subject": by_clip["predicted_subject"].iloc[0],
+        "player": encode_clips(
+            select_player_clips(
+                by_clip, store, manifest, names, predictions=predictions, swapped=evaluation / "swapped"
+            )
+        ),
+        "swap": build_table(swap, by_clip) if len(swap) else None,
+        "classification": build_table(classification, by_clip) if len(classification) else None,
+        "channels": chart_channels(pd.read_csv(evaluation / "channels.csv")),
+        "best": [(names[str(clip_id)], error) for clip_id, error in errors.head(_MAX_LISTED).items()],
+        "worst": [(names[str(clip_id)], error) for clip_id, error in errors[::-1].head(_MAX_LISTED).items()],
+    }
+
+
+def _collect_groups(evaluation: Path, by_clip: pd.DataFrame, labels: pd.DataFrame) -> list[dict[str, Any]]:
+    """Collect verdict, chart and table of each group of test clips."""
+    groups, comparisons = (pd.read_csv(evaluation / f"{name}.csv") for name in ("groups", "comparisons"))
+    grouped = add_groups(by_clip, labels)
+    is_swap = groups["metric"].isin(SWAP + CLASSIFICATION)
+    result = []
+    for keys, members in labels.groupby(GROUP):
+        corpus, sentence = map(str, keys)
+        metrics = groups[(groups["corpus"] == corpus) & (groups["sentence"] == sentence) & ~is_swap]
+        values = grouped[(grouped["corpus"] == corpus) & (grouped["sentence"] == sentence)]
+        speakers = [describe_speaker(corpus, subject) for subject in members["subject"].unique()]
+        clauses = {region: find_clauses(comparisons, corpus, sentence, region) for region in REGION_NAMES}
+        result.append(
+            {
+                "name": describe_group(corpus, sentence),
+                "num_clips": len(members),
+                "speakers": speakers,
+                "mouth": summarize(clauses["mouth"]),
+                "mouth_chart": chart_mouth(metrics),
+                "regions": [
+                    (name, summarize(clauses[region]), clauses[region]) for region, name in REGION_NAMES.items()
+                ],
+                "chart": chart_errors(metrics),
+                "table": build_table(metrics, values),
+            }
         )
-    return player_clips
-
-
-def _choose_ids(errors: pd.Series, examples: dict[str, Example], store: ClipStore) -> Sequence[str]:
-    """Return the ids of the selected clips, the best first."""
-    order = list(errors.index)
-    candidates = [clip_id for clip_id in order if len(store[clip_id].track) / FPS <= _MAX_CLIP_S] or order[:1]
-    preferred = [candidates[0], candidates[-1]]
-    emotion_pairs: set[tuple[int, int]] = set()
-    for clip_id in candidates:
-        pair = examples[clip_id]["emotion_e2"], examples[clip_id]["emotion_e1"]
-        if has_swap(examples[clip_id]) and pair not in emotion_pairs:
-            emotion_pairs.add(pair)
-            preferred.append(clip_id)
-    preferred += [candidates[index] for index in np.linspace(0, len(candidates) - 1, _MAX_CLIPS).astype(int)]
-    chosen: list[str] = []
-    total_s = 0.0
-    for clip_id in dict.fromkeys(preferred):
-        duration_s = len(store[clip_id].track) / FPS
-        if len(chosen) < _MAX_CLIPS and (not chosen or total_s + duration_s <= _MAX_TOTAL_S):
-            chosen.append(clip_id)
-            total_s += duration_s
-    return sorted(chosen, key=order.index)
+    return sorted(result, key=lambda group: -group["num_clips"])

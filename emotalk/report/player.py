@@ -37,6 +37,8 @@ class PlayerClip:
         Captions of tracks that are stretched to the duration of the first track.
     waveform : (N,) int16, optional
         16 kHz speech.
+    kinds
+        What each track is, which gives its colour (`page.css`).
     """
 
     label: str
@@ -44,6 +46,7 @@ class PlayerClip:
     tracks: Mapping[str, np.ndarray]
     waveform: np.ndarray | None = None
     stretched: Sequence[str] = ()
+    kinds: Sequence[str] = ("captured", "model", "swapped")
 
 
 def encode_clips(clips: Sequence[PlayerClip]) -> dict[str, Any]:
@@ -62,11 +65,12 @@ def _encode_clip(clip: PlayerClip) -> dict[str, Any]:
         "tracks": [
             {
                 "name": name,
+                "kind": kind,
                 "seconds": motion_s if name in clip.stretched else len(track) / FPS,
                 "scale": _SCALE,
                 "data": _encode_track(track),
             }
-            for name, track in clip.tracks.items()
+            for (name, track), kind in zip(clip.tracks.items(), clip.kinds, strict=False)
         ],
     }
 

@@ -4,61 +4,49 @@ from typing import Any
 
 import pandas as pd
 
-from emotalk.evaluation.metrics import METRICS
+from emotalk.evaluation.comparison import paired_interval
+from emotalk.evaluation.metrics import METRICS, loss
+from emotalk.report.verdict import PREDICTORS
 
-PREDICTORS = {
-    "model": "model",
-    "mean_face": "mean face",
-    "still_face": "still face",
-    "nearest_clip": "nearest clip",
-    "own_emotion": "without the swap",
-    "most_frequent": "most frequent class",
-}
-"""Display names of the predictors."""
-
-_SWAP = ("cross_mae", "emotion_shift", "motion_kept")
-_CLASSIFICATION = ("emotion_accuracy",)
-_BETTER: dict[str, str | float] = {metric.name: metric.better for metric in METRICS} | {
-    "emotion_shift": 1.0,
-    "motion_kept": "high",
-    "emotion_accuracy": "high",
-}
+SWAP = ("cross_mae", "emotion_shift", "motion_kept")
+CLASSIFICATION = ("emotion_accuracy",)
+_RANKED = {metric.name for metric in METRICS if metric.ranks} | {"cross_mae", "emotion_accuracy"}
 
 
-def build_metric_tables(metrics: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Build the tables `own`, `swap` and `classification`, with `predictors` and `rows`; empty tables are left out.
+def build_table(metrics: pd.DataFrame, by_clip: pd.DataFrame) -> dict[str, Any]:
+    """Build a table with `predictors` (name by column) and `rows`.
 
-    A row has `metric`, `region`, `unit`, `cells` by predictor (value, low, high) and `best`, the predictor with the
-    best value (None if there is only one predictor).
+    A row has `metric`, `region`, `unit`, `cells` by predictor (value, low, high) and `best`: the predictor with the
+    best value, if the metric ranks predictions and the paired difference from the second best is not by chance (95 %);
+    otherwise None.
+
+    Parameters
+    ----------
+    metrics
+        Rows of `metrics.csv` or of one group of `groups.csv`.
+    by_clip
+        Values of the same clips.
     """
-    is_swap, is_classification = metrics["metric"].isin(_SWAP), metrics["metric"].isin(_CLASSIFICATION)
-    parts = {
-        "own": metrics[~is_swap & ~is_classification],
-        "swap": metrics[is_swap],
-        "classification": metrics[is_classification],
-    }
-    return {name: _build_table(part) for name, part in parts.items() if len(part)}
-
-
-def _build_table(metrics: pd.DataFrame) -> dict[str, Any]:
     present = set(metrics["predictor"])
+    values = dict(iter(by_clip.groupby(["metric", "region"])))
     rows = []
     for (metric, region), group in metrics.groupby(["metric", "region"], sort=False):
-        cells = {row["predictor"]: row for row in group.to_dict("records")}
         rows.append(
             {
-                "metric": metric,
+                "metric": str(metric).replace("_", " "),
                 "region": region,
                 "unit": group["unit"].iloc[0],
-                "cells": cells,
-                "best": _find_best(str(metric), group) if len(cells) > 1 else None,
+                "cells": {row["predictor"]: row for row in group.to_dict("records")},
+                "best": _find_best(str(metric), values[metric, region]) if metric in _RANKED else None,
             }
         )
     return {"predictors": {name: label for name, label in PREDICTORS.items() if name in present}, "rows": rows}
 
 
-def _find_best(metric: str, group: pd.DataFrame) -> str:
-    better, values = _BETTER.get(metric, "low"), group.set_index("predictor")["value"]
-    if better == "high":
-        return str(values.idxmax())
-    return str((values - (0.0 if isinstance(better, str) else better)).abs().idxmin())
+def _find_best(metric: str, values: pd.DataFrame) -> str | None:
+    losses = loss(metric, values.pivot(index="clip_id", columns="predictor", values="value").dropna())
+    if losses.shape[1] < 2 or losses.empty:
+        return None
+    first, second = losses.mean().sort_values().index[:2]
+    _, low, _ = paired_interval(losses[second] - losses[first])
+    return str(first) if low > 0 else None

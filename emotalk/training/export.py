@@ -64,7 +64,8 @@ def extract_weights(
         If weights of the checkpoint have a wrong type or shape or are not finite, or if a written file differs.
     """
     folder = Path(folder)
-    expected = _write_weights(checkpoint, folder, recipe)
+    notes = Manifest(manifest).notes
+    expected = _write_weights(checkpoint, folder, {"recipe": recipe, "subject_slots": notes["slots"]})
     gc.collect()  # The network has reference cycles that would keep the checkpoint mapped.
     for suffix in (".pth", ".safetensors"):
         path = folder / f"{_NAME}{suffix}"
@@ -114,14 +115,14 @@ def _encode_emotion(network: EmoTalk, store: ClipStore, clip_id: str) -> Tensor:
     return network.encode_emotion(torch.from_numpy(normalize(from_int16(store[clip_id].waveform)))).cpu()
 
 
-def _write_weights(checkpoint: str | Path, folder: Path, recipe: dict[str, Any]) -> dict[str, bytes]:
+def _write_weights(checkpoint: str | Path, folder: Path, description: Mapping[str, Any]) -> dict[str, bytes]:
     """Write the weights and their card; returns the digest of each tensor."""
     content = read_checkpoint(checkpoint)
     network = EmoTalk.empty(*parse_encoder_configs(content["encoders"], str(checkpoint)))
     average = content["average"] or {"weights": {}}
     load_strict(network, content["model"] | average["weights"], checkpoint)
     save_weights(network, folder, _NAME)
-    write_card(folder / f"{_NAME}.json", _make_card(content, recipe))
+    write_card(folder / f"{_NAME}.json", _make_card(content, description))
     return _hash_tensors(to_released_names(network.state_dict()))
 
 
@@ -134,8 +135,16 @@ def _hash_tensors(state: Mapping[str, Tensor]) -> dict[str, bytes]:
     return digests
 
 
-def _make_card(content: dict[str, Any], recipe: dict[str, Any]) -> dict[str, Any]:
-    """Provenance of the weights, and the encoder configurations that are needed to build the network."""
+def _make_card(content: dict[str, Any], description: Mapping[str, Any]) -> dict[str, Any]:
+    """Provenance of the weights, and the encoder configurations that are needed to build the network.
+
+    Parameters
+    ----------
+    content
+        Content of the checkpoint.
+    description
+        Entries that are not in the checkpoint.
+    """
     last = [row for row in content["history"] if row["epoch"] == content["epoch"]]
     return {
         "format": "EmoTalk weights under the released parameter names, float32",
@@ -145,7 +154,7 @@ def _make_card(content: dict[str, Any], recipe: dict[str, Any]) -> dict[str, Any
         "is_average": content["average"] is not None,
         "losses": {row["split"]: {name: value for name, value in row.items() if name != "split"} for row in last},
         "training_subjects": content["subjects"],
-        "recipe": recipe,
+        **description,
         "run": content["identity"],
         "encoders": content["encoders"],
         "resolved_encoders": content["identity"]["weights"],

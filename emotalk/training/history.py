@@ -1,7 +1,9 @@
 """Losses per epoch: stored in the checkpoint, written to a table and to TensorBoard."""
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pyarrow.parquet as pq
 from emotalk.files import atomic_path
 from emotalk.training.losses import TERMS
 
+_PROGRESS = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (Run|Training:|epoch) ")
 _LOG = logging.getLogger(__name__)
 METRICS = pa.schema(
     [("epoch", pa.int32()), ("split", pa.string()), *((name, pa.float64()) for name in ("loss", *TERMS, "motion"))]
@@ -30,10 +33,30 @@ def is_still(rows: Sequence[Mapping[Any, Any]]) -> bool:
     return motion is not None and motion < _MIN_MOTION
 
 
-def best_epochs(rows: Sequence[Mapping[str, Any]], count: int) -> list[int]:
+def best_epochs(rows: Sequence[Mapping[Any, Any]], count: int) -> list[int]:
     """Epochs with the lowest validation losses, best first; at most `count`."""
     validated = [row for row in rows if row["split"] == "validation"]
     return [row["epoch"] for row in sorted(validated, key=lambda row: (row["loss"], row["epoch"]))][:count]
+
+
+def read_training_time(log: str | Path) -> float | None:
+    """Return the seconds that all attempts of a run took, from its log `train.log`; None if there is none.
+
+    Parameters
+    ----------
+    log
+        Log of the run's folder. An attempt begins with the line `Run <fingerprint>: …`; pauses between attempts do not
+        count.
+    """
+    if not Path(log).is_file():
+        return None
+    total, previous = 0.0, None
+    for line in Path(log).read_text(encoding="utf-8").splitlines():
+        if match := _PROGRESS.match(line):
+            time = datetime.fromisoformat(match[1])
+            total += 0.0 if previous is None or match[2] == "Run" else (time - previous).total_seconds()
+            previous = time
+    return total
 
 
 class History:

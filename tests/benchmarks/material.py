@@ -8,7 +8,7 @@ import numpy as np
 from emotalk.config.training import EncoderSettings, LossWeights, ModelSettings
 from emotalk.data.clips import ClipStore
 from emotalk.data.manifest import Example
-from emotalk.model.pretrained import RELEASED_ENCODER
+from emotalk.model.encoder_config import RELEASED_ENCODER
 from emotalk.training.settings import RunSettings
 from tests.clips import ClipWriter
 

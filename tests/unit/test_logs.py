@@ -5,7 +5,8 @@ import logging
 import pytest
 
 from emotalk.errors import Interrupted, TrainingError
-from emotalk.logs import INTERRUPTED_EXIT_CODE, copy_log_to, job_log
+from emotalk.logs import INTERRUPTED_EXIT_CODE, LOG_FILE_ONLY, copy_log_to, job_log
+from emotalk.progress import Progress, format_rate
 
 
 @pytest.fixture(autouse=True)
@@ -81,3 +82,29 @@ def test_lines_of_another_process_in_the_same_log_are_kept(tmp_path):
             other.write("from the other\n")
         logging.info("last")
     assert [line.split()[-1] for line in (tmp_path / "a.log").read_text().splitlines()] == ["first", "other", "last"]
+
+
+def test_tables_for_the_log_file_are_not_shown_on_the_terminal(tmp_path, capsys):
+    logging.getLogger().handlers.clear()
+    with job_log(tmp_path / "a.log"):
+        logging.info("A table of 200 rows", extra=LOG_FILE_ONLY)
+        logging.info("One line")
+    assert "A table of 200 rows" in (tmp_path / "a.log").read_text()
+    shown = capsys.readouterr().err
+    assert "One line" in shown
+    assert "table" not in shown
+
+
+def test_log_lines_stand_above_a_progress_bar(capsys, monkeypatch):
+    logging.getLogger().handlers.clear()
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with job_log(None), Progress(2, "Slicing", "recordings") as display:
+        display.advance()
+        logging.info("a.wav is excluded")
+    lines = capsys.readouterr().err.replace("\r", "\n").splitlines()
+    assert any(line.endswith("a.wav is excluded") and "Slicing" not in line for line in lines)
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.5, "2.0 per second"), (12.34, "12.3 s each")])
+def test_slow_work_is_shown_in_seconds(seconds, text):
+    assert format_rate(seconds) == text

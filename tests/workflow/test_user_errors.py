@@ -41,3 +41,14 @@ def test_data_without_usable_recordings_is_an_error_with_the_reasons(project, br
     assert "all 1 are excluded" in output
     assert "wrong_width: 01-01-03-01-01-01-01.npy: it has 50 channels; arkit has 52 or 51" in output
     assert "wrong_width" in (copy.folder / "results/logs/index.log").read_text()
+
+
+def test_recordings_in_the_output_folder_of_predict_are_an_error_and_are_kept(project):
+    copy = project(TINY_RUN | {"predict": {"audio": "results/predicted/mine", "weights": "w.pth"}})
+    recording = copy.folder / "results/predicted/mine/a.wav"
+    recording.parent.mkdir(parents=True)
+    soundfile.write(recording, np.zeros(16_000), 16_000)
+    (copy.folder / "w.pth").touch()
+    output = run_and_fail(copy, "--cores", "1", "predict")
+    assert "results/predicted/mine is in the output folder of rule predict" in output
+    assert recording.exists()

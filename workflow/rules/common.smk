@@ -132,11 +132,15 @@ def shipped(path: Path) -> str:
     return os.path.relpath(path)
 
 
+def read_summary() -> str:
+    """Result and next command of the run; empty if there is no report yet."""
+    return SUMMARY.read_text(encoding="utf-8") if SUMMARY.is_file() else ""
+
+
 def log_summary() -> None:
     """Show what the run made and what to do next, if it made the report."""
-    summary = Path(RESULTS, "report/summary.txt")
-    if summary.is_file() and summary.stat().st_mtime >= STARTED:
-        logger.info(summary.read_text(encoding="utf-8"))
+    if SUMMARY.is_file() and SUMMARY.stat().st_mtime >= STARTED:
+        logger.info(read_summary())
 
 
 def parts_of(stage: str, suffix: str) -> list[str]:
@@ -187,6 +191,10 @@ def audio_listing(wildcards) -> str:
         # Snakemake shows a traceback for its own errors in functions of params.
         sys.exit("Error: predict.audio is not set. Set a folder: --config 'predict={audio: my-recordings}'.")
     paths = [config["predict"][name] for name in ("audio", "emotion_from") if config["predict"][name]]
+    for path in paths:
+        # Snakemake deletes the output folder before it runs the rule.
+        if Path(path).resolve().is_relative_to(Path(RESULTS, "predicted").resolve()):
+            sys.exit(f"Error: {path} is in the output folder of rule predict, {RESULTS}/predicted. Move it elsewhere.")
     return listing(*paths, suffixes=AUDIO_SUFFIXES)
 
 
@@ -212,6 +220,8 @@ if hasattr(signal, "SIGUSR1"):
 prepend_pythonpath()
 
 RESULTS = config["results"]
+SUMMARY = Path(RESULTS, "report/summary.txt")
+config["summary"] = read_summary()  # Only for the first page of Snakemake's report, which can read nothing else.
 LOGS = f"{RESULTS}/logs"
 CORPORA = config["corpora"]
 IS_DEMO = config["data"] == DEMO

@@ -11,10 +11,22 @@ rule evaluate:
         metrics=report(
             f"{RESULTS}/evaluation/metrics.csv",
             caption="../report/metrics.rst",
-            category="Evaluation",
-            labels={"content": "Metrics"},
+            category="2 Evaluation",
+            labels={"content": "Metrics of all test clips"},
         ),
         by_clip=f"{RESULTS}/evaluation/clips.parquet",
+        groups=report(
+            f"{RESULTS}/evaluation/groups.csv",
+            caption="../report/groups.rst",
+            category="2 Evaluation",
+            labels={"content": "Metrics by corpus and sentence"},
+        ),
+        comparisons=report(
+            f"{RESULTS}/evaluation/comparisons.csv",
+            caption="../report/comparisons.rst",
+            category="2 Evaluation",
+            labels={"content": "Model compared with baselines"},
+        ),
         channels=f"{RESULTS}/evaluation/channels.csv",
     log:
         f"{LOGS}/evaluate.log",
@@ -55,7 +67,7 @@ rule check:
 
 
 rule data_page:
-    """Draw what the data holds, on one page."""
+    """Show the data on one page, before training."""
     input:
         recordings=rules.index.output.recordings,
         tracks=TRACKS,
@@ -66,11 +78,12 @@ rule data_page:
         page=report(
             f"{RESULTS}/report/data.html",
             caption="../report/data.rst",
-            category="Data",
-            labels={"content": "Data"},
+            category="3 Data",
+            labels={"content": "Recordings, issues and examples"},
         ),
     log:
         f"{LOGS}/data_page.log",
+    priority: 50
     resources:
         mem_mb=2000,
         runtime=30,
@@ -78,7 +91,7 @@ rule data_page:
         version=STAGE_VERSIONS["data_page"],
         min_confidence=config["index"]["min_confidence"],
     message:
-        "Drawing what the data holds, on the page {output.page}"
+        "Writing the page about the data, {output.page}"
     script:
         "../scripts/data_page.py"
 
@@ -92,6 +105,8 @@ rule report:
         swapped=rules.evaluate.output.swapped,
         metrics=rules.evaluate.output.metrics,
         by_clip=rules.evaluate.output.by_clip,
+        groups=rules.evaluate.output.groups,
+        comparisons=rules.evaluate.output.comparisons,
         channels=rules.evaluate.output.channels,
         clips=CLIPS,
         manifest=rules.pair.output.manifest,
@@ -101,28 +116,10 @@ rule report:
         page=report(
             f"{RESULTS}/report/index.html",
             caption="../report/page.rst",
-            category="Faces",
-            labels={"content": "Report with faces"},
-        ),
-        losses=report(
-            f"{RESULTS}/report/losses.svg",
-            caption="../report/losses.rst",
-            category="Training",
-            labels={"content": "Losses"},
-        ),
-        errors=report(
-            f"{RESULTS}/report/errors.svg",
-            caption="../report/errors.rst",
-            category="Evaluation",
-            labels={"content": "Errors by region"},
+            category="1 Result",
+            labels={"content": "Report with faces, losses and metrics"},
         ),
         summary=f"{RESULTS}/report/summary.txt",
-        channels=report(
-            f"{RESULTS}/report/channels.svg",
-            caption="../report/channels.rst",
-            category="Evaluation",
-            labels={"content": "Errors by channel"},
-        ),
     log:
         f"{LOGS}/report.log",
     resources:

@@ -16,6 +16,8 @@ with job_log(snakemake.log[0]):
         swapped=snakemake.output.swapped,
         metrics=snakemake.output.metrics,
         by_clip=snakemake.output.by_clip,
+        groups=snakemake.output.groups,
+        comparisons=snakemake.output.comparisons,
         channels=snakemake.output.channels,
         settings=EvaluateSettings(**json.loads(snakemake.params.evaluate)),
         seed=snakemake.params.seed,

@@ -17,12 +17,11 @@ with job_log(snakemake.log[0]):
         clips=snakemake.input.clips,
         manifest=snakemake.input.manifest,
         card=snakemake.input.card,
-        figures={"losses": output.losses, "errors": output.errors, "channels": output.channels},
     )
     write_summary(
         output.summary,
         page=output.page,
         card=snakemake.input.card,
-        metrics=snakemake.input.metrics,
+        comparisons=snakemake.input.comparisons,
         manifest=snakemake.input.manifest,
     )

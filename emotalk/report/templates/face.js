@@ -2,7 +2,8 @@
 // Lengths are in half widths of the head; the origin is between the eyes.
 "use strict";
 
-const SKIN = "#e8b894", SHADE = "#c98f6b", LINE = "#6b4630", HAIR = "#4a3328", LIP = "#b9524f", MOUTH = "#4d1720";
+const SKIN = "#e8b894", SHADE = "#c58a66", LINE = "#6b4630", HAIR = "#75513c", STRAND = "#96705a", BROW = "#5a3c2c";
+const LIP = "#b9524f", MOUTH = "#4d1720", TEETH = "#f6f1e7", GAP = "#cfc5b4", SHIRT = "#5b7390";
 const SIDES = [["Right", -1], ["Left", 1]];
 
 function drawFace(canvas, weights) {
@@ -12,8 +13,8 @@ function drawFace(canvas, weights) {
   const pen = canvas.getContext("2d");
   pen.setTransform(1, 0, 0, 1, 0, 0);
   pen.clearRect(0, 0, size, size);
-  const unit = size / 2.6;
-  pen.setTransform(unit, 0, 0, unit, size / 2, size * 0.47);
+  const unit = size / 2.75;
+  pen.setTransform(unit, 0, 0, unit, size / 2, size * 0.44);
   pen.lineCap = pen.lineJoin = "round";
   const c = (name) => Math.min(1.2, Math.max(-0.2, weights[name] || 0));
   const jaw = {
@@ -21,6 +22,7 @@ function drawFace(canvas, weights) {
     open: 0.3 * c("jawOpen"),
     forward: c("jawForward"),
   };
+  drawNeck(pen, jaw);
   drawHead(pen, c, jaw);
   for (const [side, sign] of SIDES) {
     drawCheek(pen, c, side, sign);
@@ -59,27 +61,51 @@ function line(pen, points) {
   else pen.lineTo(points[2], points[3]);
 }
 
+function drawNeck(pen, jaw) {
+  pen.beginPath();
+  pen.moveTo(-0.44, 0.6);
+  pen.bezierCurveTo(-0.4, 1.1, -0.42, 1.3, -0.56, 1.6);
+  pen.lineTo(0.56, 1.6);
+  pen.bezierCurveTo(0.42, 1.3, 0.4, 1.1, 0.44, 0.6);
+  pen.save();
+  fill(pen, SKIN);
+  pen.clip();
+  ellipse(pen, 0.8 * jaw.x, 0.98 + jaw.open, 0.6, 0.3);  // Shadow of the chin.
+  fill(pen, SHADE, 0.75);
+  pen.restore();
+  pen.beginPath();
+  pen.moveTo(-1.4, 1.7);
+  pen.bezierCurveTo(-1.1, 1.4, -0.75, 1.4, -0.48, 1.35);
+  pen.bezierCurveTo(-0.3, 1.56, 0.3, 1.56, 0.48, 1.35);
+  pen.bezierCurveTo(0.75, 1.4, 1.1, 1.4, 1.4, 1.7);
+  fill(pen, SHIRT);
+}
+
 function drawHead(pen, c, jaw) {
   const puff = 0.17 * c("cheekPuff"), chin = 1.1 + jaw.open + 0.05 * jaw.forward;
   for (const sign of [-1, 1]) {
-    ellipse(pen, 0.88 * sign, 0.05, 0.11, 0.2);
+    ellipse(pen, 0.87 * sign, 0.05, 0.11, 0.2);
     fill(pen, SHADE);
+    stroke(pen, LINE, 0.016);
   }
+  // At each corner of the jaw, the curve above and the curve below have the same direction.
+  const width = 0.34 + 0.08 * jaw.forward, long = 1 + 1.6 * jaw.open;
   pen.beginPath();
   pen.moveTo(-0.84, -0.3);
   pen.bezierCurveTo(-0.9, -1.25, 0.9, -1.25, 0.84, -0.3);
-  pen.bezierCurveTo(0.88, 0.05, 0.84 + puff, 0.35, 0.68 + puff, 0.62);
-  pen.bezierCurveTo(0.52 + jaw.x, 0.95 + 0.6 * jaw.open, 0.3 + jaw.x + 0.08 * jaw.forward, chin, jaw.x, chin);
-  pen.bezierCurveTo(-0.3 + jaw.x - 0.08 * jaw.forward, chin, -0.52 + jaw.x, 0.95 + 0.6 * jaw.open, -0.68 - puff, 0.62);
-  pen.bezierCurveTo(-0.84 - puff, 0.35, -0.88, 0.05, -0.84, -0.3);
+  pen.bezierCurveTo(0.82, 0.02, 0.82 + puff, 0.3, 0.7 + puff + 0.2 * jaw.x, 0.58);
+  pen.bezierCurveTo(0.7 + puff + 0.2 * jaw.x - 0.1 * long, 0.58 + 0.233 * long, jaw.x + width, chin, jaw.x, chin);
+  pen.bezierCurveTo(jaw.x - width, chin, -0.7 - puff + 0.2 * jaw.x + 0.1 * long, 0.58 + 0.233 * long, -0.7 - puff + 0.2 * jaw.x, 0.58);
+  pen.bezierCurveTo(-0.82 - puff, 0.3, -0.82, 0.02, -0.84, -0.3);
   fill(pen, SKIN);
   stroke(pen, LINE, 0.02);
   pen.beginPath();
-  pen.moveTo(-0.87, -0.18);
-  pen.bezierCurveTo(-1.05, -1.45, 1.05, -1.45, 0.87, -0.18);
-  pen.bezierCurveTo(0.8, -0.75, 0.35, -0.92, -0.1, -0.86);
-  pen.bezierCurveTo(-0.5, -0.82, -0.8, -0.62, -0.87, -0.18);
+  pen.moveTo(-0.87, -0.12);
+  pen.bezierCurveTo(-1.08, -1.48, 1.08, -1.48, 0.87, -0.12);
+  pen.bezierCurveTo(0.84, -0.7, 0.4, -0.94, -0.12, -0.86);
+  pen.bezierCurveTo(-0.5, -0.82, -0.8, -0.62, -0.87, -0.12);
   fill(pen, HAIR);
+  stroke(pen, STRAND, 0.018);
   // Chin: larger and lighter for jawForward, wrinkled for mouthShrugLower.
   ellipse(pen, jaw.x, chin - 0.17, 0.16 + 0.08 * jaw.forward, 0.1 + 0.05 * jaw.forward);
   fill(pen, "#fff", 0.1 + 0.2 * jaw.forward);
@@ -97,15 +123,23 @@ function drawCheek(pen, c, side, sign) {
 
 function drawEye(pen, c, side, sign) {
   const x = 0.37 * sign, y = -0.12, reach = 0.2;
-  const blink = c(`eyeBlink${side}`), wide = c(`eyeWide${side}`), squint = c(`eyeSquint${side}`);
+  const blink = Math.min(1, Math.max(0, c(`eyeBlink${side}`))), wide = c(`eyeWide${side}`), squint = c(`eyeSquint${side}`);
+  const angry = Math.max(0, c(`browDown${side}`));
   const down = c(`eyeLookDown${side}`) - c(`eyeLookUp${side}`);
   const out = c(`eyeLookOut${side}`) - c(`eyeLookIn${side}`);
   const lower = 0.085 - 0.075 * squint - 0.02 * blink;
-  const open = -0.125 * (1 + 0.55 * wide) + 0.02 * squint + 0.02 * Math.max(0, down);
-  const upper = open + (lower - open) * Math.min(1, Math.max(0, blink));
+  const open = -0.125 * (1 + 0.55 * wide) + 0.02 * squint + 0.02 * Math.max(0, down) + 0.03 * angry;
+  const upper = open + (lower - open) * blink;
+  // A lowered brow covers the inner part of the eye.
+  const lean = x - 0.07 * angry * (1 - blink) * -sign;
   pen.beginPath();
   pen.moveTo(x - reach, y);
-  pen.quadraticCurveTo(x, y + 2 * upper, x + reach, y);
+  pen.quadraticCurveTo(x, y + 2 * open - 0.06, x + reach, y);
+  pen.quadraticCurveTo(x, y + 2 * lower, x - reach, y);
+  fill(pen, SHADE, 0.35 + 0.45 * blink);
+  pen.beginPath();
+  pen.moveTo(x - reach, y);
+  pen.quadraticCurveTo(lean, y + 2 * upper, x + reach, y);
   pen.quadraticCurveTo(x, y + 2 * lower, x - reach, y);
   pen.save();
   fill(pen, "#fff");
@@ -118,25 +152,27 @@ function drawEye(pen, c, side, sign) {
   ellipse(pen, gaze[0] + 0.03, gaze[1] - 0.035, 0.018, 0.018);
   fill(pen, "#fff");
   pen.restore();
-  line(pen, [x - reach - 0.01, y, x, y + 2 * upper, x + reach + 0.01, y]);
-  stroke(pen, LINE, 0.035);
+  line(pen, [x - reach - 0.01, y, lean, y + 2 * upper, x + reach + 0.01, y]);
+  stroke(pen, LINE, 0.038);
   line(pen, [x - reach, y, x, y + 2 * lower, x + reach, y]);
   stroke(pen, LINE, 0.014);
+  line(pen, [x - reach + 0.02, y - 0.07, x, y + 2 * open - 0.09 - 0.05 * wide, x + reach - 0.02, y - 0.07]);
+  stroke(pen, SHADE, 0.016, 0.9 - 0.6 * angry);
   line(pen, [x - 0.15, y + lower + 0.055, x, y + lower + 0.1, x + 0.15, y + lower + 0.055]);
-  stroke(pen, SHADE, 0.018, 0.9 * squint);
+  stroke(pen, SHADE, 0.02, squint);
 }
 
 function drawBrow(pen, c, side, sign) {
   const down = c(`browDown${side}`), inner = c("browInnerUp"), outer = c(`browOuterUp${side}`);
   const ends = [
-    [0.15 - 0.04 * down, -0.4 - 0.15 * inner + 0.14 * down],
-    [0.62, -0.38 - 0.17 * outer + 0.07 * down],
+    [0.15 - 0.05 * down, -0.4 - 0.15 * inner + 0.19 * down],
+    [0.62, -0.38 - 0.17 * outer + 0.04 * down],
   ];
   const middle = [0.4, (ends[0][1] + ends[1][1]) / 2 - 0.11 - 0.04 * outer + 0.02 * down];
   line(pen, [ends[0][0] * sign, ends[0][1], middle[0] * sign, middle[1], ends[1][0] * sign, ends[1][1]]);
-  stroke(pen, HAIR, 0.065);
-  line(pen, [0.06 * sign, -0.42, 0.07 * sign, -0.33, 0.055 * sign, -0.25]);
-  stroke(pen, SHADE, 0.022, 0.9 * down);
+  stroke(pen, BROW, 0.065 + 0.015 * down);
+  line(pen, [0.05 * sign, -0.5, 0.085 * sign, -0.37, 0.05 * sign, -0.24]);
+  stroke(pen, LINE, 0.026, 0.85 * down);
   line(pen, [0.35 * sign, -0.66, 0.5 * sign, -0.7, 0.62 * sign, -0.62]);
   stroke(pen, SHADE, 0.02, 0.8 * outer);
 }
@@ -157,10 +193,12 @@ function drawNose(pen, c) {
     stroke(pen, LINE, 0.025);
     ellipse(pen, 0.065 * sign, 0.34 - 0.02 * sneer, 0.035 + 0.012 * sneer, 0.018 + 0.008 * sneer);
     fill(pen, LINE);
-    line(pen, [0.04 * sign, -0.02, 0.13 * sign, 0.02, 0.15 * sign, 0.1]);
-    stroke(pen, SHADE, 0.02, 0.9 * sneer);
-    line(pen, [0.2 * sign, 0.3, 0.32 * sign, 0.4, 0.36 * sign, 0.52]);
-    stroke(pen, SHADE, 0.02, 0.25 + 0.5 * sneer + 0.5 * c(`mouthSmile${side}`));
+    for (const y of [-0.05, 0.03, 0.11]) {
+      line(pen, [0.03 * sign, y, 0.1 * sign, y + 0.02, 0.16 * sign, y + 0.09]);
+      stroke(pen, LINE, 0.018, 0.8 * sneer);
+    }
+    line(pen, [(0.2 + 0.03 * sneer) * sign, 0.3 - 0.05 * sneer, 0.32 * sign, 0.4 - 0.03 * sneer, 0.36 * sign, 0.52]);
+    stroke(pen, sneer > 0.3 ? LINE : SHADE, 0.02 + 0.01 * sneer, 0.25 + 0.5 * sneer + 0.5 * c(`mouthSmile${side}`));
   }
 }
 
@@ -208,12 +246,8 @@ function drawMouth(pen, c, jaw) {
   pen.save();
   fill(pen, MOUTH);
   pen.clip();
-  pen.beginPath();
-  pen.rect(x - 0.24, y - 0.2, 0.48, 0.25 - 0.03 * c("mouthShrugUpper"));
-  fill(pen, "#f6f1e7");
-  pen.beginPath();
-  pen.rect(jaw.x - 0.2 + 0.3 * (x - jaw.x), y + 1.0 * jaw.open + 0.02, 0.4, 0.3);
-  fill(pen, "#e9e2d4");
+  drawTeeth(pen, x - 0.12 * (x - jaw.x), y - 0.2, 0.25 - 0.03 * c("mouthShrugUpper"), 0.31);
+  drawTeeth(pen, jaw.x + 0.3 * (x - jaw.x), y + jaw.open + 0.02, 0.3, 0.25);
   ellipse(pen, x, y + down - 0.01, 0.17, 0.05 + 0.3 * jaw.open);
   fill(pen, "#cf6a6c", jaw.open > 0.02 ? 1 : 0);
   pen.restore();
@@ -232,6 +266,17 @@ function drawMouth(pen, c, jaw) {
     stroke(pen, LINE, 0.014);
     line(pen, [x, top, x, top + 0.6 * length]);
     stroke(pen, LINE, 0.012, 0.6);
+  }
+}
+
+// A row of teeth; the opening of the mouth clips it.
+function drawTeeth(pen, x, top, height, half) {
+  pen.beginPath();
+  pen.roundRect(x - half, top, 2 * half, height, 0.05);
+  fill(pen, TEETH);
+  for (const part of [-0.66, -0.34, 0, 0.34, 0.66]) {
+    line(pen, [x + part * half, top, x + part * half, top + height]);
+    stroke(pen, GAP, 0.008, 0.8);
   }
 }
 

@@ -6,6 +6,7 @@ import soundfile
 
 from emotalk.capture.audio import Span, write_audio
 from emotalk.capture.video import VideoReader
+from emotalk.data.audio import inspect_audio
 from emotalk.errors import CaptureError
 from tests.unit.capture.videos import RATE, damage, tone, turn, write_video
 
@@ -105,6 +106,17 @@ def test_consecutive_spans_of_audio_are_complete(tmp_path, pictures):
     write_audio(path, spans, files)
     for file, part in zip(files, (sound[:12_000], sound[16_000:20_000], sound[20_000:]), strict=True):
         np.testing.assert_array_equal(soundfile.read(file, dtype="int16")[0], part)
+
+
+def test_audio_that_is_too_long_for_wav_is_written_as_rf64_and_read_by_the_index(tmp_path, pictures, monkeypatch):
+    monkeypatch.setattr("emotalk.capture.audio._MAX_WAV_BYTES", 1000)
+    sound = np.random.default_rng(0).integers(-9000, 9000, 2 * RATE).astype(np.int16)
+    path = write_video(tmp_path / "a.mkv", pictures, SECONDS, [(0.0, sound)])
+    write_audio(path, [Span(0.0, 9.0)], [tmp_path / "a.wav"])
+    assert (tmp_path / "a.wav").read_bytes()[:4] == b"RF64"
+    np.testing.assert_array_equal(soundfile.read(tmp_path / "a.wav", dtype="int16")[0], sound)
+    info, issues = inspect_audio(tmp_path / "a.wav")
+    assert (info.num_samples, issues) == (len(sound), [])
 
 
 @pytest.mark.parametrize(("video_s", "audio_s"), [(1.0, 1.5), (1.5, 1.2), (3.0, 1.0)])

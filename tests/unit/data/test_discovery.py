@@ -10,7 +10,7 @@ import soundfile
 
 from emotalk.blendshapes import CHANNELS
 from emotalk.config.corpus import SourceSettings
-from emotalk.data.discovery import Source
+from emotalk.data.discovery import Listing, Source
 from emotalk.data.tables import files_outside_folders
 from emotalk.errors import CorpusError
 from emotalk.formats.tracks import TrackFormat, read_track
@@ -42,6 +42,19 @@ def test_audio_and_tracks_may_be_in_different_folders(record, index, data):
     shutil.move(data / "RAVDESS/audio", data / "originals")
     sources = {"RAVDESS": {"audio": str(data / "originals")}}
     assert index(sources=sources)[STEM]["status"] == "ok"
+
+
+def test_a_take_folder_of_live_link_face_is_one_recording(data):
+    take = data / "Own/20260101_MySlate_3"
+    take.mkdir(parents=True)
+    stem = "MySlate_3_iPhone"
+    others = (f"{stem}_cal.csv", f"{stem}_raw.csv", f"{stem}_neutral.csv", "frame_log.csv", "take.json")
+    for name in (f"{stem}.csv", f"{stem}.mov", *others, "thumbnail.jpg", "video_metadata.json"):
+        (take / name).touch()
+    source = Source.from_settings("Own", data, SourceSettings(audio=str(data / "Own"), tracks=str(data / "Own")))
+    (recording,) = Listing(source)
+    assert (recording.wav, recording.track) == (take / f"{stem}.mov", take / f"{stem}.csv")
+    assert recording.issues == ()
 
 
 def test_folders_of_a_generic_corpus_are_subjects(index, data):

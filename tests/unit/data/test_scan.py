@@ -7,7 +7,7 @@ import yaml
 
 from emotalk.config.config import load_config
 from emotalk.data.scan import scan_folder
-from emotalk.errors import CorpusError
+from emotalk.errors import CorpusError, OutputError
 
 RNG = np.random.default_rng(0)
 
@@ -69,7 +69,7 @@ def test_audio_without_track_is_listed_in_the_file(tmp_path, scanned):
 def test_an_existing_file_is_not_overwritten(tmp_path, scanned):
     put(tmp_path / "takes", "a")
     (tmp_path / "my.yaml").write_text("mine")
-    with pytest.raises(CorpusError, match="already exists"):
+    with pytest.raises(OutputError, match="These files exist"):
         scanned()
     assert (tmp_path / "my.yaml").read_text() == "mine"
 

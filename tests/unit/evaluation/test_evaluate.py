@@ -19,7 +19,8 @@ from emotalk.model import EmoTalk
 from emotalk.model.card import write_card
 from emotalk.model.encoder_config import EncoderConfig
 from emotalk.model.weights import save_weights
-from emotalk.report.page import select_player_clips
+from emotalk.report.names import name_clips
+from emotalk.report.shown_clips import select_player_clips
 from tests.clips import ClipWriter
 from tests.conftest import TINY
 
@@ -65,6 +66,7 @@ def score(clips, manifest, tmp_path):
         write_card(tmp_path / "emotalk.json", {"encoders": {"content": TINY, "emotion": TINY}})
         out = dict(predictions=tmp_path / "predictions", swapped=tmp_path / "swapped", metrics=tmp_path / "metrics.csv")
         out |= dict(by_clip=tmp_path / "clips.parquet", channels=tmp_path / "channels.csv")
+        out |= dict(groups=tmp_path / "groups.csv", comparisons=tmp_path / "comparisons.csv")
         settings = EvaluateSettings(bootstrap_draws=100, **changes)
         evaluate(
             tmp_path / "emotalk.json", clips, manifest, **out, settings=settings, seed=1, device=torch.device("cpu")
@@ -200,11 +202,13 @@ def test_player_clips_have_the_predictions_with_both_emotions(paired, score, tmp
     score(clips=paired[0], manifest=paired[1])
     by_clip = pd.read_parquet(tmp_path / "clips.parquet")
     folders = dict(predictions=tmp_path / "predictions", swapped=tmp_path / "swapped")
-    (clip,) = select_player_clips(by_clip, ClipStore(paired[0]), Manifest(paired[1]), **folders)
-    assert clip.label == "dogs_sad · sad · best"
-    assert "Emotion reference of the third face: kids_happy" in clip.note
+    store = ClipStore(paired[0])
+    names = name_clips(store.labels().to_pandas().set_index("clip_id"))
+    (clip,) = select_player_clips(by_clip, store, Manifest(paired[1]), names, **folders)
+    assert clip.label == "C speaker 1 · sad · sentence dogs · take 1 · dogs_sad · best"
+    assert "emotion of another clip: C speaker 1 · happy · sentence kids" in clip.note
     num_frames = {name: len(track) for name, track in clip.tracks.items()}
-    assert num_frames == {"captured": 24, "model": 24, "model, emotion happy": 26}
+    assert num_frames == {"captured": 24, "model": 24, "model, happy": 26}
 
 
 def test_half_of_the_captured_change_is_an_emotion_shift_of_one_half():

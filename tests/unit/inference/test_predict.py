@@ -192,6 +192,17 @@ def test_the_mean_subject_is_over_the_training_subjects_of_the_card_or_over_all(
     assert resolve_subject(7, card) == 7
 
 
+def test_a_training_speaker_is_found_by_name(network, tmp_path):
+    slots = {"mine/anna": 4, "mine/ben": 5, "other/ben": 6}
+    card = save_network(network, tmp_path / "weights", subject_slots=slots) / "emotalk.json"
+    assert resolve_subject("anna", card) == 4
+    assert resolve_subject("other/ben", card) == 6
+    with pytest.raises(EvaluationError, match="several speakers ben: it has mine/anna, mine/ben, other/ben"):
+        resolve_subject("ben", card)
+    with pytest.raises(EvaluationError, match="no speaker carl"):
+        resolve_subject("carl", card)
+
+
 def test_recordings_with_errors_are_listed_beside_the_predictions(weights, speech, tmp_path):
     device = torch.device("cpu")
     (speech / "broken.wav").write_text("no sound")

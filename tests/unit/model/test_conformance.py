@@ -11,8 +11,7 @@ from torch.nn.functional import cross_entropy
 from emotalk.config.training import LossWeights
 from emotalk.data.clips import Clip
 from emotalk.model import EmoTalk
-from emotalk.model.encoder_config import EncoderConfig
-from emotalk.model.pretrained import RELEASED_ENCODER
+from emotalk.model.encoder_config import RELEASED_ENCODER, EncoderConfig
 from emotalk.model.weights import to_released_names
 from emotalk.training import batches
 from emotalk.training.finite import FiniteGuard

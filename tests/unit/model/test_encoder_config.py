@@ -7,10 +7,11 @@ import pytest
 from pydantic import ValidationError
 from transformers import Wav2Vec2Config
 
+from emotalk.config.training import EncoderSettings
 from emotalk.errors import WeightsError
-from emotalk.model.encoder_config import EncoderConfig
+from emotalk.model.encoder_config import RELEASED_ENCODER, EncoderConfig
 from emotalk.model.encoders import EmotionEncoder, SpeechEncoder
-from emotalk.model.pretrained import RELEASED_ENCODER, EncoderSettings, load_encoder
+from emotalk.model.pretrained import load_encoder
 from emotalk.model.weights import load_weights
 from tests.conftest import TINY
 

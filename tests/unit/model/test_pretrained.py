@@ -7,9 +7,9 @@ from transformers import Wav2Vec2Config, Wav2Vec2ForCTC, Wav2Vec2Model
 
 from emotalk.config.training import EncoderSettings
 from emotalk.errors import WeightsError
-from emotalk.model.encoder_config import EncoderConfig
+from emotalk.model.encoder_config import RELEASED_ENCODER, EncoderConfig
 from emotalk.model.encoders import EmotionEncoder, SpeechEncoder
-from emotalk.model.pretrained import RELEASED_ENCODER, build_network, encoder_digest, load_encoder
+from emotalk.model.pretrained import build_network, encoder_digest, load_encoder
 from emotalk.model.weights import to_released_names
 from emotalk.provenance import file_digest
 from tests.conftest import TINY

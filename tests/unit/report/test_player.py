@@ -8,7 +8,7 @@ from emotalk.blendshapes import CHANNELS, channel_indices
 from emotalk.errors import EvaluationError
 from emotalk.report.page import write_page
 from emotalk.report.player import PlayerClip, encode_clips, write_preview
-from tests.browser import needs_browser, run_in_page
+from tests.browser import LOW_CONTRAST, OVERFLOW, needs_browser, run_in_page
 
 JAW = channel_indices(["jawOpen"])[0]
 
@@ -53,7 +53,7 @@ for (const name of JSON.parse(document.getElementById("player-data").textContent
 return changes;
 """
 
-HEIGHTS = {"brow": (0.1, 0.42), "eye": (0.36, 0.5), "nose": (0.4, 0.65), "cheek": (0.42, 0.7)}
+HEIGHTS = {"brow": (0.1, 0.42), "eye": (0.32, 0.48), "nose": (0.4, 0.65), "cheek": (0.42, 0.7)}
 LOW = (0.6, 1.0)
 
 
@@ -87,6 +87,15 @@ def test_errors_and_requests_of_a_page_fail_the_test(tmp_path):
         run_in_page(tmp_path / "page.html", "await wait(100);")
     for message in ("no clip", "no face", "no sound", "ERR_FILE_NOT_FOUND", "http://localhost:1/far.json"):
         assert message in str(failure.value)
+
+
+@needs_browser
+def test_faint_texts_and_wide_elements_are_found(tmp_path):
+    faint = '<p style="color:#888">faint</p><p style="color:#555">clear</p>'
+    (tmp_path / "page.html").write_text(f'<!doctype html><main>{faint}<p style="width:400px">wide</p></main>')
+    (low,) = run_in_page(tmp_path / "page.html", LOW_CONTRAST)
+    assert "faint" in low
+    assert run_in_page(tmp_path / "page.html", OVERFLOW, size=(390, 800)) == [False, ["wide"]]
 
 
 HELPERS = """
@@ -125,7 +134,7 @@ def test_faces_follow_the_scrubber_and_a_click_on_a_curve(page):
     result = run_in_page(page, HELPERS + script)
     assert (result["faces"], result["curves"]) == (2, 52)
     assert max(result["closed"]) < 1e-3
-    assert result["open"][0] > result["open"][1] > 2e-3, "the jaw is open, half as far in the model's track"
+    assert result["open"][0] > result["open"][1] > 1.5e-3, "the jaw is open, half as far in the model's track"
     assert result["time"] == 1.5
     assert set(result["heads"]) == {"50%"}
     assert result["status"] == "jawOpen: captured 0.800, model 0.400"

@@ -59,9 +59,9 @@ def test_initial_weights_load_from_any_format_with_the_sizes_of_their_card(saved
 
 def test_weights_without_a_card_have_the_released_sizes(saved, monkeypatch):
     (saved / "emotalk.json").unlink()
-    monkeypatch.setattr("emotalk.model.weights.RELEASED_ENCODER", TINY)
+    monkeypatch.setattr("emotalk.model.card.RELEASED_ENCODER", TINY)
     assert equal(load_from(saved / "emotalk.pth"), make_network(2))
-    monkeypatch.setattr("emotalk.model.weights.RELEASED_ENCODER", TINY | {"num_hidden_layers": 2})
+    monkeypatch.setattr("emotalk.model.card.RELEASED_ENCODER", TINY | {"num_hidden_layers": 2})
     with pytest.raises(WeightsError, match=r"parameters are missing \(audio_encoder_cont.encoder.layers.1\."):
         load_from(saved / "emotalk.pth")
 

@@ -1,0 +1,60 @@
+"""Subject slots: the network's 24 subject indices, and the speakers that are trained with them."""
+
+import pandas as pd
+
+from emotalk.config.corpus import PairSettings
+from emotalk.data.names import NUM_ACTORS
+from emotalk.errors import CorpusError
+
+NUM_SLOTS = NUM_ACTORS
+"""The released network has a slot for each actor of RAVDESS."""
+
+
+def assign_slots(clips: pd.DataFrame, settings: PairSettings) -> tuple[pd.Series, dict[str, int]]:
+    """Assign a subject slot to each clip.
+
+    Actors of RAVDESS have the slot of their number. Speakers of the corpora in `settings.shared_slot`, unknown speakers
+    and speakers without training clips have the slot `settings.unlabelled_subject`. Each other speaker has a slot that
+    no other training speaker has.
+
+    Parameters
+    ----------
+    clips
+        Columns `corpus`, `subject`, `intensity` and `split`.
+
+    Returns
+    -------
+    slots
+        Subject index of each clip, int8.
+    names
+        Slot of each training speaker that does not share it, by `<corpus>/<subject>`.
+
+    Raises
+    ------
+    CorpusError
+        If there are more speakers than slots.
+    """
+    number = pd.to_numeric(clips["subject"], errors="coerce").where(clips["intensity"].notna())
+    actor = (number - 1).where(number.between(1, NUM_ACTORS))
+    is_train = clips["split"] == "train"
+    is_shared = clips["corpus"].isin(settings.shared_slot) | clips["subject"].isna() | (clips["subject"] == "unknown")
+    names = clips["corpus"] + "/" + clips["subject"].fillna("unknown")
+    has_own_slot = is_train & actor.isna() & ~is_shared
+    used = {int(slot) for slot in actor[is_train].dropna()}
+    if (is_train & actor.isna() & is_shared).any():
+        used.add(settings.unlabelled_subject)
+    free = [slot for slot in range(NUM_SLOTS) if slot not in used]
+    speakers = sorted(names[has_own_slot].unique())
+    if len(speakers) > len(free):
+        raise CorpusError(
+            f"{len(speakers)} speakers need a subject slot ({', '.join(speakers[:5])}, …), and {len(free)} of the "
+            f"network's {NUM_SLOTS} slots are free. Let the speakers of a corpus share one slot: set pair.shared_slot "
+            f"to [{', '.join(sorted(set(settings.shared_slot) | set(clips['corpus'][has_own_slot])))}]. Or hold out or "
+            "leave out speakers."
+        )
+    assigned = dict(zip(speakers, free, strict=False))
+    own = names.map(assigned).where(~is_shared)
+    slots = actor.fillna(own).fillna(settings.unlabelled_subject).astype("int8")
+    is_actor = is_train & actor.notna()
+    actors = dict(zip(names[is_actor], actor[is_actor].astype(int).tolist(), strict=True))
+    return slots, actors | assigned

@@ -1,0 +1,51 @@
+"""Subject slots of the training speakers."""
+
+import pandas as pd
+import pytest
+
+from emotalk.config.corpus import PairSettings
+from emotalk.data.subject_slots import assign_slots
+from emotalk.errors import CorpusError
+
+
+def table(*rows):
+    """Clips of (corpus, subject, intensity, split)."""
+    return pd.DataFrame(rows, columns=["corpus", "subject", "intensity", "split"])
+
+
+def test_actors_have_the_slot_of_their_number_and_other_training_speakers_a_free_one():
+    clips = table(
+        ("RAVDESS", "1", 1, "train"),
+        ("RAVDESS", "3", 2, "train"),
+        ("RAVDESS", "2", 1, "test"),
+        ("mine", "ben", None, "train"),
+        ("mine", "anna", None, "train"),
+        ("mine", "anna", None, "train"),
+    )
+    slots, names = assign_slots(clips, PairSettings())
+    assert slots.tolist() == [0, 2, 1, 3, 1, 1]  # Slot 1 is free in training, because actor 2 is held out.
+    assert names == {"RAVDESS/1": 0, "RAVDESS/3": 2, "mine/anna": 1, "mine/ben": 3}
+
+
+def test_shared_corpora_unknown_and_held_out_speakers_have_the_unlabelled_slot():
+    clips = table(
+        ("HDTF", "A", None, "train"),
+        ("HDTF", "B", None, "train"),
+        ("mine", None, None, "train"),
+        ("mine", "unknown", None, "train"),
+        ("mine", "anna", None, "train"),
+        ("mine", "ben", None, "test"),
+    )
+    slots, names = assign_slots(clips, PairSettings(unlabelled_subject=0))
+    assert slots.tolist() == [0, 0, 0, 0, 1, 0]
+    assert names == {"mine/anna": 1}
+
+
+def test_more_speakers_than_slots_are_an_error_with_the_setting_that_shares_them():
+    clips = table(*(("mine", f"s{i:02}", None, "train") for i in range(25)))
+    message = r"25 speakers need .* 24 of the network's 24 .*pair\.shared_slot to \[HDTF, mine\]"
+    with pytest.raises(CorpusError, match=message):
+        assign_slots(clips, PairSettings())
+    slots, names = assign_slots(clips, PairSettings(shared_slot=["mine"]))
+    assert set(slots) == {0}
+    assert names == {}
