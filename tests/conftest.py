@@ -65,12 +65,12 @@ def released(released_state, tmp_path) -> Callable:
 
 def reconstruct(network, clips, content, emotion, num_frames, *, intensity=0, subject=0):
     """Return tracks and logits of one batch of clips, computed as in training."""
+    from emotalk.model.batch_layout import BatchLayout
     from emotalk.model.inputs import ReconstructionSpec
-    from emotalk.model.layout import Layout
     from emotalk.model.sequences import speech_batch
 
     clips = [np.asarray(clip, np.float32) for clip in clips]
     samples, count = [len(clip) for clip in clips], len(content)
-    request = ReconstructionSpec(samples, samples, content, emotion, num_frames, [intensity] * count, [subject] * count)
+    spec = ReconstructionSpec(samples, samples, content, emotion, num_frames, [intensity] * count, [subject] * count)
     speech = speech_batch(clips)
-    return network(speech, speech, Layout.of(request, *network.conv_frames))
+    return network(speech, speech, BatchLayout.from_spec(spec, *network.conv_frames))

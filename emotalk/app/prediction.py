@@ -13,7 +13,7 @@ from emotalk.data.audio import read_samples
 from emotalk.errors import EvaluationError, WeightsError
 from emotalk.inference.predict import build_predictor
 from emotalk.inference.windows import AudioFile
-from emotalk.model.card import read_card, references_file, weights_in
+from emotalk.model.card import find_weights, read_card, references_file
 from emotalk.model.emotion_references import EmotionReferences
 from emotalk.model.network import EmoTalk
 from emotalk.model.weights import load_weights
@@ -55,7 +55,7 @@ def load_models(weights: Sequence[Path], device: torch.device) -> list[Model]:
     """
     if not 1 <= len(weights) <= 2:
         raise WeightsError(f"{len(weights)} weights are given; the app shows one, or compares two.")
-    paths = [weights_in(path).resolve() for path in weights]
+    paths = [find_weights(path).resolve() for path in weights]
     if len(set(paths)) < len(paths):
         raise WeightsError(f"{weights[0]} is given twice; a comparison needs two different weights.")
     return [

@@ -1,4 +1,4 @@
-"""Capture of the 52 coefficients from videos, so that anyone can make their own 3D-ETF."""
+"""Capture of audio and 52 coefficients from videos, to create a corpus in the format of 3D-ETF."""
 
 from emotalk.capture.capture import capture_to_table, capture_videos
 from emotalk.capture.records import VideoRecord

@@ -1,4 +1,4 @@
-"""Audio of videos as wav files that begin and end with the picture."""
+"""Extraction of audio from videos to wav files that begin and end with the picture."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 _CLOCK_TOLERANCE_S = 0.02
-"""Audio whose times differ from its count of samples by less than this goes on without a seam: containers round times
-to milliseconds, and recorders' clocks are not exact."""
-_LONGEST_END_S = 0.5
+"""Timestamps that differ by less than this from the number of samples so far are ignored: containers round times to
+milliseconds, and the clocks of recorders are not exact."""
+_MAX_END_SILENCE_S = 0.5
 _SILENCE_SAMPLES = 1 << 16
 _MAX_WAV_BYTES = 2**32 - 2**16
 """Sizes in the header of a wav have 32 bits; RF64, which libsndfile reads too, has 64."""
@@ -27,14 +27,14 @@ _MAX_WAV_BYTES = 2**32 - 2**16
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of a file's clock.
+    """A time interval of a video, in seconds of its timestamps.
 
     Attributes
     ----------
     begin_s
-        Its first instant.
+        Begin.
     end_s
-        The first instant behind it.
+        End, exclusive.
     """
 
     begin_s: float
@@ -42,24 +42,24 @@ class Span:
 
     @property
     def duration_s(self) -> float:
-        """How long it is."""
+        """Duration in seconds."""
         return self.end_s - self.begin_s
 
 
 @dataclass
 class AudioReport:
-    """What was found and written of a video's audio.
+    """Result of the audio extraction of a video.
 
     Attributes
     ----------
     num_streams
-        Audio streams in the file.
+        Number of audio streams in the file.
     chosen
-        Position of the one that was read: the default one, else the first.
+        Index of the stream that was read: the default stream, else the first.
     num_broken
-        Packets that could not be decoded; silence stands in their place.
+        Number of packets that could not be decoded; they are replaced by silence.
     num_samples
-        Samples per channel that were written for each span.
+        Samples per channel in the file of each span.
     """
 
     num_streams: int = 0
@@ -69,23 +69,23 @@ class AudioReport:
 
 
 def write_audio(video: Path, spans: Sequence[Span], paths: Sequence[Path]) -> AudioReport:
-    """Write spans of a video's audio as 16-bit wav files, unchanged in sampling rate and channels.
+    """Write spans of the audio of a video as 16-bit wav files, with the original sampling rate and channels.
 
-    Sample 0 is the first instant of its span: audio that begins later is preceded by silence, what lies outside is cut
-    off. Audio that ends up to half a second before its span is followed by silence. A file is written only if its span
-    has audio.
+    Each file begins exactly at its span: silence is inserted if the audio begins later, and audio outside of the span
+    is cut. Audio that ends up to half a second before its span is padded with silence. No file is written for a span
+    without audio.
 
     Parameters
     ----------
     spans
-        One after the other, without overlap.
+        In increasing order, without overlap.
     paths
-        A file for each.
+        Output file of each span.
 
     Raises
     ------
     CaptureError
-        If the video cannot be opened, or its audio changes its rate or channels.
+        If the video cannot be opened, or the sampling rate or channels change within the audio.
     """
     report = AudioReport(num_samples=[0] * len(spans))
     with open_media(video) as container:
@@ -116,16 +116,18 @@ def _is_default(stream: "AudioStream") -> bool:
 def _audio_blocks(
     container: "InputContainer", stream: "AudioStream", report: AudioReport
 ) -> Iterator[tuple[float | None, int, np.ndarray]]:
-    """Time (None where a block follows the one before), sampling rate and (N, channels) int16 samples."""
+    """Yield time (None if a block continues the previous one), sampling rate and (N, channels) int16 samples."""
     import av
 
     resampler: AudioResampler | None = None
     for frame in decode(container, stream, report):
-        if resampler is None:  # The decoder knows layout and rate better than the header does.
+        if resampler is None:  # Layout and rate of decoded frames are more reliable than the header.
             resampler = av.AudioResampler(format="s16", layout=frame.layout, rate=frame.sample_rate)
-            form = frame.layout.name, frame.sample_rate
-        if (frame.layout.name, frame.sample_rate) != form:
-            raise CaptureError(f"the audio changes from {form} to {(frame.layout.name, frame.sample_rate)} on its way")
+            first_format = frame.layout.name, frame.sample_rate
+        if (frame.layout.name, frame.sample_rate) != first_format:
+            raise CaptureError(
+                f"the audio format changes from {first_format} to {(frame.layout.name, frame.sample_rate)}"
+            )
         seconds = frame.time
         for converted in resampler.resample(frame):
             samples = converted.to_ndarray().reshape(-1, frame.layout.nb_channels)
@@ -134,7 +136,7 @@ def _audio_blocks(
 
 
 class _SpanWriter:
-    """Writes what falls into one span; the file is made at its first sample."""
+    """Writer of the audio of one span; the file is created with the first sample."""
 
     def __init__(self, span: Span, path: Path) -> None:
         self._span, self._path = span, path
@@ -142,12 +144,12 @@ class _SpanWriter:
         self._written = 0
 
     def write(self, start_s: float | None, rate: int, samples: np.ndarray) -> bool:
-        """Write the part of a block that falls into the span; False if the block reaches beyond it.
+        """Write the part of a block that is in the span; return False if the block ends after the span.
 
         Parameters
         ----------
         start_s
-            Time of its first sample; None if it follows the block before.
+            Time of the first sample; None if the block continues the previous one.
         samples : (N, channels) int16
         """
         start = self._written if start_s is None else round((start_s - self._span.begin_s) * rate)
@@ -156,29 +158,29 @@ class _SpanWriter:
         limit = round(self._span.duration_s * rate)
         part = samples[max(0, self._written - start) : max(0, limit - start)]
         if len(part):
-            file = self._opened(rate, samples.shape[1])
-            self._silence(file, start - self._written)
+            file = self._open(rate, samples.shape[1])
+            self._write_silence(file, start - self._written)
             file.write(part)
             self._written += len(part)
         return start + len(samples) <= limit
 
     def close(self) -> int:
-        """Finish the file; returns its number of samples."""
+        """Close the file, and return its number of samples."""
         if self._file is not None:
             rate = self._file.samplerate
             missing = round(self._span.duration_s * rate) - self._written
-            self._silence(self._file, missing if missing <= _LONGEST_END_S * rate else 0)
+            self._write_silence(self._file, missing if missing <= _MAX_END_SILENCE_S * rate else 0)
             self._file.close()
         return self._written
 
-    def _opened(self, rate: int, channels: int) -> soundfile.SoundFile:
+    def _open(self, rate: int, channels: int) -> soundfile.SoundFile:
         if self._file is None:
             num_bytes = 2 * channels * round(self._span.duration_s * rate)
             kind = "WAV" if num_bytes < _MAX_WAV_BYTES else "RF64"
             self._file = soundfile.SoundFile(self._path, "w", rate, channels, "PCM_16", format=kind)
         return self._file
 
-    def _silence(self, file: soundfile.SoundFile, count: int) -> None:
+    def _write_silence(self, file: soundfile.SoundFile, count: int) -> None:
         while count > 0:
             block = np.zeros((min(count, _SILENCE_SAMPLES), file.channels), np.int16)
             file.write(block)

@@ -1,8 +1,8 @@
-"""One face in the frames of a video: which one it is, what MediaPipe measures of it, and where the picture is cut.
+"""Tracking of one face in a video with MediaPipe, and detection of cuts.
 
-MediaPipe's FaceLandmarker smooths landmarks only while it follows a single face, and its coefficients depend on that.
-So it always follows one; which one that is, is decided with the bundle's own face detector, by hiding the other faces
-in the frames in which it looks for one.
+MediaPipe's FaceLandmarker smooths landmarks only when it tracks a single face, and its coefficients depend on the
+smoothing. It is therefore always set to one face. The face is selected with the face detector of the same bundle: the
+other faces are hidden in frames in which the FaceLandmarker searches for a face.
 """
 
 from array import array
@@ -17,12 +17,12 @@ from emotalk.capture.landmarks import Detector, Landmarker, Landmarks
 from emotalk.capture.video import Frame
 
 POSE = ("yaw_deg", "pitch_deg", "roll_deg", "x_cm", "y_cm", "z_cm")
-"""Of the head; see :func:`pose_of`."""
+"""Columns of the head pose; see :func:`head_pose`."""
 BOX = ("left_px", "top_px", "right_px", "bottom_px")
-"""Of the landmarks, in the upright picture."""
+"""Columns of the bounding box of the landmarks, in the upright picture."""
 
 _HIDDEN_MARGIN = 0.2
-"""Part of its size by which a hidden face's box is enlarged: the detector's boxes leave out hair and chin."""
+"""Margin around the box of a hidden face, as a fraction of its size: boxes of the detector exclude hair and chin."""
 
 _HISTOGRAM_CUT, _HISTOGRAM_SURE_CUT, _CORRELATION_CUT, _OVERLAP_CUT = 0.25, 0.4, 0.5, 0.5
 _THUMBNAIL = 16
@@ -33,23 +33,23 @@ _NUMBERS = 3 + NUM_CHANNELS + len(POSE) + len(BOX)
 
 @dataclass(frozen=True)
 class FaceSample:
-    """What is known of one frame.
+    """Measurements in one frame.
 
     Attributes
     ----------
     seconds
         Time of the frame.
     values : (52,) float32
-        Coefficients in our order, NaN where no face was found.
+        Coefficients in the order of `CHANNELS`; NaN if no face was found.
     num_faces
-        Faces in the picture.
+        Number of faces in the picture.
     confidence
-        The face detector's score of this face, 0.5 to 1; 0 where it does not find it (MediaPipe follows landmarks
-        through profile views and hands in which the detector finds nothing).
+        Score of the face detector for this face, 0.5 to 1; 0 if the detector does not find it (MediaPipe tracks
+        landmarks through profile views and hands, where the detector finds no face).
     pose, box : (6,), (4,) float32
-        Of `POSE` and `BOX`, NaN where no face was found.
+        Values of `POSE` and `BOX`; NaN if no face was found.
     is_cut
-        Whether another scene begins.
+        Whether a new scene begins with this frame.
     """
 
     seconds: float
@@ -63,7 +63,7 @@ class FaceSample:
 
 @dataclass(frozen=True)
 class Faces:
-    """Samples of a whole video, N frames: the attributes of :class:`FaceSample`, stacked."""
+    """Samples of the N frames of a video: the attributes of :class:`FaceSample`, stacked."""
 
     seconds: np.ndarray
     values: np.ndarray
@@ -75,7 +75,7 @@ class Faces:
 
     @classmethod
     def from_samples(cls, samples: Iterable[FaceSample]) -> Self:
-        """Stack samples as they come: 280 bytes per frame, 30 MB per hour at 30 fps."""
+        """Stack samples from an iterator; they need 280 bytes per frame, 30 MB per hour at 30 fps."""
         seconds, numbers = array("d"), array("f")
         for sample in samples:
             seconds.append(sample.seconds)
@@ -97,22 +97,22 @@ class Faces:
 
     @property
     def is_found(self) -> np.ndarray:
-        """Where a face was found, (N,) bool."""
+        """Whether a face was found in each frame, (N,) bool."""
         return ~np.isnan(self.box[:, 0])
 
 
 @dataclass(frozen=True)
 class View:
-    """A frame as far as it is compared with another.
+    """Properties of a frame for the detection of cuts.
 
     Attributes
     ----------
     histogram : (512,) float
-        Parts of the picture with each colour, 8 levels per channel.
+        Fraction of pixels with each colour, 8 levels per channel.
     thumbnail : (16, 16) float
         Brightness.
     box : (4,) float
-        Of the face.
+        Bounding box of the face.
     """
 
     histogram: np.ndarray
@@ -121,7 +121,7 @@ class View:
 
     @classmethod
     def from_image(cls, image: np.ndarray, box: np.ndarray) -> Self:
-        """View of an (H, W, 3) uint8 picture."""
+        """Compute the view of an (H, W, 3) uint8 picture."""
         step = max(1, min(image.shape[:2]) // 128)
         small = image[::step, ::step]
         levels = (small >> 5).astype(np.int32) @ (64, 8, 1)
@@ -133,11 +133,11 @@ class View:
 
 
 def is_cut(before: View, after: View) -> bool:
-    """Whether two frames show unlike scenes.
+    """Detect a cut between two frames.
 
-    Colours and composition must both change, and the face jump unless the colours change much: lamps change colours
-    and no composition, camera and head change composition and hardly colours. Two shots of the same composition, or
-    two people before one wall, are not told apart.
+    At a cut, both the colours and the composition change, and either the face moves or the colours change strongly. A
+    change of light changes only the colours; camera and head motion change mainly the composition. Two shots with the
+    same composition, or of two people in front of the same wall, are not detected.
     """
     colours = 1 - float(np.minimum(before.histogram, after.histogram).sum())
     if colours < _HISTOGRAM_CUT or _correlation(before.thumbnail, after.thumbnail) > _CORRELATION_CUT:
@@ -151,7 +151,7 @@ def _correlation(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def overlap(first: np.ndarray, second: np.ndarray) -> float:
-    """Area that two boxes (left, top, right, bottom) share, as a part of their union."""
+    """Compute the intersection over union of two boxes (left, top, right, bottom)."""
     sides = np.minimum(first[2:], second[2:]) - np.maximum(first[:2], second[:2])
     shared = float(np.prod(np.maximum(sides, 0)))
     union = float(np.prod(first[2:] - first[:2]) + np.prod(second[2:] - second[:2])) - shared
@@ -159,18 +159,18 @@ def overlap(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def choose_face(boxes: np.ndarray, before: np.ndarray | None) -> int | None:
-    """Which of several faces to follow: the one that continues the face before, else the largest.
+    """Choose the face to track: the face that overlaps most with the previous one, else the largest.
 
     Parameters
     ----------
     boxes : (F, 4)
         Left, top, right, bottom.
     before : (4,)
-        Where the face was last.
+        Last box of the tracked face.
 
     Returns
     -------
-    Its position in `boxes`; None if there is no face.
+    Index in `boxes`; None without faces.
     """
     if not len(boxes):
         return None
@@ -181,8 +181,8 @@ def choose_face(boxes: np.ndarray, before: np.ndarray | None) -> int | None:
     return int(np.argmax(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)))
 
 
-def without_others(image: np.ndarray, boxes: np.ndarray, chosen: int) -> np.ndarray:
-    """Picture in which all faces but the chosen one are black; where boxes overlap, the chosen one stays."""
+def hide_other_faces(image: np.ndarray, boxes: np.ndarray, chosen: int) -> np.ndarray:
+    """Return the picture with all faces except the chosen one black; overlaps with the chosen face stay visible."""
     hidden = image.copy()
     for number, box in enumerate(boxes):
         if number != chosen:
@@ -199,13 +199,14 @@ def _area(box: np.ndarray, shape: tuple[int, ...], margin: float) -> tuple[slice
     return slice(top, bottom), slice(left, right)
 
 
-def pose_of(matrix: np.ndarray) -> np.ndarray:
-    """Head rotation in degrees and translation in cm, (6,) float32 as `POSE`, of a facial transformation matrix (4, 4).
+def head_pose(matrix: np.ndarray) -> np.ndarray:
+    """Compute head rotation in degrees and translation in cm, (6,) float32 as `POSE`, from a (4, 4) matrix.
 
-    Axes are the camera's: x to the right of the picture, y up, z towards the viewer, so that a face lies at negative z.
-    Rotation is Ry(yaw) Rx(-pitch) Rz(roll): a face with positive yaw looks to the right of the picture, with positive
-    pitch up, and with positive roll is turned counter-clockwise. Centimetres are those of MediaPipe's model of an
-    average head, seen by an assumed camera: they tell changes, not distances.
+    The matrix is MediaPipe's facial transformation matrix. Its axes are those of the camera: x to the right of the
+    picture, y up, z towards the viewer, so that a face is at negative z. The rotation is Ry(yaw) Rx(-pitch) Rz(roll): a
+    face with positive yaw looks to the right of the picture, with positive pitch up, and with positive roll is rotated
+    counter-clockwise. Centimetres refer to MediaPipe's model of an average head and an assumed camera: differences are
+    meaningful, absolute distances are not.
     """
     yaw = np.arctan2(matrix[0, 2], matrix[2, 2])
     pitch = np.arcsin(np.clip(matrix[1, 2], -1, 1))
@@ -214,10 +215,10 @@ def pose_of(matrix: np.ndarray) -> np.ndarray:
 
 
 def follow_face(frames: Iterable[Frame], detector: Detector, landmarker: Landmarker) -> Iterator[FaceSample]:
-    """Follow one face through a video; yield a sample for each frame."""
+    """Track one face in a video, and yield a sample for each frame."""
     scene: View | None = None
     last: np.ndarray | None = None
-    followed: np.ndarray | None = None
+    tracked: np.ndarray | None = None
     for frame in frames:
         boxes, scores = detector.detect(frame.image)
         begins_scene = False
@@ -228,25 +229,25 @@ def follow_face(frames: Iterable[Frame], detector: Detector, landmarker: Landmar
             scene = view
         if begins_scene:
             landmarker.restart()
-            last = followed = None
+            last = tracked = None
             chosen = choose_face(boxes, last)
-        if followed is not None and chosen is not None and not overlap(boxes[chosen], followed):
-            chosen = None  # The detector finds others only: this face is in profile, say.
+        if tracked is not None and chosen is not None and not overlap(boxes[chosen], tracked):
+            chosen = None  # The detector finds only other faces, for example because this face is in profile.
         image = frame.image
-        if followed is None and chosen is not None and len(boxes) > 1:
-            image = without_others(image, boxes, chosen)
+        if tracked is None and chosen is not None and len(boxes) > 1:
+            image = hide_other_faces(image, boxes, chosen)
         landmarks = landmarker.detect(image, frame.seconds)
-        if landmarks is not None and _is_another(landmarks.box, boxes, chosen):
+        if landmarks is not None and _is_other_face(landmarks.box, boxes, chosen):
             landmarker.restart()
             landmarks = None
-        followed = None if landmarks is None else landmarks.box
-        last = last if followed is None else followed
+        tracked = None if landmarks is None else landmarks.box
+        last = last if tracked is None else tracked
         confidence = 0.0 if landmarks is None or chosen is None else float(scores[chosen])
         yield _sample(frame.seconds, landmarks, max(len(boxes), int(landmarks is not None)), confidence, begins_scene)
 
 
-def _is_another(box: np.ndarray, boxes: np.ndarray, chosen: int | None) -> bool:
-    """Whether landmarks with this box lie on another face than the chosen one."""
+def _is_other_face(box: np.ndarray, boxes: np.ndarray, chosen: int | None) -> bool:
+    """Whether landmarks with this box are on another face than the chosen one."""
     return chosen is not None and (not overlap(box, boxes[chosen]) or choose_face(boxes, box) != chosen)
 
 
@@ -256,5 +257,5 @@ def _sample(
     if landmarks is None:
         values, pose, box = (np.full(size, np.nan, np.float32) for size in (NUM_CHANNELS, len(POSE), len(BOX)))
     else:
-        values, pose, box = landmarks.values, pose_of(landmarks.matrix), landmarks.box
+        values, pose, box = landmarks.values, head_pose(landmarks.matrix), landmarks.box
     return FaceSample(seconds, values, num_faces, confidence, pose, box, begins_scene)

@@ -1,4 +1,4 @@
-"""MediaPipe's face detector and FaceLandmarker, and the file that holds both; MediaPipe is imported nowhere else."""
+"""MediaPipe's face detector and FaceLandmarker, and the model file of both; no other module imports MediaPipe."""
 
 import os
 import sys
@@ -30,39 +30,40 @@ _DETECTOR = "face_detector.tflite"
 
 
 def check_model(path: Path) -> str:
-    """SHA-256 of the model's file, which the installed MediaPipe can open.
+    """Check that the model is the supported one and MediaPipe can open it; return its SHA-256.
 
     Raises
     ------
     CaptureError
-        If the file is missing or another one than this program knows, or the extra `[capture]` or a library of the
-        system that it needs is not installed.
+        If the file is missing or has another SHA-256, or the extra `[capture]` or a required system library is not
+        installed.
     """
     if not path.is_file():
         raise CaptureError(
-            f"There is no model {path}. Download it once: {_download(path)} (or name the file by --model)."
+            f"Model {path} does not exist. Download it once: {_download_command(path)} (or set another file with "
+            "--model)."
         )
     digest = file_digest(path)
     if digest != MODEL_SHA256:
         raise CaptureError(
-            f"{path} is not the model that this program knows: its SHA-256 is {digest}, not {MODEL_SHA256}. "
-            f"Download it again: {_download(path)}"
+            f"{path} is not the supported model: its SHA-256 is {digest}, not {MODEL_SHA256}. "
+            f"Download it again: {_download_command(path)}"
         )
     try:
         import av  # noqa: F401
 
-        with native_log_hidden(), Detector(path):  # Loads MediaPipe's own library, which an import does not.
+        with hide_native_log(), Detector(path):  # Loads MediaPipe's native library; the import alone does not.
             return digest
     except ModuleNotFoundError as error:
-        raise CaptureError(f"Capturing needs {error.name}, which is not installed. Install it: {_INSTALL}") from None
+        raise CaptureError(f"Capture needs {error.name}, which is not installed. Install it: {_INSTALL}") from None
     except (ImportError, OSError) as error:
         raise CaptureError(
-            f"MediaPipe cannot be loaded ({error}). It needs libraries of the system; on Debian and Ubuntu install "
-            f"them as root: {_SYSTEM_LIBRARIES}"
+            f"MediaPipe cannot be loaded ({error}). It needs system libraries; on Debian and Ubuntu, install them as "
+            f"root: {_SYSTEM_LIBRARIES}"
         ) from None
 
 
-def _download(path: Path) -> str:
+def _download_command(path: Path) -> str:
     return f"curl -L -o {path} {MODEL_URL}"
 
 
@@ -73,30 +74,30 @@ def _mediapipe() -> ModuleType:
 
 
 @contextmanager
-def native_log_hidden() -> Iterator[None]:
-    """Context in which what libraries write to standard error past Python is dropped.
+def hide_native_log() -> Iterator[None]:
+    """Discard output of native libraries to standard error.
 
-    MediaPipe writes a dozen lines for each video that tell users nothing, and none of its log levels stops them.
+    MediaPipe writes a dozen irrelevant lines for each video, and no log level disables them.
     """
     sys.stderr.flush()
-    kept = os.dup(_STDERR)
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), _STDERR)
+    stderr_copy = os.dup(_STDERR)
+    with open(os.devnull, "wb") as devnull:
+        os.dup2(devnull.fileno(), _STDERR)
     try:
         yield
     finally:
         sys.stderr.flush()
-        os.dup2(kept, _STDERR)
-        os.close(kept)
+        os.dup2(stderr_copy, _STDERR)
+        os.close(stderr_copy)
 
 
 @contextmanager
-def _errors_said() -> Iterator[None]:
-    """Context in which errors of MediaPipe are errors of this package: other videos go on."""
+def _mediapipe_errors() -> Iterator[None]:
+    """Convert errors of MediaPipe to `CaptureError`, so that the capture of other videos continues."""
     try:
         yield
     except (RuntimeError, ValueError) as error:
-        raise CaptureError(f"MediaPipe cannot work on it ({error})") from None
+        raise CaptureError(f"MediaPipe cannot process it ({error})") from None
 
 
 def _as_image(image: np.ndarray) -> object:
@@ -105,7 +106,7 @@ def _as_image(image: np.ndarray) -> object:
 
 
 class Detector:
-    """The bundle's face detector.
+    """Face detector of the bundle.
 
     Parameters
     ----------
@@ -133,7 +134,7 @@ class Detector:
         -------
         Boxes (F, 4) float32 as left, top, right, bottom in pixels, and their scores (F,) float32, 0.5 to 1.
         """
-        with _errors_said():
+        with _mediapipe_errors():
             detections = self._detector.detect(_as_image(image)).detections
         boxes = [each.bounding_box for each in detections]
         corners = [(b.origin_x, b.origin_y, b.origin_x + b.width, b.origin_y + b.height) for b in boxes]
@@ -143,12 +144,12 @@ class Detector:
 
 @dataclass(frozen=True)
 class Landmarks:
-    """What MediaPipe measures of a face in one frame.
+    """Measurements of a face in one frame.
 
     Attributes
     ----------
     values : (52,) float32
-        Coefficients in our order; `tongueOut`, which MediaPipe has not, is 0.
+        Coefficients in the order of `CHANNELS`; `tongueOut` is 0, because MediaPipe does not measure it.
     matrix : (4, 4) float
         Facial transformation matrix.
     box : (4,) float32
@@ -161,7 +162,7 @@ class Landmarks:
 
 
 class Landmarker:
-    """MediaPipe's FaceLandmarker in video mode, following one face.
+    """MediaPipe's FaceLandmarker in video mode, which tracks one face.
 
     Parameters
     ----------
@@ -171,7 +172,7 @@ class Landmarker:
 
     def __init__(self, model: Path) -> None:
         self._model = model.read_bytes()
-        self._landmarker = self._made()
+        self._landmarker = self._create()
 
     def __enter__(self) -> Self:
         return self
@@ -180,11 +181,11 @@ class Landmarker:
         self._landmarker.close()
 
     def restart(self) -> None:
-        """Forget the face that was followed, and what its landmarks are smoothed with."""
+        """Reset tracking and smoothing."""
         self._landmarker.close()
-        self._landmarker = self._made()
+        self._landmarker = self._create()
 
-    def _made(self) -> "FaceLandmarker":
+    def _create(self) -> "FaceLandmarker":
         tasks = _mediapipe().tasks
         self._first_s: float | None = None
         self._last_ms = -1
@@ -198,12 +199,12 @@ class Landmarker:
         return tasks.vision.FaceLandmarker.create_from_options(options)
 
     def detect(self, image: np.ndarray, seconds: float) -> Landmarks | None:
-        """Landmarks in an (H, W, 3) uint8 picture that follows the one before; None if there is no face."""
+        """Measure the face in the next (H, W, 3) uint8 picture of a video; None without a face."""
         if self._first_s is None:
             self._first_s = seconds
-        # Times must be whole milliseconds from 0 that increase.
+        # MediaPipe needs increasing times in whole milliseconds.
         self._last_ms = max(round((seconds - self._first_s) * 1000), self._last_ms + 1)
-        with _errors_said():
+        with _mediapipe_errors():
             result = self._landmarker.detect_for_video(_as_image(image), self._last_ms)
         if not result.face_landmarks:
             return None

@@ -1,8 +1,9 @@
-"""What a capture leaves behind: a parquet of faces for each video, which says what was made from what, and their table.
+"""Records of captured videos: a parquet of faces with the origin of its files for each video, and a table of all.
 
-The file of faces is the record of a video. It is renamed into its place after everything else of the video is complete
-beside its place and everything of an earlier capture is removed, and before the rest is renamed. So a killed capture
-leaves either no valid record, or one whose files are missing, and only files that a record lists are ever replaced.
+The parquet of faces contains the record of a video. The files of a video are committed in this order: all files are
+written to temporary paths, files of an earlier capture are removed, the parquet is renamed, the other files are
+renamed. After a killed process, the record is therefore missing, or lists files that are missing, and the video is
+captured again. Only files that are listed in a record are replaced.
 """
 
 import json
@@ -23,23 +24,23 @@ from emotalk.provenance import file_digest
 
 _MARK = b"emotalk.capture"
 _VERSION = 1
-"""Goes up when the same video, model and settings would give other files."""
+"""Raise it when the files change for the same video, model and settings."""
 CAPTURED, EXCLUDED = "captured", "excluded"
 TABLE = "videos.parquet"
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What a capture was made from.
+    """Inputs of a capture.
 
     Attributes
     ----------
     size, mtime_ns, sha256
-        Of the video's file.
+        Size, modification time and digest of the video.
     model_sha256
-        Of the model.
+        Digest of the model.
     on_cut
-        What was done at cuts; counts only for videos that have one.
+        Setting `on_cut`; relevant only for videos with a cut.
     """
 
     size: int
@@ -51,33 +52,33 @@ class Origin:
 
     @classmethod
     def from_files(cls, video: Path, model_sha256: str, on_cut: str) -> "Origin":
-        """Origin of a capture that begins now."""
+        """Create the origin from the current state of a video."""
         size, mtime_ns = size_and_mtime(video)
         return cls(size, mtime_ns, file_digest(video), model_sha256, on_cut)
 
 
 @dataclass(frozen=True)
 class VideoRecord:
-    """What was made of one video.
+    """Record of one captured video.
 
     Attributes
     ----------
     name
-        Folders and stem, which all of its files share.
+        Folders and stem of all files of the video.
     video
-        Path of the video when it was captured.
+        Path of the video at the time of the capture.
     status, reason
-        `captured`, or `excluded` and why.
+        `captured`, or `excluded` with the reason.
     files
-        SHA-256 of every wav and npy, by their paths below the folder of the capture.
+        SHA-256 of every wav and npy, by path relative to the output folder.
     num_frames, fps, duration_s
-        Frames that were decoded, how many per second (by the median of their distances), and the length.
+        Number of decoded frames, frames per second (from the median interval), and duration.
     num_cuts, num_broken
-        Cuts that were found, and frames that could not be decoded.
+        Number of detected cuts, and of frames that could not be decoded.
     without_face_s, most_faces, mean_confidence
-        Time without a face, most faces in one frame, and mean score of the face detector where there is a face.
+        Time without a face, maximum number of faces in one frame, and mean score of the face detector.
     notes
-        What is worth knowing.
+        Remarks for the user.
     made_with
         Versions of the libraries.
     """
@@ -101,41 +102,43 @@ class VideoRecord:
 
     @property
     def num_recordings(self) -> int:
-        """Recordings that were made: one, or one for each scene."""
+        """Number of recordings: one, or one per scene."""
         return sum(file.endswith(".npy") for file in self.files)
 
 
 def audio_path(name: str) -> str:
-    """Path of a recording's audio below the folder of the capture."""
+    """Return the path of a recording's audio, relative to the output folder."""
     return f"audio/{name}.wav"
 
 
 def track_path(name: str) -> str:
-    """Path of a recording's track below the folder of the capture."""
+    """Return the path of a recording's track, relative to the output folder."""
     return f"blendshape/{name}.npy"
 
 
 def faces_path(name: str) -> str:
-    """Path of a video's faces below the folder of the capture."""
+    """Return the path of a video's parquet of faces, relative to the output folder."""
     return f"faces/{name}.parquet"
 
 
 def is_current(record: VideoRecord | None, out: Path, video: Path, model_sha256: str, on_cut: str) -> bool:
-    """Whether a video is captured already: from this file, with this model and settings, and every file is there.
+    """Whether the capture of a video is up to date: same video, model and settings, and all files exist.
 
-    A file that was copied or touched is the same if its bytes are.
+    A video with another modification time is compared by its digest.
     """
     if record is None or not all((out / file).is_file() for file in record.files):
         return False
-    made = record.origin
-    if (made.version, made.model_sha256) != (_VERSION, model_sha256) or (record.num_cuts and made.on_cut != on_cut):
+    origin = record.origin
+    if (origin.version, origin.model_sha256) != (_VERSION, model_sha256) or (
+        record.num_cuts and origin.on_cut != on_cut
+    ):
         return False
     size, mtime_ns = size_and_mtime(video)
-    return size == made.size and (mtime_ns == made.mtime_ns or file_digest(video) == made.sha256)
+    return size == origin.size and (mtime_ns == origin.mtime_ns or file_digest(video) == origin.sha256)
 
 
 def read_record(path: Path) -> VideoRecord | None:
-    """Record in a parquet of faces; None if there is no file.
+    """Read the record in a parquet of faces; return None if the file does not exist.
 
     Raises
     ------
@@ -151,27 +154,27 @@ def read_record(path: Path) -> VideoRecord | None:
         raise CaptureError(f"{path} was not written by a capture of this version. {_MOVE}") from None
 
 
-_MOVE = "It is not replaced; move it away, or give another folder by --out."
+_MOVE = "It is not replaced; move it, or set another folder with --out."
 
 
 def check_replaceable(out: Path, files: Iterable[str], record: VideoRecord | None) -> None:
-    """Check that files below `out` are absent, or as an earlier capture wrote them.
+    """Check that files in `out` do not exist, or are unchanged since an earlier capture.
 
     Raises
     ------
     CaptureError
-        If one is not.
+        If a file was written or changed by another program.
     """
     known = {} if record is None else record.files
     for file in dict.fromkeys((*files, *known)):
         path = out / file
         if path.exists() and (file not in known or file_digest(path) != known[file]):
-            raise CaptureError(f"{path} was not written by a capture, or was changed since. {_MOVE}")
+            raise CaptureError(f"{path} was not written by a capture, or was changed afterwards. {_MOVE}")
 
 
 @contextmanager
-def staging(out: Path, files: Iterable[str]) -> Iterator[dict[str, Path]]:
-    """Paths beside those of `files` below `out`, to write to; what is left there at the end is removed."""
+def staged_paths(out: Path, files: Iterable[str]) -> Iterator[dict[str, Path]]:
+    """Yield temporary paths beside those of `files` in `out`; files that are left at the end are removed."""
     paths = {file: out / f"{file}{PARTIAL}" for file in files}
     try:
         for path in paths.values():
@@ -186,7 +189,7 @@ def staging(out: Path, files: Iterable[str]) -> Iterator[dict[str, Path]]:
 def commit(
     out: Path, record: VideoRecord, before: VideoRecord | None, faces: pa.Table, staged: dict[str, Path]
 ) -> None:
-    """Put the files of a video into their places, instead of those of an earlier capture."""
+    """Rename the files of a video to their final paths, and remove the files of an earlier capture."""
     check_replaceable(out, record.files, before)
     for file in {} if before is None else before.files:
         (out / file).unlink(missing_ok=True)
@@ -199,10 +202,10 @@ def commit(
 
 
 def faces_table(faces: Faces, scenes: Iterable[Scene]) -> pa.Table:
-    """Table with a row for each frame of a video.
+    """Create a table with a row for each frame of a video.
 
-    Columns: `time_s`, `is_found`, `num_faces`, `confidence`, those of `POSE` and `BOX`, `is_cut`, and `part`, the
-    number of the recording that the frame belongs to (0 for none).
+    Columns: `time_s`, `is_found`, `num_faces`, `confidence`, `POSE`, `BOX`, `is_cut`, and `part`, the number of the
+    recording that the frame belongs to (0 for none).
     """
     part = np.zeros(len(faces.seconds), np.int32)
     for number, scene in enumerate(scenes, start=1):
@@ -221,13 +224,13 @@ def faces_table(faces: Faces, scenes: Iterable[Scene]) -> pa.Table:
 
 
 def read_records(out: Path) -> list[VideoRecord]:
-    """Records of all videos that were captured into a folder, in the order of their names."""
+    """Read the records of all videos that were captured to a folder, sorted by name."""
     records = map(read_record, sorted((out / "faces").rglob("*.parquet")))
     return [record for record in records if record is not None]
 
 
 def write_videos_table(out: Path) -> Path:
-    """Write `videos.parquet`: a row for each video that was captured into the folder, excluded ones with the reason."""
+    """Write `videos.parquet`: a row for each video that was captured to the folder, with the reason of an exclusion."""
     rows = []
     for record in read_records(out):
         row = asdict(record) | {"num_recordings": record.num_recordings, "notes": " ".join(record.notes)}
@@ -239,19 +242,19 @@ def write_videos_table(out: Path) -> Path:
 
 
 def check_videos_table(out: Path) -> None:
-    """Check that a table of videos is absent or was written by a capture.
+    """Check that the table of videos does not exist or was written by a capture.
 
     Raises
     ------
     CaptureError
-        If not.
+        If it was written by another program.
     """
     path = out / TABLE
     try:
         if path.exists() and _MARK not in (pq.read_schema(path).metadata or {}):
             raise CaptureError(f"{path} was not written by a capture. {_MOVE}")
     except pa.ArrowException:
-        raise CaptureError(f"{path} is no parquet file. {_MOVE}") from None
+        raise CaptureError(f"{path} is not a parquet file. {_MOVE}") from None
 
 
 _COLUMNS = {

@@ -1,6 +1,6 @@
-"""Reading of videos by PyAV: upright frames with their times, one at a time.
+"""Reading of videos with PyAV: upright frames with their times, one at a time.
 
-PyAV is in the extra `[capture]` and is imported where it is needed.
+PyAV is in the extra `[capture]` and is imported only where it is used.
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ class Frame:
     Attributes
     ----------
     seconds
-        Its time on the clock of the file.
+        Timestamp in the file.
     image : (H, W, 3) uint8
         RGB, upright.
     """
@@ -38,22 +38,22 @@ class Frame:
     image: np.ndarray
 
 
-class Broken(Protocol):
-    """What counts packets that cannot be decoded."""
+class DecodeReport(Protocol):
+    """Counter of packets that cannot be decoded."""
 
     num_broken: int
 
 
 @dataclass
 class VideoReader:
-    """Frames of a video in the order of their times.
+    """Iterable over the frames of a video with increasing times.
 
     Attributes
     ----------
     num_broken
-        Frames and packets that could not be decoded, or came out of order, so far.
+        Number of frames and packets so far that could not be decoded or were out of order.
     is_deinterlaced
-        Whether frames so far were interlaced.
+        Whether any frame so far was interlaced.
     """
 
     path: Path
@@ -61,12 +61,12 @@ class VideoReader:
     is_deinterlaced: bool = field(default=False, init=False)
 
     def __iter__(self) -> Iterator[Frame]:
-        """Decode from the beginning; what is broken is left out and counted.
+        """Decode from the beginning; broken frames are skipped and counted.
 
         Raises
         ------
         CaptureError
-            If the file cannot be opened or has no picture.
+            If the file cannot be opened or has no video stream.
         """
         from av.video.stream import VideoStream
 
@@ -75,42 +75,42 @@ class VideoReader:
             stream = container.streams.best("video")
             if not isinstance(stream, VideoStream):
                 raise CaptureError(f"{self.path.name} has no video stream")
-            stream.codec_context.thread_count = 1  # Videos run beside each other instead.
-            for frame in self._deinterlaced(self._decoded(container, stream)):
+            stream.codec_context.thread_count = 1  # Several videos are decoded in parallel instead.
+            for frame in self._deinterlace(self._decode(container, stream)):
                 if frame.time is None or frame.time <= last:
                     self.num_broken += 1
                     continue
                 last = frame.time
-                # An angle is counter-clockwise, as in numpy.
+                # The angle is counter-clockwise, as in numpy.
                 image = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
                 yield Frame(frame.time, np.ascontiguousarray(image))
 
-    def _decoded(self, container: "InputContainer", stream: "VideoStream") -> Iterator["VideoFrame"]:
+    def _decode(self, container: "InputContainer", stream: "VideoStream") -> Iterator["VideoFrame"]:
         for frame in decode(container, stream, self):
             if frame.is_corrupt:
                 self.num_broken += 1
             else:
                 yield frame
 
-    def _deinterlaced(self, frames: Iterator["VideoFrame"]) -> Iterator["VideoFrame"]:
-        """Frames, from the first interlaced one on through a filter that leaves progressive ones as they are."""
+    def _deinterlace(self, frames: Iterator["VideoFrame"]) -> Iterator["VideoFrame"]:
+        """Deinterlace frames with a filter, from the first interlaced frame; progressive frames do not change."""
         graph: Graph | None = None
         for frame in frames:
             if graph is None and frame.interlaced_frame:
                 self.is_deinterlaced = True
-                graph = _deinterlacer(frame)
+                graph = _make_deinterlacer(frame)
             if graph is None:
                 yield frame
             else:
                 graph.push(frame)
-                yield from _pulled(graph)
+                yield from _pull_frames(graph)
         if graph is not None:
             graph.push(None)
-            yield from _pulled(graph)
+            yield from _pull_frames(graph)
 
 
-def _deinterlacer(frame: "VideoFrame") -> "Graph":
-    """Filter graph for frames like this one: one whole frame for each interlaced one, at its time."""
+def _make_deinterlacer(frame: "VideoFrame") -> "Graph":
+    """Create a filter graph for frames of this format, with one output frame per input frame at the same time."""
     from av.filter import Graph
 
     graph = Graph()
@@ -121,7 +121,7 @@ def _deinterlacer(frame: "VideoFrame") -> "Graph":
     return graph
 
 
-def _pulled(graph: "Graph") -> Iterator["VideoFrame"]:
+def _pull_frames(graph: "Graph") -> Iterator["VideoFrame"]:
     from av.error import BlockingIOError, EOFError
 
     while True:
@@ -131,8 +131,8 @@ def _pulled(graph: "Graph") -> Iterator["VideoFrame"]:
             return
 
 
-def decode(container: "InputContainer", stream: "VideoStream | AudioStream", report: Broken) -> Iterator:
-    """Frames of a stream; packets that cannot be decoded are counted, a file that breaks off ends there."""
+def decode(container: "InputContainer", stream: "VideoStream | AudioStream", report: DecodeReport) -> Iterator:
+    """Decode the frames of a stream; packets that cannot be decoded are counted, and a truncated file ends early."""
     from av.error import FFmpegError
 
     for packet in _packets(container, stream, report):
@@ -143,9 +143,9 @@ def decode(container: "InputContainer", stream: "VideoStream | AudioStream", rep
 
 
 def _packets(
-    container: "InputContainer", stream: "VideoStream | AudioStream", report: Broken
+    container: "InputContainer", stream: "VideoStream | AudioStream", report: DecodeReport
 ) -> Iterator["Packet | None"]:
-    """Packets of a stream, and None, at which the decoder gives what it holds back."""
+    """Yield the packets of a stream, then None, which flushes the decoder."""
     from av.error import FFmpegError
 
     try:
@@ -157,12 +157,12 @@ def _packets(
 
 @contextmanager
 def open_media(path: Path) -> "Iterator[InputContainer]":
-    """Open a file by FFmpeg; what FFmpeg says of it in the context is an error of this package.
+    """Open a file with FFmpeg, and convert errors of FFmpeg in the context to `CaptureError`.
 
     Raises
     ------
     CaptureError
-        If it cannot be opened or decoded.
+        If the file cannot be opened or decoded.
     """
     import av
     from av.error import FFmpegError

@@ -1,1 +1,1 @@
-"""Settings: what they are called, what they may be, where their values come from."""
+"""Settings: names, types and allowed values, and reading from files and the command line."""

@@ -1,6 +1,7 @@
-"""The whole configuration, and how the files and the command line that it comes from are read.
+"""Configuration of the workflow, merged from files and the command line, and its validation.
 
-Order of the layers: defaults, the recipe's file, `config/config.yaml`, the user's file, the command line.
+Values are merged in this order: defaults, the file of the recipe, `config/config.yaml`, the user's file, the command
+line.
 """
 
 import difflib
@@ -31,7 +32,7 @@ from emotalk.errors import ConfigError
 
 Recipe = Literal["demo", "paper", "report", "personal"]
 DEMO = "demo"
-"""Value of `data` that synthesizes a corpus."""
+"""Value of `data` for the synthetic corpus."""
 
 _OLD_NAMES = {
     "shards": "parts",
@@ -46,7 +47,7 @@ _OLD_NAMES = {
     "train.checkpoint_frozen": "nothing: checkpoints always contain all parameters",
     "evaluate.person": "evaluate.subject",
 }
-"""Settings of earlier versions, and what replaces them."""
+"""Settings of earlier versions and their replacements."""
 
 
 class Config(Section):
@@ -55,27 +56,26 @@ class Config(Section):
     recipe: Recipe = Field(
         "demo",
         description="Set of values to start from, `config/recipes/<recipe>.yaml`: `demo` (synthetic corpus, small "
-        "encoders), `paper` (the paper's training), `report` (the public training report's), `personal` (fine-tuning "
-        "of given weights on few speakers). Default: `paper` where `data` is set to a folder, else `demo`.",
+        "encoders), `paper` (training of the paper), `report` (training of the public training report), `personal` "
+        "(fine-tuning of existing weights on few speakers). Default: `paper` if `data` is a folder, else `demo`.",
     )
     data: PathSetting = Field(
-        description="Folder that contains the corpora as `<corpus>/audio/<stem>.wav` and "
-        "`<corpus>/blendshape/<stem>.npy`; `sources` sets other folders. The word `demo` synthesizes a small corpus "
-        "instead."
+        description="Folder of the corpora, with files `<corpus>/audio/<stem>.wav` and "
+        "`<corpus>/blendshape/<stem>.npy`; `sources` sets other folders. `demo` synthesizes a small corpus instead."
     )
     results: PathSetting = Field(
-        description="Folder that everything is written to: by default `results` for the demo, and `results-<recipe>` "
-        "for the other recipes. Two configurations need two folders."
+        description="Output folder. Default: `results` for the demo, and `results-<recipe>` for other recipes. Each "
+        "configuration needs its own folder."
     )
     corpora: Annotated[
         list[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]], Field(min_length=1)
     ] = Field(
         ["RAVDESS", "HDTF"],
-        description="Corpora to use, by names of your choice. RAVDESS and HDTF are read as 3D-ETF names their files, "
-        "others as `sources.<corpus>` sets.",
+        description="Names of the corpora to use. RAVDESS and HDTF are read with the file names of 3D-ETF, other "
+        "corpora as set under `sources.<corpus>`.",
     )
     sources: dict[str, SourceSettings] = Field(
-        {}, description="Where each corpus is and how it is read; not needed for corpora in the layout of 3D-ETF."
+        {}, description="Location and layout of each corpus; not needed for corpora in the layout of 3D-ETF."
     )
     seed: int = Field(
         1,
@@ -83,20 +83,18 @@ class Config(Section):
         description="Seed of every random choice. The same seed gives the same manifest, and on one type of CPU with "
         "the same number of cores the same weights.",
     )
-    strict: bool = Field(
-        False, description="Whether a recording that cannot be used stops the run, instead of being excluded."
-    )
+    strict: bool = Field(False, description="If true, an unusable recording stops the run; if false, it is excluded.")
     capture: CaptureSettings = Field(
-        CaptureSettings(), description="Capture of coefficients from videos, by rule `capture` (docs/capture.md)."
+        CaptureSettings(), description="Capture of coefficients from videos with rule `capture` (docs/capture.md)."
     )
-    demo: DemoSettings = Field(DemoSettings(), description="The demo corpus, made only with `data: demo`.")
-    index: IndexSettings = Field(IndexSettings(), description="What counts as a usable recording.")
+    demo: DemoSettings = Field(DemoSettings(), description="Synthetic demo corpus, used only with `data: demo`.")
+    index: IndexSettings = Field(IndexSettings(), description="Checks and limits of usable recordings.")
     parts: int = Field(
         1,
         ge=1,
         le=1000,
-        description="Parts into which a corpus too large for one machine is divided: index, smooth and slice have a "
-        "cluster job for each part, and one that joins them. docs/cluster.md says from which size on that pays.",
+        description="Number of parts of a corpus that is too large for one machine: index, smooth and slice run one "
+        "cluster job per part, and one job that joins them. docs/cluster.md recommends a value.",
     )
     smooth: SmoothSettings = Field(SmoothSettings(), description="Savitzky-Golay smoothing of the tracks along time.")
     slice: SliceSettings = Field(SliceSettings(), description="Cutting of recordings into clips.")
@@ -105,112 +103,112 @@ class Config(Section):
         description="Held-out data, by corpus. Defaults: RAVDESS actors 21 and 22 for validation, 23 and 24 for test; "
         "HDTF 0.05 of the speakers each; other corpora 0.1 each.",
     )
-    pair: PairSettings = Field(PairSettings(), description="How clips become training examples.")
+    pair: PairSettings = Field(PairSettings(), description="Pairing of clips to training examples.")
     model: ModelSettings = Field(
-        ModelSettings(), description="The two speech encoders; all other sizes are those of the released network."
+        ModelSettings(), description="The two speech encoders; other modules have the released sizes."
     )
     train: TrainSettings = Field(TrainSettings(), description="Training of the network.")
     evaluate: EvaluateSettings = Field(EvaluateSettings(), description="Evaluation on the test split.")
     predict: PredictSettings = Field(
         PredictSettings(),
-        description="Prediction of new recordings by rule `predict`; the command `emotalk predict` does the same.",
+        description="Prediction of new recordings with rule `predict`; equivalent to the command `emotalk predict`.",
     )
 
     @model_validator(mode="before")
     @classmethod
-    def _each_corpus(cls, given: Any) -> Any:
-        """Give each corpus its source and split."""
-        corpora = given.get("corpora", cls.model_fields["corpora"].default)
+    def _complete_corpora(cls, values: Any) -> Any:
+        """Add missing sources and splits of the corpora."""
+        corpora = values.get("corpora", cls.model_fields["corpora"].default)
         if not isinstance(corpora, list):
-            return given
-        complete = dict(given)
+            return values
+        complete = dict(values)
         for section, defaults in (("sources", {}), ("split", DEFAULT_SPLITS)):
-            chosen = complete.get(section, {})
-            if isinstance(chosen, dict):
+            entries = complete.get(section, {})
+            if isinstance(entries, dict):
                 base = {str(corpus): defaults.get(str(corpus), {}) for corpus in corpora}
-                complete[section] = merge(base, chosen)
+                complete[section] = merge(base, entries)
         return complete
 
     @model_validator(mode="after")
     def _check(self) -> "Config":
-        found = [
-            f"sources.{corpus}: there is no such corpus; 'corpora' is {', '.join(self.corpora)}"
+        errors = [
+            f"sources.{corpus}: unknown corpus; 'corpora' is {', '.join(self.corpora)}"
             for corpus in self.sources
             if corpus not in self.corpora
         ]
         if self.recipe == "personal" and self.train.init_weights.source is None:
-            found.append(
-                "train.init_weights.source: recipe personal fine-tunes weights and none are given; set the released "
-                "EmoTalk.pth or weights of this program"
+            errors.append(
+                "train.init_weights.source: recipe personal fine-tunes weights; set the released EmoTalk.pth or other "
+                "weights"
             )
-        if found:
-            raise ValueError("\n  ".join(found))
+        if errors:
+            raise ValueError("\n  ".join(errors))
         return self
 
     @field_validator("corpora")
     @classmethod
     def _check_corpora(cls, corpora: list[str]) -> list[str]:
         if len(set(corpora)) < len(corpora):
-            raise ValueError(f"{', '.join(corpora)} names a corpus twice")
+            raise ValueError(f"a corpus is listed twice: {', '.join(corpora)}")
         return corpora
 
 
 def load_config(layers: Iterable[Mapping[str, Any]], recipes: str | Path) -> Config:
-    """Configuration from what was set, each mapping over the one before, and all over the recipe and the defaults.
+    """Merge settings with the recipe and the defaults, and validate them.
 
     Parameters
     ----------
     layers
-        Contents of the files, then of the command line.
+        Settings of the files, then of the command line; later ones override earlier ones.
     recipes
-        Folder of the recipes' files.
+        Folder of the recipe files.
 
     Raises
     ------
     ConfigError
-        If a setting is unknown, of the wrong type or out of its range; all of them are listed.
+        If a setting is unknown, has the wrong type or is out of range; the message lists all errors.
     """
-    given = merge({}, *layers)
-    recipe = given.setdefault("recipe", DEMO if given.get("data", DEMO) == DEMO else "paper")
+    user_settings = merge({}, *layers)
+    recipe = user_settings.setdefault("recipe", DEMO if user_settings.get("data", DEMO) == DEMO else "paper")
     file = Path(recipes) / f"{recipe}.yaml"
     if recipe not in get_args(Recipe) or not file.is_file():
-        raise ConfigError(f"recipe: there is no recipe {recipe!r}; the recipes are {', '.join(get_args(Recipe))}.")
-    complete = merge({"results": "results" if recipe == DEMO else f"results-{recipe}"}, read_file(file), given)
+        raise ConfigError(f"recipe: unknown recipe {recipe!r}; the recipes are {', '.join(get_args(Recipe))}.")
+    complete = merge({"results": "results" if recipe == DEMO else f"results-{recipe}"}, read_file(file), user_settings)
     try:
         return Config.model_validate(complete)
     except ValidationError as error:
-        issues = dict.fromkeys(_sentences(error.errors(include_url=False)))
-        raise ConfigError("The configuration cannot be used:\n  " + "\n  ".join(issues)) from None
+        messages = dict.fromkeys(_format_errors(error.errors(include_url=False)))
+        raise ConfigError("The configuration is not valid:\n  " + "\n  ".join(messages)) from None
 
 
 def check_results_folder(results: str | Path, checkout: str | Path) -> None:
-    """Refuse a results folder in which results would lie among files of the project or of the user.
+    """Check that the results folder is separate from files of the project and of the user.
 
     Raises
     ------
     ConfigError
-        If it is the working folder or one above it, or is within a folder of the checkout's own files.
+        If it is the working folder or a parent of it, or is in a source folder of the project.
     """
     folder, root = Path(results).resolve(), Path(checkout).resolve()
-    own = [entry for entry in root.iterdir() if entry.is_dir() and (entry.name in _OWN_FOLDERS)]
-    if Path.cwd().is_relative_to(folder) or root.is_relative_to(folder) or any(map(folder.is_relative_to, own)):
+    project_folders = [entry for entry in root.iterdir() if entry.is_dir() and entry.name in _PROJECT_FOLDERS]
+    is_in_project = any(map(folder.is_relative_to, project_folders))
+    if Path.cwd().is_relative_to(folder) or root.is_relative_to(folder) or is_in_project:
         raise ConfigError(
-            f"results: {results} contains, or is among, files that are not results. Choose a folder of its own, "
-            "results/my-run for example."
+            f"results: {results} contains other files than results, or is in a source folder. Set a separate folder, "
+            "for example results/my-run."
         )
 
 
-_OWN_FOLDERS = frozenset(
+_PROJECT_FOLDERS = frozenset(
     (".ci", ".git", ".github", "config", "container", "docs", "emotalk", "profiles", "resources", "tests", "workflow")
 )
 
 
-def _sentences(errors: Iterable[ErrorDetails]) -> Iterator[str]:
-    """One sentence for each issue."""
+def _format_errors(errors: Iterable[ErrorDetails]) -> Iterator[str]:
     for error in errors:
         path, kind = ".".join(map(str, error["loc"])), error["type"]
         if kind == "extra_forbidden":
-            yield _unknown(error["loc"])
+            yield _unknown_setting_message(error["loc"])
         elif kind == "value_error":
             message = str(error["ctx"]["error"])
             separator = "." if message.partition(":")[0].isidentifier() else ": "
@@ -219,15 +217,15 @@ def _sentences(errors: Iterable[ErrorDetails]) -> Iterator[str]:
             yield f"{path}: must be set" + (f". {Config.model_fields[path].description}" if path == "data" else "")
         else:
             name, allowed = allowed_values(Config, error["loc"])
-            yield f"{name}: must be {allowed}, not {_shown(error)}"
+            yield f"{name}: must be {allowed}, not {_format_input(error)}"
 
 
-def _shown(error: ErrorDetails) -> str:
+def _format_input(error: ErrorDetails) -> str:
     return f"{error['input']!r}" + (" (text)" if isinstance(error["input"], str) else "")
 
 
-def _unknown(location: tuple[int | str, ...]) -> str:
-    """What to write in place of an unknown setting."""
+def _unknown_setting_message(location: tuple[int | str, ...]) -> str:
+    """Return the error message for an unknown setting, with a suggestion."""
     names = [str(part) for part in location]
     written, path, name = ".".join(names), general_path(names), names[-1]
     if path in _OLD_NAMES:
@@ -238,4 +236,4 @@ def _unknown(location: tuple[int | str, ...]) -> str:
     nearest = same_name or difflib.get_close_matches(path, siblings, n=1) or difflib.get_close_matches(path, known, n=1)
     hint = f"did you mean {' or '.join(nearest)}?" if nearest else f"settings here are {', '.join(siblings)}"
     hint = hint.replace(CORPUS, names[1]) if CORPUS in path else hint
-    return f"{written}: there is no such setting; {hint}"
+    return f"{written}: unknown setting; {hint}"

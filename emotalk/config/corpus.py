@@ -1,4 +1,4 @@
-"""Settings of the corpus stages: index, smooth, slice, pair."""
+"""Settings of the corpus stages: capture, index, smooth, slice, pair."""
 
 import re
 import unicodedata
@@ -13,7 +13,7 @@ HeldOut = list[str | int] | Annotated[float, Field(ge=0, le=0.5)] | Literal["non
 
 
 def normalize_subject(name: str | int) -> str:
-    """A subject's name without the zeros before a number: actor 7 may be written 7 or, as in file names, 07."""
+    """Return the name of a subject without leading zeros: subject 7 may also be written 07, as in file names."""
     text = unicodedata.normalize("NFC", str(name))
     return text.lstrip("0") or "0" if text.isdigit() else text
 
@@ -22,67 +22,68 @@ _GROUPS = ("subject", "emotion", "intensity", "statement", "repetition")
 
 
 def _check_subject(pattern: str) -> str:
-    """Refuse a pattern of names that cannot be compiled or has no group for the subject."""
+    """Check that a pattern of file names can be compiled and has a group for the subject."""
     if pattern in ("one", "folder"):
         return pattern
     try:
         groups = re.compile(pattern).groupindex
     except re.error as error:
-        raise ValueError(f"{pattern!r} is neither `one` nor `folder` nor a regular expression ({error})") from None
+        raise ValueError(f"{pattern!r} is not `one`, `folder` or a valid regular expression ({error})") from None
     if "subject" not in groups or groups.keys() - set(_GROUPS):
         raise ValueError(
-            f"{pattern!r} is neither `one` nor `folder`, and as a regular expression it needs a group (?P<subject>…); "
-            f"other groups may be {', '.join(_GROUPS[1:])}"
+            f"{pattern!r} is not `one` or `folder`, and as a regular expression it needs a group (?P<subject>…); other "
+            f"allowed groups are {', '.join(_GROUPS[1:])}"
         )
     return pattern
 
 
 class SourceSettings(Section):
-    """Where the files of a corpus are, and how they are read."""
+    """Location and layout of the files of a corpus."""
 
     layout: Literal["auto", "ravdess", "hdtf", "generic"] = Field(
         "auto",
-        description="How files are found and named. `ravdess` and `hdtf`: as in 3D-ETF, in any subfolders. `generic`: "
-        "any wav or flac and the npy or csv of the same name in the same folder; the folder is the subject. `auto`: "
+        description="Rules for file names. `ravdess` and `hdtf`: as in 3D-ETF, in any subfolders. `generic`: any wav "
+        "or flac, with the npy or csv of the same name in the same folder; the folder is the subject. `auto`: chosen "
         "by the name of the corpus.",
     )
     audio: PathSetting | None = Field(
-        None, description="Folder of the audio, if it is not `<data>/<corpus>/audio` (`generic`: `<data>/<corpus>`)."
+        None, description="Folder of the audio; default: `<data>/<corpus>/audio` (`generic`: `<data>/<corpus>`)."
     )
     tracks: PathSetting | None = Field(
         None,
-        description="Folder of the tracks, if it is not `<data>/<corpus>/blendshape` (`generic`: `<data>/<corpus>`).",
+        description="Folder of the tracks; default: `<data>/<corpus>/blendshape` (`generic`: `<data>/<corpus>`).",
     )
     table: PathSetting | None = Field(
         None,
         description="A csv or parquet file that lists the recordings instead: columns `wav` and `track` (paths, "
-        "absolute or below the two folders), and as far as known `recording_id`, `subject`, `emotion`, `intensity` (1 "
-        "or 2), `statement`, `repetition`.",
+        "absolute or relative to the two folders), and optionally `recording_id`, `subject`, `emotion`, `intensity` "
+        "(1 or 2), `statement`, `repetition`.",
     )
     video: PathSetting | None = Field(
-        None,
-        description="Folder of videos that rule `capture` makes audio and tracks from (docs/capture.md).",
+        None, description="Folder of videos, from which rule `capture` creates audio and tracks (docs/capture.md)."
     )
     subject: Annotated[str, AfterValidator(_check_subject)] = Field(
         "folder",
-        description="Who speaks in a `generic` corpus. `one`: everything is one person. `folder`: the first folder "
-        "level is the person, and files without a folder are one person. Otherwise a regular expression of the file "
-        "name without its ending, such as `(?P<subject>[^_]+)_(?P<emotion>[^_]+)_.*`, with the groups subject, "
-        "emotion, intensity, statement, repetition.",
+        description="Subject of the recordings of a `generic` corpus. `one`: one subject for all. `folder`: the first "
+        "folder level is the subject, and all files without a folder are one subject. Otherwise a regular expression "
+        "for the file name without suffix, such as `(?P<subject>[^_]+)_(?P<emotion>[^_]+)_.*`, with the groups "
+        "subject, emotion, intensity, statement, repetition.",
     )
-    scale: float = Field(1, gt=0, description="Value in the tracks that means a coefficient of 1: 100 for percentages.")
+    scale: float = Field(
+        1, gt=0, description="Value in the tracks for a coefficient of 1, for example 100 for percentages."
+    )
     channels: Literal["arkit", "mediapipe", "livelink"] | list[str] = Field(
         "arkit",
         description="Column order of npy tracks: `arkit` (the 52 names in alphabetical order), `mediapipe` "
         "(`_neutral` first, no tongueOut), `livelink` (Live Link Face, with or without its 9 rotations), or a list of "
-        "names. Captures with a header name their columns.",
+        "names. Not used for csv files, whose columns are found by name.",
     )
     fps: float = Field(
         30,
         ge=10,
         le=240,
-        description="Frames per second of npy tracks; rates other than 30 are low-passed and resampled. Live Link "
-        "captures contain their times.",
+        description="Frames per second of npy tracks; other rates than 30 are low-pass filtered and resampled. Not "
+        "used for captures of Live Link Face, which contain times.",
     )
 
 
@@ -94,8 +95,8 @@ class CaptureSettings(Section):
     )
     on_cut: Literal["divide", "exclude"] = Field(
         "divide",
-        description="What is done with a video that has a cut to another scene: `divide` makes a recording of each "
-        "scene, `exclude` excludes the video.",
+        description="Handling of videos with cuts between scenes: `divide` creates a recording per scene, `exclude` "
+        "excludes the video.",
     )
 
 
@@ -106,12 +107,13 @@ class DemoSettings(Section):
         6,
         ge=3,
         le=24,
-        description="Acting speakers; each adds 30 recordings (about a minute). `split.RAVDESS` sets who is held out.",
+        description="Number of subjects with emotions; each has 30 recordings (about a minute). `split.RAVDESS` sets "
+        "the held-out subjects.",
     )
 
 
 class IssueSettings(Section):
-    """Policies for issues of recordings where there is a choice."""
+    """Policies for issues of recordings that can be configured."""
 
     duplicate_content: ExcludeOrKeep = Field(
         "exclude",
@@ -120,8 +122,8 @@ class IssueSettings(Section):
     )
     truncated_wav: ExcludeOrKeep = Field(
         "exclude",
-        description="A wav that is shorter than its header says: an interrupted copy. `keep`: the samples that exist "
-        "are used.",
+        description="A wav that is shorter than stated in its header, for example after an interrupted copy. `keep`: "
+        "the existing samples are used.",
     )
     silent_wav: ExcludeOrKeep = Field(
         "exclude",
@@ -135,7 +137,8 @@ class IssueSettings(Section):
     unsupported_rate: ExcludeOrKeep = Field(
         "exclude",
         description="Fewer than 16,000 samples per second, less than the network needs. `keep`: it is resampled. "
-        "Above 384,000, below 30, or with more than 64 channels, a file is always excluded.",
+        "Files with more than 384,000 or fewer than 30 samples per second, or more than 64 channels, are always "
+        "excluded.",
     )
     out_of_range: ExcludeOrKeep = Field(
         "exclude",
@@ -144,13 +147,13 @@ class IssueSettings(Section):
     constant_track: ExcludeOrKeep = Field("exclude", description="Motion that never changes.")
     track_gap: Literal["repair", "exclude"] = Field(
         "repair",
-        description="Rows of a capture in which no face was detected, or that are missing. `repair`: interpolated "
-        "linearly, if they are at most a quarter of it; else excluded.",
+        description="Missing rows of a capture, or rows without a face. `repair`: interpolated linearly if they are at "
+        "most a quarter of the capture; else excluded.",
     )
     time_order: Literal["repair", "exclude"] = Field(
         "repair",
-        description="Rows of a capture that repeat a time or go back in time. `repair`: they are dropped, if they are "
-        "at most 2 % of it; else excluded.",
+        description="Rows of a capture whose times do not increase. `repair`: they are dropped if they are at most 2 % "
+        "of the capture; else excluded.",
     )
     track_rate_mismatch: Literal["exclude", "repair"] = Field(
         "exclude",
@@ -187,44 +190,44 @@ FIXED_POLICIES = dict.fromkeys(
     ),
     "exclude",
 ) | {"duplicate_stem": "repair", "unknown_label": "keep", "channel_order": "keep", "no_tongue": "keep"}
-"""Policies of issues that leave no choice; those of the others are settings."""
+"""Policies of issues that cannot be configured."""
 
 
 class IndexSettings(Section):
-    """What counts as a usable recording."""
+    """Checks and limits of usable recordings."""
 
     max_frame_difference: int = Field(
         2,
         ge=0,
-        description="Frames (1/30 s) by which track and audio may differ in length. Both are cut to the common "
-        "length; a larger difference excludes the recording.",
+        description="Maximum difference in length of track and audio, in frames (1/30 s). Both are cut to the common "
+        "length; a recording with a larger difference is excluded.",
     )
     min_frames: int = Field(15, ge=2, description="Frames of the shortest usable recording (15 are half a second).")
     max_minutes: float = Field(
         60,
         gt=0,
-        description="Minutes of the longest usable recording. In hours of one file, audio and motion drift apart; "
-        "memory grows with the longest recording, not with their number.",
+        description="Minutes of the longest usable recording. In very long files, audio and motion drift apart, and "
+        "memory grows with the longest recording.",
     )
     max_offset: float = Field(
-        3, ge=0, description="Frames (1/30 s) by which motion may be late or early before it is an `av_offset`."
+        3, ge=0, description="Maximum offset of motion relative to audio, in frames (1/30 s); more is an `av_offset`."
     )
     min_confidence: float = Field(
         0.3,
         ge=0,
-        description="Confidence of the measured offset below which it is reported, but not an issue. It is the "
-        "difference of the two highest correlations of loudness with mouth opening; two unrelated recordings of a few "
-        "seconds reach 0.15.",
+        description="Minimum confidence of a measured offset; below it, the offset is reported, but is not an issue. "
+        "The confidence is the difference of the two highest correlations of loudness with mouth opening; for "
+        "unrelated audio and motion of a few seconds it is up to 0.15.",
     )
     issues: IssueSettings = Field(
         IssueSettings(),
-        description="What is done about issues of a recording where there is a choice: `exclude` leaves the recording "
-        "out, `repair` repairs it as described, `keep` uses it as it is; each is recorded. docs/own-data.md lists all "
-        "issues; `strict` stops the run at the first exclusion.",
+        description="Policies for issues of recordings: `exclude` excludes the recording, `repair` repairs it as "
+        "described, `keep` uses it unchanged; all are listed in the index. docs/own-data.md lists all issues; `strict` "
+        "stops the run if a recording is excluded.",
     )
 
     def policy(self, code: str) -> str:
-        """Policy of an issue: `exclude`, `repair` or `keep`."""
+        """Return the policy of an issue: `exclude`, `repair` or `keep`."""
         return FIXED_POLICIES[code] if code in FIXED_POLICIES else getattr(self.issues, code)
 
 
@@ -233,25 +236,25 @@ class SmoothSettings(Section):
 
     enabled: bool | Literal["captured"] = Field(
         "captured",
-        description="Whether tracks are smoothed; `captured`: those that rule `capture` makes from videos, as the "
-        "makers of 3D-ETF did.",
+        description="Whether tracks are smoothed. `captured`: only tracks that rule `capture` creates from videos, "
+        "because tracks of 3D-ETF are smoothed already.",
     )
-    window: int = Field(5, ge=3, description="Frames of one fit, an odd number.")
+    window: int = Field(5, ge=3, description="Window in frames, an odd number.")
     order: int = Field(2, ge=0, description="Degree of the fitted polynomial, below `window`.")
     clip_negatives: bool = Field(
         False,
-        description="Whether negative values become 0. They are normal in 3D-ETF, and the network learns them. Works "
-        "only with `enabled`.",
+        description="Whether negative values are set to 0. They are normal in 3D-ETF, and the network learns them. "
+        "Effective only with `enabled`.",
     )
 
     @model_validator(mode="after")
     def _check(self) -> "SmoothSettings":
         if self.window % 2 == 0:
-            raise ValueError(f"window: {self.window} is even; a fit has a frame in its middle, so it must be odd")
+            raise ValueError(f"window: {self.window} is even; it must be odd")
         if self.order >= self.window:
             raise ValueError(f"order: {self.order} must be below window, which is {self.window}")
         if self.clip_negatives and not self.enabled:
-            raise ValueError("clip_negatives: works only where enabled is not false")
+            raise ValueError("clip_negatives: cannot be used if enabled is false")
         return self
 
     def is_enabled(self, is_captured: bool) -> bool:
@@ -266,25 +269,26 @@ class SliceSettings(Section):
         300,
         ge=30,
         multiple_of=3,
-        description="Frames of the longest clip, a multiple of 3 so that audio and motion are cut at the same "
-        "instant. Memory of a training step grows with it. RAVDESS recordings (at most about 160 frames) should stay "
-        "whole: parts of one cannot be paired.",
+        description="Maximum frames of a clip, a multiple of 3 so that audio and motion are cut at the same time. "
+        "Memory of a training step grows with it. RAVDESS recordings (at most about 160 frames) should not be cut, "
+        "because parts of a recording cannot be paired.",
     )
 
 
 class SplitSettings(Section):
-    """Held-out subjects, recordings or times of a corpus."""
+    """Held-out subjects, recordings or time spans of a corpus."""
 
     by: Literal["auto", "subject", "recording", "time"] = Field(
         "auto",
-        description="What is held out: whole subjects, whole recordings, or the end of each recording (`time`), with "
-        "a gap of one clip between splits. `auto`: subjects if there are three or more, else recordings if there are "
-        "three or more, else time. Lists name subjects, or recordings with `by: recording`.",
+        description="Unit of the split: whole subjects, whole recordings, or the end of each recording (`time`), with "
+        "a gap of one clip between splits. `auto`: subjects if there are at least three, else recordings if there are "
+        "at least three, else time.",
     )
-    validation: HeldOut = Field(0.1, description="Validation split: a list of names, a fraction, or `none`.")
+    validation: HeldOut = Field(
+        0.1, description="Validation split: a fraction, `none`, or a list of subjects (recordings if `by: recording`)."
+    )
     test: HeldOut = Field(
-        0.1,
-        description="Test split: a list of names, a fraction, or `none`. Without a test split nothing is evaluated.",
+        0.1, description="Test split, as `validation`. Without a test split, the evaluation has no results."
     )
 
     @model_validator(mode="after")
@@ -294,7 +298,7 @@ class SplitSettings(Section):
         if isinstance(self.validation, list) and isinstance(self.test, list):
             both = set(map(normalize_subject, self.validation)) & set(map(normalize_subject, self.test))
             if both:
-                raise ValueError(f"{', '.join(sorted(both))} cannot be in both validation and test")
+                raise ValueError(f"{', '.join(sorted(both))} must not be in both validation and test")
         return self
 
 
@@ -302,28 +306,28 @@ DEFAULT_SPLITS: dict[str, dict[str, object]] = {
     "RAVDESS": {"validation": [21, 22], "test": [23, 24]},
     "HDTF": {"validation": 0.05, "test": 0.05},
 }
-"""Splits of the corpora of 3D-ETF; published comparisons hold out these actors."""
+"""Splits of the corpora of 3D-ETF, with the held-out actors of published comparisons."""
 
 
 class PairSettings(Section):
-    """How clips become training examples."""
+    """Pairing of clips to training examples."""
 
     strategy: Literal["pseudo", "random"] = Field(
         "pseudo",
-        description="`pseudo`: pseudo-pairs of one actor and one intensity (paper, section 3.1), all other clips "
-        "alone. `random`: random pairs of clips, half as many as there are clips, as in the public training report.",
+        description="`pseudo`: pseudo-pairs of one subject and one intensity (paper, section 3.1), and all other clips "
+        "as single clips. `random`: random pairs, half as many as clips, as in the public training report.",
     )
     calm: Literal["neutral", "ignored"] = Field(
         "neutral",
-        description="Class of RAVDESS's calm in the classification loss; the classifier has no such class, and "
-        "neither the paper nor the released code specifies it.",
+        description="Class of RAVDESS's calm in the classification loss. The classifier has no class calm, and neither "
+        "the paper nor the released code specifies its handling.",
     )
     unlabelled_intensity: int = Field(
         0,
         ge=0,
         le=1,
-        description="Intensity index (0 normal, 1 strong) of recordings without one (HDTF). Neither the paper nor the "
-        "released code specifies it; the training report uses 1 for all clips.",
+        description="Intensity index (0 normal, 1 strong) of recordings without an intensity (HDTF). Neither the paper "
+        "nor the released code specifies it; the training report uses 1 for all clips.",
     )
     unlabelled_subject: int = Field(
         0,

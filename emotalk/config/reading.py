@@ -12,9 +12,9 @@ from emotalk.errors import ConfigError
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML whose numbers are those of YAML 1.2: `1e-4` is a number, and `010`, a subject's name, is text.
+    """YAML loader with the numbers of YAML 1.2: `1e-4` is a number, and `010`, the name of a subject, is text.
 
-    PyYAML follows YAML 1.1, which reads the first as text and the second as 8.
+    PyYAML follows YAML 1.1, which reads `1e-4` as text and `010` as 8.
     """
 
 
@@ -31,50 +31,50 @@ _Loader.add_implicit_resolver(
 
 
 def read_file(path: str | Path) -> dict[str, Any]:
-    """Settings in a YAML or JSON file.
+    """Read the settings in a YAML or JSON file.
 
     Raises
     ------
     ConfigError
-        If it cannot be read or holds no settings.
+        If it cannot be read or contains no settings.
     """
     try:
-        found = _load(Path(path).read_text(encoding="utf-8-sig"))
+        content = _load(Path(path).read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"The settings file {path} cannot be read: {error}.") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    if found is not None and not isinstance(found, dict):
+    if content is not None and not isinstance(content, dict):
         raise ConfigError(f"{path} must contain settings as 'name: value'.")
-    return found or {}
+    return content or {}
 
 
 def read_arguments(arguments: Iterable[str]) -> dict[str, Any]:
-    """Settings on the command line, each `name=value` with a value as YAML would read it.
+    """Parse settings on the command line, each `name=value` with a value in YAML.
 
     Raises
     ------
     ConfigError
         If a value is not valid YAML.
     """
-    found: dict[str, Any] = {}
+    parsed: dict[str, Any] = {}
     for argument in arguments:
         name, _, value = argument.partition("=")
         try:
-            found = merge(found, {name.strip(): _load(value)})
+            parsed = merge(parsed, {name.strip(): _load(value)})
         except yaml.YAMLError:
             raise ConfigError(f"{name}: the value {value!r} on the command line is not valid YAML.") from None
-    return found
+    return parsed
 
 
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Sections laid over each other, the last on top; only sections merge, lists are replaced."""
+    """Merge settings recursively; later layers override earlier ones. Sections are merged, lists are replaced."""
     merged: dict[str, Any] = {}
     for layer in layers:
         for name, value in layer.items():
-            below = merged.get(name)
-            both = isinstance(below, Mapping) and isinstance(value, Mapping)
-            merged[name] = merge(below, value) if both else deepcopy(value)  # type: ignore[arg-type]
+            previous = merged.get(name)
+            are_sections = isinstance(previous, Mapping) and isinstance(value, Mapping)
+            merged[name] = merge(previous, value) if are_sections else deepcopy(value)  # type: ignore[arg-type]
     return merged
 
 

@@ -1,4 +1,4 @@
-"""What all sections of the configuration share."""
+"""Base class of the sections of the configuration, and paths."""
 
 import os
 import re
@@ -11,13 +11,13 @@ _VARIABLE = re.compile(r"\$\{?\w+\}?")
 
 
 class Section(BaseModel):
-    """A section of the configuration: unknown settings are refused, and no value is converted to another type."""
+    """Section of the configuration. Unknown settings are errors, and values are not converted to other types."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 def _expand(path: str) -> str:
-    """A path with `~` and variables of the environment replaced."""
+    """Expand `~` and environment variables in a path."""
     expanded = str(Path(os.path.expandvars(path)).expanduser())
     if not path.strip() or "\0" in path or "\n" in path:
         raise ValueError(f"{path!r} is not a path")
@@ -28,4 +28,4 @@ def _expand(path: str) -> str:
 
 
 PathSetting = Annotated[str, AfterValidator(_expand)]
-"""A path in which `~` and environment variables are expanded."""
+"""Path with `~` and environment variables expanded."""

@@ -14,7 +14,7 @@ Freeze = Literal["conv", "all"] | Annotated[int, Field(ge=0)]
 
 
 class EncoderSettings(Section):
-    """Where an encoder comes from."""
+    """Source of an encoder."""
 
     source: PathSetting = Field(
         description="`random`, a local folder with config.json and weights (no network access), or a repository id on "
@@ -22,8 +22,8 @@ class EncoderSettings(Section):
     )
     revision: str | None = Field(
         None,
-        description="Branch, tag or commit on the hub; null uses the default branch. The resolved commit is on the "
-        "card.",
+        description="Branch, tag or commit on the hub; null uses the default branch. The card contains the resolved "
+        "commit.",
     )
     sizes: dict[str, Any] = Field(
         {}, description="Sizes of a random encoder, by the names of wav2vec2 configuration values."
@@ -31,7 +31,7 @@ class EncoderSettings(Section):
 
 
 class ModelSettings(Section):
-    """The two speech encoders; all other sizes are those of the released network."""
+    """The two speech encoders; other modules have the released sizes."""
 
     content_encoder: EncoderSettings = Field(
         EncoderSettings(source="jonatasgrosman/wav2vec2-large-xlsr-53-english"),
@@ -64,26 +64,26 @@ class FreezeSettings(Section):
 
 
 class InitialWeights(Section):
-    """Weights that training begins with, instead of those of the encoders."""
+    """Initial weights of training, instead of pretrained encoders."""
 
     source: PathSetting | None = Field(
         None,
         description="The released `EmoTalk.pth`, weights of this program (.pth, .safetensors or the card .json), or "
-        "null for none. The network then has the sizes on their card, or the released ones without a card, and "
-        "`model` is not used: no hub is needed.",
+        "null for none. The network then has the sizes of the card, or the released ones without a card; `model` and "
+        "the hub are not used.",
     )
     parts: Literal["all", "encoders"] = Field(
-        "all", description="What is loaded: the whole network, or its two `encoders` only."
+        "all", description="Loaded parts: the whole network, or only its two `encoders`."
     )
     new_subjects: bool = Field(
         False,
-        description="Whether the subject slots of the training corpus start from the mean of all slots, and not from "
-        "those of the speakers that the weights were trained on. For new speakers.",
+        description="For new subjects: whether all subject slots are initialized with the mean of the slots, instead "
+        "of the subjects that the weights were trained on.",
     )
     strict: bool = Field(
         True,
-        description="Whether weights with missing, additional or differently shaped parameters are refused. Otherwise "
-        "matching parameters are loaded and the log lists the others.",
+        description="If true, missing, additional or differently shaped parameters are an error. If false, matching "
+        "parameters are loaded and the log lists the others.",
     )
 
 
@@ -93,20 +93,19 @@ class TrainSettings(Section):
     epochs: int = Field(
         80,
         ge=1,
-        description="Passes over the training clips. May be raised after a run with a constant learning rate, which "
-        "then continues.",
+        description="Passes over the training clips. After a run with a constant learning rate, a larger number "
+        "continues the run.",
     )
     batch_size: int = Field(
         8,
         ge=1,
         description="Maximum number of examples per batch (paper: 8, training report: 1). Examples of similar length "
-        "are batched together; an epoch has the same examples whatever the batches. Memory grows with it.",
+        "are batched together; the examples of an epoch do not depend on the batch size. Memory grows with it.",
     )
     max_frames_per_batch: Annotated[int, Field(ge=30)] | None = Field(
         None,
-        description="Maximum number of frames (1/30 s) that a batch reconstructs, over all outputs; a longer example "
-        "is computed alone. It limits memory where clips have very different lengths. null: `batch_size` alone "
-        "decides.",
+        description="Maximum number of frames (1/30 s) of all reconstructions in a batch; a longer example is a batch "
+        "of its own. It limits memory for clips of very different lengths. null: only `batch_size` limits batches.",
     )
     accumulate: int = Field(
         1,
@@ -139,19 +138,19 @@ class TrainSettings(Section):
     checkpoint: Literal["last", "best"] = Field(
         "last",
         description="Epoch that becomes `training/checkpoint.pth` and the weights: the `last`, or the `best`, which "
-        "has the lowest validation loss (its checkpoint is then kept whatever `keep_best` says).",
+        "has the lowest validation loss (its checkpoint is then kept for any value of `keep_best`).",
     )
     init_weights: InitialWeights = Field(
-        InitialWeights(), description="Weights that training begins with, instead of those of the encoders."
+        InitialWeights(), description="Initial weights of training, instead of pretrained encoders."
     )
     loss_weights: LossWeights = Field(
         LossWeights(), description="Factors of the terms of the loss (paper, equation 6)."
     )
     velocity_on: Literal["every", "cross", "first"] = Field(
         "every",
-        description="Outputs that the velocity loss is computed for: `every` output (the natural reading of the "
-        "paper, which does not specify it), the two with swapped emotions (`cross`), or the `first` of those (the "
-        "training report). Clips without a partner always count.",
+        description="Reconstructions with a velocity loss: `every` reconstruction (the paper does not specify it), the "
+        "two cross-reconstructions (`cross`), or only the `first` of the two (training report). Single clips always "
+        "have a velocity loss.",
     )
     freeze: FreezeSettings = Field(
         FreezeSettings(),
@@ -170,29 +169,29 @@ class TrainSettings(Section):
     )
     gradient_checkpointing: bool = Field(
         False,
-        description="Whether the encoders' layers are computed again in the backward pass instead of being stored: a "
-        "tenth of the memory of a batch, for a third more time where the GPU is the limit and nearly twice the time "
-        "where its host is (docs/performance.md). Results are the same; a stopped run may continue with another "
+        description="Whether activations of the encoder layers are recomputed in the backward pass instead of stored: "
+        "a tenth of the memory of a batch, for a third more time if the GPU is the bottleneck, and nearly twice the "
+        "time if the CPU is (docs/performance.md). Results are the same; a stopped run may continue with another "
         "value.",
     )
     compile: bool = Field(
         False,
-        description="Whether the encoders' plain layers are compiled (torch.compile; needs a C++ compiler, and triton "
-        "on a GPU), instead of using our own mixed-precision layers on a GPU. Takes a minute or two at the start, and "
-        "is faster only where the benchmark shows it. Dropout draws other numbers. A stopped run may continue with "
-        "another value.",
+        description="Whether the plain encoder layers are compiled (torch.compile; needs a C++ compiler, and triton on "
+        "a GPU), instead of using our own mixed-precision layers on a GPU. Compilation takes one or two minutes; check "
+        "with the benchmark whether training is faster. Random numbers of dropout differ. A stopped run may continue "
+        "with another value.",
     )
     cache_features: bool = Field(
         True,
         description="Whether the outputs of the frozen convolutional layers are computed once per clip and stored "
-        "beside the clips: 0.34 GiB per hour of audio for each distinct stack at full size (two, or one where both "
-        "encoders share theirs). On 2 CPU cores it saves a fifth of a step. Features are stored in fp32.",
+        "beside the clips: 0.34 GiB per hour of audio for each distinct stack at full size (two, or one if both "
+        "encoders have the same). On 2 CPU cores it saves a fifth of a step. Features are stored in fp32.",
     )
     checkpoint_every_minutes: float = Field(
         5,
         ge=0,
-        description="Minutes between checkpoints, also within an epoch; one more is written at the end. At full size "
-        "it is 7.1 GiB. 0: one at the end of every epoch.",
+        description="Minutes between checkpoints, also within an epoch; a final checkpoint is always written. At full "
+        "size, a checkpoint has 7.1 GiB. 0: one checkpoint at the end of every epoch.",
     )
     checkpoint_every_steps: Annotated[int, Field(ge=1)] | None = Field(
         None, description="Steps of an epoch between additional checkpoints. null: none."
@@ -200,8 +199,8 @@ class TrainSettings(Section):
     keep_last: int = Field(
         2,
         ge=1,
-        description="Number of newest checkpoints that are kept. With 2, a run whose newest one is damaged continues "
-        "from the one before. The disk holds one more while a new one is written.",
+        description="Number of newest checkpoints that are kept. With 2, a run can continue from the previous "
+        "checkpoint if the newest is damaged. Disk space for one more is needed while a new checkpoint is written.",
     )
     keep_best: int = Field(
         0, ge=0, description="Number of checkpoints of the epochs with the lowest validation loss that are also kept."
@@ -209,14 +208,14 @@ class TrainSettings(Section):
     gpus: int = Field(
         1,
         ge=1,
-        description="GPUs that share each step, one process each; on a machine without GPUs as many processes share "
-        "its cores. The result is the same for any number, so a stopped run may continue on another. Needs "
-        "`--resources gpu=N`: the default profile grants one, profiles/slurm as many as requested.",
+        description="Number of GPUs for data-parallel training, with one process per GPU; without GPUs, the same "
+        "number of processes share the CPU cores. The result does not depend on the number, so that a stopped run may "
+        "continue with another. Needs `--resources gpu=N`: the default profile provides one, profiles/slurm any.",
     )
     nodes: int = Field(
         1,
         ge=1,
-        description="Machines that share each step, each with `gpus` of its own. More than one needs Slurm "
+        description="Number of machines for data-parallel training, with `gpus` GPUs each. More than one needs Slurm "
         "(docs/cluster.md).",
     )
 
@@ -227,7 +226,7 @@ class TrainSettings(Section):
         return self
 
     def learning_rate_at(self, passed: float) -> float:
-        """Learning rate after so many epochs; a step counts at its middle."""
+        """Return the learning rate after `passed` epochs; for a step, its middle is used."""
         if passed < self.warmup_epochs:
             return self.learning_rate * passed / self.warmup_epochs
         if self.lr_schedule == "constant":
@@ -237,10 +236,10 @@ class TrainSettings(Section):
 
     @property
     def num_best(self) -> int:
-        """Checkpoints of best epochs to keep."""
+        """Number of checkpoints of best epochs to keep."""
         return max(self.keep_best, self.checkpoint == "best")
 
     @property
     def needs_validation(self) -> bool:
-        """Whether something is decided by validation."""
+        """Whether validation results affect training or its output."""
         return self.early_stopping is not None or self.num_best > 0

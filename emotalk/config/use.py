@@ -33,8 +33,8 @@ class EvaluateSettings(Section):
 
     subject: Literal["mean", "own"] | SubjectIndex = Field(
         "mean",
-        description="Subject that a test clip is predicted with: `mean` of the training subjects, the clip's `own` "
-        "slot (untrained for a held-out actor), or an index.",
+        description="Subject for predictions of test clips: `mean` of the training subjects, the `own` slot of the "
+        "clip's subject (untrained for a held-out subject), or an index.",
     )
     basis: PathSetting | None = Field(
         None,
@@ -45,32 +45,33 @@ class EvaluateSettings(Section):
         1, gt=0, description="Millimetres per unit of the basis: 10 for centimetres, 1000 for metres."
     )
     bootstrap_draws: int = Field(
-        1000, ge=100, description="Draws of the bootstrap over clips that gives the 95 % intervals."
+        1000, ge=100, description="Number of bootstrap samples over clips for the 95 % intervals."
     )
     required_improvement: Annotated[float, Field(le=1)] | None = Field(
         None,
-        description="Fraction by which the model's mouth error must be below the mean face's; otherwise `snakemake "
-        "all` fails. null: no requirement.",
+        description="Minimum fraction by which the mouth error of the model is below that of the mean face; otherwise "
+        "`snakemake all` fails. null: no requirement.",
     )
 
 
 class PredictSettings(Section):
-    """Prediction of new recordings by rule `predict`; the command `emotalk predict` does the same."""
+    """Prediction of new recordings with rule `predict`; equivalent to the command `emotalk predict`."""
 
     audio: PathSetting | None = Field(
         None, description="Folder of audio and video files to predict, including its subfolders; or one file."
     )
     weights: PathSetting | None = Field(
         None,
-        description="Weights file, card or folder, the released `EmoTalk.pth` for example; null for those of this run.",
+        description="Weights file, card or folder, for example the released `EmoTalk.pth`; null for those of this run.",
     )
     emotion: EmotionWord | None = Field(
         None,
-        description="Emotion by name, as training saw it: `neutral`, `calm`, `happy`, `sad`, `angry`, `fearful`, "
+        description="Name of an emotion in the training data: `neutral`, `calm`, `happy`, `sad`, `angry`, `fearful`, "
         "`disgust` or `surprised`; null for each recording's own emotion.",
     )
     emotion_from: PathSetting | None = Field(
-        None, description="Recording whose emotion is used instead; null for each recording's own emotion."
+        None,
+        description="Emotion reference, a recording; null for each recording's own emotion.",
     )
     strength: float = Field(
         1,
@@ -83,7 +84,7 @@ class PredictSettings(Section):
         "mean", description="Subject: the `mean` of the training subjects, an index, or the name of a training speaker."
     )
     smooth: bool = Field(
-        False, description="Whether to smooth as the released demo does (Savitzky-Golay, window 5, order 2)."
+        False, description="Whether to smooth predictions as in the released demo (Savitzky-Golay, window 5, order 2)."
     )
     blink_seed: int | None = Field(
         None,

@@ -15,7 +15,7 @@ from emotalk.errors import EvaluationError
 from emotalk.model.emotion_references import EmotionReferences
 from emotalk.model.inputs import INTENSITIES, mean_subject
 from emotalk.model.network import EmoTalk
-from emotalk.model.sequences import normalise
+from emotalk.model.sequences import normalize
 from emotalk.progress import progress
 from emotalk.timing import frames_to_predict
 
@@ -120,7 +120,7 @@ def select_test_examples(manifest: Manifest) -> list[Example]:
 
 
 def _load_speech(clip: Clip) -> torch.Tensor:
-    return torch.from_numpy(normalise(from_int16(clip.waveform)))
+    return torch.from_numpy(normalize(from_int16(clip.waveform)))
 
 
 def _resolve_subject(subject: str | int, example: Example, training: Sequence[int]) -> int | list[float]:

@@ -1,9 +1,9 @@
-"""The network as two ONNX graphs, for speech of any length.
+"""Two ONNX graphs of the network, for audio of any length.
 
-The emotion graph makes emotion features of speech. The motion graph makes coefficients of speech and of emotion
-features, which the emotion graph made or which were stored. Together they compute what `EmoTalk.predict` computes, with
-lengths that are taken from the inputs instead of a layout. Shapes: N samples; L frames at 50 Hz; F frames of emotion
-features; T frames of motion; D the hidden size of the emotion encoder.
+The emotion graph computes emotion features from audio. The motion graph computes coefficients from audio and emotion
+features, which are an output of the emotion graph or stored ones. Together they compute the same as `EmoTalk.predict`.
+Shapes: N samples; L frames at 50 Hz; F frames of emotion features; T frames of motion; D hidden size of the emotion
+encoder.
 """
 
 import logging
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     import onnx_ir
 
 OPSET = 18
-"""Version of ONNX's operators. The graphs need no newer one, and older programs read it."""
-_ANY_SIZE = 2**40
+"""Version of the ONNX operators: the oldest that is sufficient, for compatibility with older programs."""
+_UNLIMITED = 2**40
 
 
 class EmotionGraph(nn.Module):
-    """From speech to emotion features."""
+    """Graph that computes emotion features from audio."""
 
     output = "emotion_features"
 
@@ -38,21 +38,21 @@ class EmotionGraph(nn.Module):
         self.encoder = network.audio_encoder_emo.wav2vec2
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Emotion features (1, F, D) float32 at 30 fps of speech (1, N) float32 at 16 kHz, not normalised."""
-        features = self.encoder.conv_features(normalised(waveform))
-        # As `num_emotion_frames`: in float64, in which ONNX would not compute with lengths.
+        """Compute emotion features (1, F, D) float32 at 30 fps from audio (1, N) float32 at 16 kHz, not normalized."""
+        features = self.encoder.conv_features(normalize_waveform(waveform))
+        # As `num_emotion_frames`; explicitly float64, because ONNX would use float32.
         length = torch.scalar_tensor(features.shape[1], dtype=torch.float64)
         num_frames: Any = (length / 50.0 * 30).to(torch.int64).item()
-        torch._check(num_frames >= 1)  # For the exporter, which does not know the number.
-        return self.encoder.encode(interpolated(features, num_frames), None)
+        torch._check(num_frames >= 1)  # Informs the exporter, for which the number is unknown.
+        return self.encoder.encode(interpolate(features, num_frames), None)
 
-    def examples(self) -> dict[str, Tensor]:
-        """Inputs by name."""
+    def example_inputs(self) -> dict[str, Tensor]:
+        """Return example inputs by name."""
         return {"waveform": torch.zeros(1, 16_123)}
 
 
 class MotionGraph(nn.Module):
-    """From speech and emotion features to coefficients."""
+    """Graph that computes coefficients from audio and emotion features."""
 
     output = "coefficients"
 
@@ -61,27 +61,27 @@ class MotionGraph(nn.Module):
         self.network = network
 
     def forward(self, waveform: Tensor, emotion_features: Tensor, intensity: Tensor, subject: Tensor) -> Tensor:
-        """Coefficients (1, T, 52) float32 at 30 fps.
+        """Compute coefficients (1, T, 52) float32 at 30 fps.
 
         Parameters
         ----------
         waveform : (1, N) float32
-            Speech at 16 kHz, not normalised.
+            Audio at 16 kHz, not normalized.
         emotion_features : (1, F, D) float32
         intensity : (1,) int64
             0 normal, 1 strong.
         subject : (1, 24) float32
             Weights of the subjects.
         """
-        # As `frames_to_predict`, but of positive numbers: ONNX rounds quotients of integers towards zero.
+        # As `frames_to_predict`, but with positive numbers, because integer division of ONNX rounds towards zero.
         num_frames = (waveform.shape[1] * FPS + SAMPLING_RATE - 1) // SAMPLING_RATE
         encoder = self.network.audio_encoder_cont
-        content = encoder.encode(interpolated(encoder.conv_features(normalised(waveform)), num_frames), None)
+        content = encoder.encode(interpolate(encoder.conv_features(normalize_waveform(waveform)), num_frames), None)
         intensities = torch.eye(NUM_INTENSITIES).index_select(0, intensity)
-        return self.network.decode(content, interpolated(emotion_features, num_frames), intensities, subject)
+        return self.network.decode(content, interpolate(emotion_features, num_frames), intensities, subject)
 
-    def examples(self) -> dict[str, Tensor]:
-        """Inputs by name."""
+    def example_inputs(self) -> dict[str, Tensor]:
+        """Return example inputs by name."""
         return {
             "waveform": torch.zeros(1, 16_123),
             "emotion_features": torch.zeros(1, 41, self.network.encoder_configs["emotion"].hidden_size),
@@ -90,18 +90,18 @@ class MotionGraph(nn.Module):
         }
 
 
-def normalised(waveform: Tensor) -> Tensor:
-    """Speech with mean 0 and variance 1, as `emotalk.model.sequences.normalise` computes it.
+def normalize_waveform(waveform: Tensor) -> Tensor:
+    """Normalize audio to mean 0 and variance 1, as `emotalk.model.sequences.normalize`.
 
-    The sums are float64: in float32 a browser's coefficients of 27 s were off by 3e-3.
+    Sums are computed in float64: with float32 sums, coefficients of 27 s of audio in a browser had an error of 3e-3.
     """
     samples = waveform.double()
     centred = samples - samples.mean()
     return (centred / torch.sqrt(centred.square().mean() + 1e-7)).float()
 
 
-def interpolated(sequence: Tensor, num_frames: int) -> Tensor:
-    """Sequence (1, num_frames, C) of one with another number of frames, as `emotalk.model.layout` computes it."""
+def interpolate(sequence: Tensor, num_frames: int) -> Tensor:
+    """Interpolate a sequence to (1, num_frames, C), as `emotalk.model.batch_layout.resample_frames`."""
     last = sequence.shape[1] - 1
     intervals = torch.scalar_tensor(num_frames - 1, dtype=torch.float32).clamp(min=1)
     step = torch.scalar_tensor(last, dtype=torch.float32) / intervals
@@ -112,14 +112,14 @@ def interpolated(sequence: Tensor, num_frames: int) -> Tensor:
     return (1 - weight) * sequence.index_select(1, low) + weight * sequence.index_select(1, high)
 
 
-def exported(graph: EmotionGraph | MotionGraph) -> "onnx_ir.Model":
-    """A graph in ONNX."""
+def export_graph(graph: EmotionGraph | MotionGraph) -> "onnx_ir.Model":
+    """Export a graph to ONNX."""
     from onnxscript.optimizer import optimize
 
-    examples = graph.examples()
+    examples = graph.example_inputs()
     any_length = {1: torch.export.Dim.DYNAMIC}
     lengths = {name: any_length if name in ("waveform", "emotion_features") else {} for name in examples}
-    with _quiet(), torch.no_grad():
+    with _quiet_exporter(), torch.no_grad():
         program = torch.onnx.export(
             graph.eval(),
             kwargs=examples,
@@ -132,16 +132,16 @@ def exported(graph: EmotionGraph | MotionGraph) -> "onnx_ir.Model":
         )
         assert program is not None
         model = program.model
-        # Whatever their size: transposed, normed and cut weights are stored instead of computed at each call.
-        optimize(model, input_size_limit=_ANY_SIZE, output_size_limit=_ANY_SIZE)
+        # Fold constants of any size: transposed, normalized and sliced weights are stored and not computed at each run.
+        optimize(model, input_size_limit=_UNLIMITED, output_size_limit=_UNLIMITED)
     for node in model.graph:
-        node.metadata_props.clear()  # The source of each node, with paths of this machine.
+        node.metadata_props.clear()  # Source lines of the node, with paths of this machine.
     return model
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Context without what the exporter says about packages that the network does not use, and about itself."""
+def _quiet_exporter() -> Iterator[None]:
+    """Hide log lines and warnings of the exporter about its own state and unused packages."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnx_ir", "onnxscript")]
     levels = [logger.level for logger in loggers]
     try:
@@ -155,31 +155,31 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def halve_products(model: "onnx_ir.Model") -> None:
-    """Let matrix products and convolutions compute in float16, with weights in float16.
+def convert_products_to_fp16(model: "onnx_ir.Model") -> None:
+    """Convert matrix products, convolutions and their weights to float16.
 
-    Everything else stays float32, as in training with mixed precision: norms, softmax and the sums that run through all
-    layers. So does the last product, because float16 would round the differences between frames.
+    Everything else stays float32, as in training with mixed precision: norms, softmax and residual sums. The last
+    product also stays float32, because float16 would round the differences between frames.
     """
     from onnx_ir import DataType, Value, node, tensor
 
     graph = model.graph
-    halves: dict[Value | None, Value] = {}
+    converted: dict[Value | None, Value] = {}
     products = [each for each in graph if each.op_type in ("MatMul", "Conv")]
     for product in products[:-1]:
         for index, value in enumerate(product.inputs):
             assert value is not None
-            if value not in halves and value.is_initializer():
+            if value not in converted and value.is_initializer():
                 assert value.const_value is not None
                 numbers = tensor(value.const_value.numpy().astype(np.float16), name=f"{value.name}_fp16")
-                halves[value] = Value(name=numbers.name, shape=value.shape, const_value=numbers)
-                halves[value].dtype = DataType.FLOAT16
-                graph.register_initializer(halves[value])
-            elif value not in halves:
+                converted[value] = Value(name=numbers.name, shape=value.shape, const_value=numbers)
+                converted[value].dtype = DataType.FLOAT16
+                graph.register_initializer(converted[value])
+            elif value not in converted:
                 cast = node("Cast", [value], {"to": DataType.FLOAT16.value})
                 graph.insert_before(product, cast)
-                halves[value] = cast.outputs[0]
-            product.replace_input_with(index, halves[value])
+                converted[value] = cast.outputs[0]
+            product.replace_input_with(index, converted[value])
         (result,) = product.outputs
         cast = node("Cast", [None], {"to": DataType.FLOAT.value})
         result.replace_all_uses_with(cast.outputs[0])

@@ -1,4 +1,4 @@
-"""ONNX files of a network, compared with torch before they get their names."""
+"""Export of a network to ONNX files, which are compared with torch before they are renamed to their final names."""
 
 import json
 import logging
@@ -15,9 +15,9 @@ import numpy as np
 from emotalk.blendshapes import CHANNELS
 from emotalk.errors import ExportError
 from emotalk.files import PARTIAL, check_outputs
-from emotalk.inference.graphs import EmotionGraph, MotionGraph, exported, halve_products
+from emotalk.inference.graphs import EmotionGraph, MotionGraph, convert_products_to_fp16, export_graph
 from emotalk.inference.predict import resolve_subject
-from emotalk.model.card import weights_in
+from emotalk.model.card import find_weights
 from emotalk.model.inputs import NUM_INTENSITIES, NUM_SUBJECTS, subject_weights
 from emotalk.model.network import EmoTalk
 from emotalk.model.weights import load_weights
@@ -29,23 +29,24 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 _EXTRA = ("onnx", "onnx_ir", "onnxscript", "onnxruntime")
 TOLERANCES = {"fp32": 1e-4, "fp16": 5e-2}
-"""Largest accepted difference of a coefficient from torch's; in fp16 only overflows and the like reach it."""
-CHECKED_S = (0.5, 1.3, 3.7)
-"""Seconds of the noise that written files are checked with."""
+"""Maximum difference of a coefficient from torch. In fp16, only errors such as overflows exceed it."""
+CHECK_DURATIONS_S = (0.5, 1.3, 3.7)
+"""Durations of the noise that exported files are checked with."""
 _ORT_ERRORS = 3
-MOST_BYTES = 2_000_000_000
-"""Parameters of a graph that fit into its file: protobuf reads no file above 2 GiB. More go to a file beside it."""
+MAX_GRAPH_BYTES = 2_000_000_000
+"""Maximum size of parameters in a graph file, because protobuf cannot read files above 2 GiB. Larger parameters are
+written to a file beside it."""
 
 
 def export_onnx(weights: Path, file: Path, *, fp16: bool, overwrite: bool) -> None:
-    """Write a network as ONNX; see `write_onnx`.
+    """Export weights to ONNX; see `write_onnx`.
 
     Parameters
     ----------
     weights
         File, card or folder.
     overwrite
-        Whether existing files may be replaced.
+        Whether existing files are replaced.
 
     Raises
     ------
@@ -54,29 +55,29 @@ def export_onnx(weights: Path, file: Path, *, fp16: bool, overwrite: bool) -> No
     """
     if missing := [name for name in _EXTRA if find_spec(name) is None]:
         raise ExportError(
-            f"Exporting to ONNX needs {', '.join(missing)}, not installed here. "
+            f"Export to ONNX needs {', '.join(missing)}, which are not installed. "
             "Install the extra: pip install -c requirements.lock '.[onnx]'"
         )
     if file.suffix != ".onnx":
         raise ExportError(f"{file} is not the name of an ONNX file; it must end in .onnx.")
     check_outputs(_targets(file), inputs=[weights], overwrite=overwrite)
-    chosen = weights_in(weights)
-    mean = resolve_subject("mean", chosen)
-    write_onnx(load_weights(chosen), file, fp16=fp16, metadata={"mean_subject": json.dumps(mean)})
+    weights_path = find_weights(weights)
+    mean = resolve_subject("mean", weights_path)
+    write_onnx(load_weights(weights_path), file, fp16=fp16, metadata={"mean_subject": json.dumps(mean)})
 
 
 def emotion_file(file: Path) -> Path:
-    """File of the emotion graph, beside the one of the motion graph."""
+    """Return the file of the emotion graph, beside the file of the motion graph."""
     return file.with_name(f"{file.stem}.emotion.onnx")
 
 
 def data_file(file: Path) -> Path:
-    """File of the parameters of a graph that is too large for one file."""
+    """Return the file of the parameters of a graph that is too large for one file."""
     return file.with_name(f"{file.name}.data")
 
 
 def _targets(file: Path) -> tuple[Path, ...]:
-    """All files of an export; parameters come first, so that no graph ever stands without them."""
+    """Return all files of an export in the order of writing: parameters before the graph that needs them."""
     emotion = emotion_file(file)
     return data_file(emotion), emotion, data_file(file), file
 
@@ -84,40 +85,40 @@ def _targets(file: Path) -> tuple[Path, ...]:
 def write_onnx(network: EmoTalk, file: Path, *, fp16: bool = False, metadata: Mapping[str, str] | None = None) -> None:
     """Write the motion graph to `file` and the emotion graph to `emotion_file(file)`.
 
-    They are written to a folder beside, compared with torch, and moved. What had their names is replaced.
+    They are written to a temporary folder beside `file`, compared with torch, and moved. Existing files are replaced.
 
     Parameters
     ----------
     network
         In evaluation mode, on the CPU.
     file
-        Name that ends in `.onnx`.
+        Path that ends in `.onnx`.
     fp16
-        Whether matrix products and convolutions compute in float16.
+        Whether matrix products and convolutions are computed in float16.
     metadata
-        Entries of the motion graph beside `channels`, `fps` and `sampling_rate`.
+        Entries of the motion graph in addition to `channels`, `fps` and `sampling_rate`.
 
     Raises
     ------
     ExportError
-        If a coefficient differs from torch's by more than `TOLERANCES`; nothing is written then.
+        If a coefficient differs from torch by more than `TOLERANCES`; then no file is written.
     """
     start = time.perf_counter()
-    kind = "fp16" if fp16 else "fp32"
+    precision = "fp16" if fp16 else "fp32"
     entries = {"channels": json.dumps(CHANNELS), "fps": str(FPS), "sampling_rate": str(SAMPLING_RATE)}
     with _folder_beside(file) as folder:
         partial = folder / file.name
         _write_graph(EmotionGraph(network), emotion_file(partial), fp16, {"sampling_rate": str(SAMPLING_RATE)})
         _write_graph(MotionGraph(network), partial, fp16, {**entries, **(metadata or {})})
         _LOG.info("Exported in %.0f s. Comparing with torch.", time.perf_counter() - start)
-        difference = largest_difference(network, partial, CHECKED_S)
-        lengths = ", ".join(map(str, CHECKED_S))
-        _LOG.info("Largest difference of a coefficient from torch, %s, %s s: %.2g", kind, lengths, difference)
-        if not difference <= TOLERANCES[kind]:
+        difference = max_difference(network, partial, CHECK_DURATIONS_S)
+        durations = ", ".join(map(str, CHECK_DURATIONS_S))
+        _LOG.info("Maximum difference of a coefficient from torch, %s, %s s: %.2g", precision, durations, difference)
+        if not difference <= TOLERANCES[precision]:
             advice = "Export without --fp16." if fp16 else "Please report this with the card of the weights."
             raise ExportError(
-                f"Coefficients of the {kind} graphs differ from torch's by up to {difference:.2g}, and at most "
-                f"{TOLERANCES[kind]:g} is accepted. Nothing is written. {advice}"
+                f"Coefficients of the {precision} graphs differ from torch by up to {difference:.2g}; the limit is "
+                f"{TOLERANCES[precision]:g}. No file is written. {advice}"
             )
         _move(_targets(partial), _targets(file))
 
@@ -130,15 +131,15 @@ def _move(written: Sequence[Path], targets: Sequence[Path]) -> None:
             _LOG.info("%s: %.1f MB", target, target.stat().st_size / 1e6)
         else:
             unused.append(target)
-    for target in unused:  # Parameters of a graph that was replaced.
+    for target in unused:  # Parameters of a previous graph.
         target.unlink(missing_ok=True)
 
 
 @contextmanager
 def _folder_beside(file: Path) -> Iterator[Path]:
-    """New folder beside a file, removed at the end."""
+    """Create a folder beside a file, and remove it at the end."""
     folder = file.with_name(file.name + PARTIAL)
-    shutil.rmtree(folder, ignore_errors=True)  # What a killed process left.
+    shutil.rmtree(folder, ignore_errors=True)  # Left by a killed process.
     folder.mkdir()
     try:
         yield folder
@@ -149,18 +150,18 @@ def _folder_beside(file: Path) -> Iterator[Path]:
 def _write_graph(graph: EmotionGraph | MotionGraph, path: Path, fp16: bool, metadata: Mapping[str, str]) -> None:
     import onnx_ir
 
-    model = exported(graph)
+    model = export_graph(graph)
     if fp16:
-        halve_products(model)
+        convert_products_to_fp16(model)
     model.metadata_props.update(metadata)
     size = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value)
-    onnx_ir.save(model, path, external_data=data_file(path).name if size > MOST_BYTES else None)
+    onnx_ir.save(model, path, external_data=data_file(path).name if size > MAX_GRAPH_BYTES else None)
 
 
-def largest_difference(network: EmoTalk, file: Path, seconds: Sequence[float]) -> float:
-    """Largest difference of a coefficient from torch's, over clips of noise; NaN if one is NaN.
+def max_difference(network: EmoTalk, file: Path, durations_s: Sequence[float]) -> float:
+    """Compute the maximum difference of a coefficient from torch over clips of noise; NaN if a difference is NaN.
 
-    Each clip is given the emotion of the next one.
+    The emotion reference of each clip is the next clip.
 
     Raises
     ------
@@ -168,13 +169,13 @@ def largest_difference(network: EmoTalk, file: Path, seconds: Sequence[float]) -
         If the numbers of frames differ.
     """
     rng = np.random.default_rng(0)
-    clips = [(0.1 * rng.standard_normal(round(s * SAMPLING_RATE)) + 0.01).astype(np.float32) for s in seconds]
-    donors = [*clips[1:], clips[0]]
+    clips = [(0.1 * rng.standard_normal(round(s * SAMPLING_RATE)) + 0.01).astype(np.float32) for s in durations_s]
+    references = [*clips[1:], clips[0]]
     session = open_session(emotion_file(file))
-    features = [session.run(None, {"waveform": donor[None]})[0] for donor in donors]
+    features = [session.run(None, {"waveform": reference[None]})[0] for reference in references]
     session = open_session(file)
     differences = []
-    for number, (clip, donor) in enumerate(zip(clips, donors, strict=True)):
+    for number, (clip, reference) in enumerate(zip(clips, references, strict=True)):
         intensity, subject = number % NUM_INTENSITIES, 5 * number % NUM_SUBJECTS
         inputs = {
             "waveform": clip[None],
@@ -182,16 +183,18 @@ def largest_difference(network: EmoTalk, file: Path, seconds: Sequence[float]) -
             "intensity": np.array([intensity]),
             "subject": np.array([subject_weights(subject)], np.float32),
         }
-        found = session.run(None, inputs)[0][0]
-        expected = network.predict(clip, intensity=intensity, subject=subject, emotion_from=donor)
-        if found.shape != expected.shape:
-            raise ExportError(f"Of {len(clip)} samples the graph makes {len(found)} frames and torch {len(expected)}.")
-        differences.append(np.abs(found - expected).max())
+        actual = session.run(None, inputs)[0][0]
+        expected = network.predict(clip, intensity=intensity, subject=subject, emotion_from=reference)
+        if actual.shape != expected.shape:
+            raise ExportError(
+                f"For {len(clip)} samples, the graph computes {len(actual)} frames, but torch {len(expected)}."
+            )
+        differences.append(np.abs(actual - expected).max())
     return float(np.max(differences))
 
 
 def open_session(file: Path) -> "InferenceSession":
-    """A graph, to be run on the CPU."""
+    """Load a graph to run it on the CPU."""
     from onnxruntime import InferenceSession, SessionOptions
 
     options = SessionOptions()

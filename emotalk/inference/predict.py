@@ -18,7 +18,7 @@ from emotalk.formats.motion import Motion
 from emotalk.inference.postprocessing import add_blinks, smooth
 from emotalk.inference.recordings import PredictInput, find_recordings, planned_outputs
 from emotalk.inference.windows import AudioFile, encode_reference, predict_speech
-from emotalk.model.card import read_card, weights_in
+from emotalk.model.card import find_weights, read_card
 from emotalk.model.emotion_references import read_reference
 from emotalk.model.inputs import INTENSITIES, NUM_SUBJECTS, mean_subject
 from emotalk.model.network import EmoTalk
@@ -131,7 +131,7 @@ def predict_files(
     EvaluationError
         If no recording could be predicted, or the emotion is unknown.
     """
-    weights_path = weights_in(Path(weights))
+    weights_path = find_weights(Path(weights))
     predict = build_predictor(load_weights(weights_path, device), weights_path, settings)
     failed = []
     for recording in recordings:

@@ -10,7 +10,7 @@ __all__ = ["EmoTalk", "load_weights"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import torch only when the network is asked for: it takes seconds."""
+    """Import the network on first access, because importing torch takes seconds."""
     if name == "EmoTalk":
         from emotalk.model.network import EmoTalk
 

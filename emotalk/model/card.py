@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from emotalk.errors import WeightsError
-from emotalk.model.encoder_config import RELEASED_ENCODER, EncoderConfig, encoder_configs
+from emotalk.model.encoder_config import RELEASED_ENCODER, EncoderConfig, parse_encoder_configs
 
 _REFERENCES = ".emotions.safetensors"
 
 
-def weights_in(path: Path) -> Path:
+def find_weights(path: Path) -> Path:
     """Return the path of a weights file or card; for a folder, the card or the only weights file in it.
 
     Raises
@@ -22,7 +22,7 @@ def weights_in(path: Path) -> Path:
     if not path.is_dir():
         if not weights_file(path).is_file():
             raise WeightsError(
-                f"There is no file {weights_file(path)}. Set a .pth, a .safetensors or a card (.json) beside its "
+                f"File {weights_file(path)} does not exist. Set a .pth, a .safetensors or a card (.json) beside its "
                 "weights, with --weights or 'weights'."
             )
         return path
@@ -45,7 +45,7 @@ def references_file(weights: Path) -> Path:
     return weights.with_suffix(_REFERENCES)
 
 
-def configs_for(path: Path, encoder: Mapping[str, Any] | None = None) -> tuple[EncoderConfig, EncoderConfig]:
+def read_encoder_configs(path: Path, encoder: Mapping[str, Any] | None = None) -> tuple[EncoderConfig, EncoderConfig]:
     """Return the configurations of the content and the emotion encoder of weights.
 
     Parameters
@@ -62,23 +62,23 @@ def configs_for(path: Path, encoder: Mapping[str, Any] | None = None) -> tuple[E
     """
     card = read_card(path)
     if encoder is not None:
-        return encoder_configs({"content": encoder, "emotion": encoder}, "these weights")
+        return parse_encoder_configs({"content": encoder, "emotion": encoder}, "these weights")
     released = {"content": RELEASED_ENCODER, "emotion": RELEASED_ENCODER}
-    return encoder_configs(card["encoders"] if card else released, str(path.with_suffix(".json")))
+    return parse_encoder_configs(card["encoders"] if card else released, str(path.with_suffix(".json")))
 
 
 def write_card(path: Path, card: Mapping[str, Any]) -> None:
-    """Write a card; `encoders` holds the wav2vec2 configuration values of `content` and `emotion`."""
+    """Write a card; `encoders` contains the wav2vec2 configuration values of `content` and `emotion`."""
     path.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
 
 def read_card(weights: Path) -> dict[str, Any] | None:
-    """Card beside a weights file, or None if there is none.
+    """Read the card beside a weights file; return None if the file has no card.
 
     Raises
     ------
     WeightsError
-        If there is one that is no card.
+        If the card is not valid.
     """
     path = weights.with_suffix(".json")
     if not path.is_file():
@@ -89,6 +89,6 @@ def read_card(weights: Path) -> dict[str, Any] | None:
             raise KeyError("content, emotion")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise WeightsError(
-            f"{path} is no card of EmoTalk weights ({error}). Make it again by rule 'extract'."
+            f"{path} is not a valid card of EmoTalk weights ({error}). Create it again with rule 'extract'."
         ) from None
     return card

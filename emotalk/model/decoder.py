@@ -1,4 +1,4 @@
-"""The decoder: one transformer layer whose masks are known in closed form."""
+"""Decoder: one transformer layer, whose masks are computed in closed form."""
 
 import torch
 from torch import Tensor, nn
@@ -11,32 +11,37 @@ _PERIOD = FPS
 
 
 def causal_bias(num_frames: int, device: torch.device) -> Tensor:
-    """Bias (heads, T, T) of the self-attention: -slope * floor((i - j) / 30), and -inf for the future.
+    """Compute the bias of the self-attention, (heads, T, T): -slope * floor((i - j) / 30), and -inf for future frames.
+
+    It is computed for each length, so that length is not limited by a table of 5,000 frames as in the released code.
 
     Source
     ------
-    docs/method.md, section "Network". Computed for the length at hand: any length, no table of 5,000 frames.
+    docs/method.md, section "Network".
     """
     frames = torch.arange(num_frames, device=device)
     distance = frames[:, None] - frames[None, :]
     periods = (distance // _PERIOD).to(torch.float32)
-    # One head after the other: a tensor of slopes would be copied to the device, and waited for, at every step.
+    # One operation per head: copying a tensor of slopes to the device would synchronize with it at every step.
     bias = torch.stack([-slope * periods for slope in _SLOPES])
     return bias.masked_fill(distance < 0, float("-inf"))
 
 
 class DecoderLayer(nn.TransformerDecoderLayer):
-    """The released layer: post-norm, relu, causal self-attention with a periodic bias, cross-attention to one frame.
+    """The released layer: post-norm, ReLU, causal self-attention with a periodic bias, cross-attention to one frame.
 
-    Cross-attention in which a frame sees its own memory frame only has all its weight there, so that it equals its two
-    output projections; the query and key parameters exist but decide nothing.
+    In cross-attention, a frame attends only to its own frame of the memory. The attention weight is therefore 1, and
+    the result equals the value and output projections. The query and key parameters exist but have no effect.
     """
 
     def __init__(self, model_dim: int) -> None:
         super().__init__(model_dim, nhead=len(_SLOPES), dim_feedforward=model_dim, batch_first=True)
 
     def forward(self, tgt: Tensor, memory: Tensor) -> Tensor:  # type: ignore[override]
-        """Frames (B, T, D) from frames (B, T, D) and their memory (B, T, D); padding stands behind, so it is unseen."""
+        """Compute frames (B, T, D) from frames (B, T, D) and their memory (B, T, D).
+
+        Padding at the end has no effect on the frames before it, because self-attention is causal.
+        """
         x = self.norm1(tgt + self.dropout1(self._attend_past(tgt)))
         x = self.norm2(x + self.dropout2(self._attend_own_frame(memory)))
         hidden = self.linear2(self.dropout(relu(self.linear1(x))))
@@ -56,7 +61,7 @@ class DecoderLayer(nn.TransformerDecoderLayer):
         dim = memory.shape[-1]
         value = linear(memory, attention.in_proj_weight[2 * dim :], attention.in_proj_bias[2 * dim :])
         if self.training and attention.dropout:
-            # Dropout falls on attention weights: one weight a head and frame.
+            # Dropout applies to attention weights: one weight per head and frame.
             heads = self._split_heads(value)
             kept = dropout(torch.ones_like(heads[..., :1]), attention.dropout)
             value = self._join_heads(heads * kept)
@@ -71,12 +76,12 @@ class DecoderLayer(nn.TransformerDecoderLayer):
 
 
 class Decoder(nn.Module):
-    """One layer, under the released names `layers.0.*`."""
+    """Decoder of one layer, with the released parameter names `layers.0.*`."""
 
     def __init__(self, model_dim: int) -> None:
         super().__init__()
         self.layers = nn.ModuleList([DecoderLayer(model_dim)])
 
     def forward(self, frames: Tensor, memory: Tensor) -> Tensor:
-        """Frames (B, T, D) from frames and memory of the same shape."""
+        """Compute frames (B, T, D) from frames and memory of the same shape."""
         return self.layers[0](frames, memory)

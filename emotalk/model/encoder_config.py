@@ -1,6 +1,7 @@
-"""Configuration of a wav2vec2 encoder: the values that decide what it computes, checked before anything is built.
+"""Configuration of a wav2vec2 encoder, validated before the encoder is built.
 
-They come from files of others too (cards, `config.json`), so that each has a type and a range, and none chooses code.
+The values may come from untrusted files (cards, `config.json`). Each value therefore has a type and a range, and no
+value selects code to execute.
 """
 
 import reprlib
@@ -17,9 +18,9 @@ Size = Annotated[int, Field(ge=1, le=65_536)]
 Rate = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Sizes = Annotated[tuple[Size, ...], Field(min_length=1, max_length=32, strict=False)]
-"""JSON and YAML have lists, so that this one need not be a tuple."""
+"""Not strict, so that lists from JSON and YAML are accepted."""
 
-_MOST_SHOWN = 3
+_MAX_SHOWN = 3
 
 
 RELEASED_ENCODER: dict[str, Any] = {
@@ -40,22 +41,23 @@ RELEASED_ENCODER: dict[str, Any] = {
 
 
 class EncoderConfig(BaseModel):
-    """Names and defaults are those of `Wav2Vec2Config` of transformers, so that published `config.json` files are read.
+    """Configuration of an encoder, with the names and defaults of `Wav2Vec2Config` of transformers.
 
-    Other keys are ignored: such files have dozens that decide nothing here (tokens, SpecAugment, quantisation).
+    Published `config.json` files can be read. Their other keys (tokens, SpecAugment, quantization) are ignored, because
+    they do not affect the network.
 
     Attributes
     ----------
     conv_dim, conv_kernel, conv_stride
-        Channels, samples and steps of the convolutions, in their order.
+        Channels, kernel sizes and strides of the convolutions, in their order.
     num_conv_pos_embeddings, num_conv_pos_embedding_groups
-        Frames and groups of the positional convolution.
+        Kernel size in frames, and groups, of the positional convolution.
     do_stable_layer_norm
-        Whether a layer normalises what its halves take, instead of the sums with what they give.
+        If true, layers use pre-norm, else post-norm.
     layerdrop
-        Probability that training leaves out a layer.
+        Probability of skipping a layer in training.
     final_dropout
-        Of the emotion classifier.
+        Dropout of the emotion classifier.
     initializer_range
         Standard deviation of the random weights of linear layers.
     """
@@ -90,77 +92,75 @@ class EncoderConfig(BaseModel):
 
     @field_validator("feat_extract_norm")
     @classmethod
-    def _refuse_group_norm(cls, norm: str) -> str:
+    def _check_norm(cls, norm: str) -> str:
         if norm == "group":
             raise PydanticCustomError(
                 "norm",
-                "this mixes all frames of a batch's padded clips. Use an encoder with feat_extract_norm='layer' (the "
-                "large wav2vec2 models)",
+                "group norm includes the padding of clips in a batch. Use an encoder with feat_extract_norm='layer' "
+                "(the large wav2vec2 models)",
             )
         return norm
 
     @field_validator("add_adapter", "adapter_attn_dim")
     @classmethod
-    def _refuse_adapters(cls, value: bool | int | None) -> bool | int | None:
+    def _check_adapter(cls, value: bool | int | None) -> bool | int | None:
         if value:
             raise PydanticCustomError("adapter", "adapters are not supported. Use an encoder without them")
         return value
 
     @field_validator("num_attention_heads", "num_conv_pos_embedding_groups")
     @classmethod
-    def _divides_hidden_size(cls, count: int, info: ValidationInfo) -> int:
-        size = info.data.get("hidden_size", 0)  # It is absent if it is wrong itself.
+    def _check_divisor(cls, count: int, info: ValidationInfo) -> int:
+        size = info.data.get("hidden_size", 0)  # Missing if hidden_size itself is invalid.
         if size % count:
-            raise PydanticCustomError("divisor", "hidden_size={size} must be a multiple of it", {"size": size})
+            raise PydanticCustomError("divisor", "hidden_size={size} must be divisible by this value", {"size": size})
         return count
 
     @field_validator("conv_kernel", "conv_stride")
     @classmethod
-    def _is_as_long_as_conv_dim(cls, values: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
+    def _check_length(cls, values: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
         channels = info.data.get("conv_dim", values)
         if len(values) != len(channels):
-            raise PydanticCustomError(
-                "length", "conv_dim has {count} values, and it must have as many", {"count": len(channels)}
-            )
+            raise PydanticCustomError("length", "it must have {count} values, as conv_dim", {"count": len(channels)})
         return values
 
     @classmethod
     def from_values(cls, values: Any, source: str) -> Self:
-        """Configuration from values that were read from a file.
+        """Validate values that were read from a file.
 
         Parameters
         ----------
         values
-            Should be a mapping.
+            Content of the file; must be a mapping.
         source
-            Where they come from, as the subject of a sentence.
+            Name of the source, as the subject of an error message.
 
         Raises
         ------
         WeightsError
-            If they are no configuration: it names keys, values and rules.
+            If the values are not a valid configuration. The message has the keys, values and rules.
         """
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            faults = error.errors(include_url=False)
-            more = len(faults) - _MOST_SHOWN
-            shown = "; ".join(map(_sentence, faults[:_MOST_SHOWN])) + (f"; and {more} more" if more > 0 else "")
+            errors = error.errors(include_url=False)
+            more = len(errors) - _MAX_SHOWN
+            shown = "; ".join(map(_format_error, errors[:_MAX_SHOWN])) + (f"; and {more} more" if more > 0 else "")
             raise WeightsError(f"{source} has {shown}.") from None
 
 
-def _sentence(fault: ErrorDetails) -> str:
-    name = "".join(f"[{part}]" if isinstance(part, int) else str(part) for part in fault["loc"]) or "values"
-    return f"{name}={reprlib.repr(fault['input'])}: {fault['msg'][:1].lower()}{fault['msg'][1:]}"
+def _format_error(error: ErrorDetails) -> str:
+    name = "".join(f"[{part}]" if isinstance(part, int) else str(part) for part in error["loc"]) or "values"
+    return f"{name}={reprlib.repr(error['input'])}: {error['msg'][:1].lower()}{error['msg'][1:]}"
 
 
-def encoder_configs(encoders: Mapping[str, Any], source: str) -> tuple[EncoderConfig, EncoderConfig]:
-    """Configurations of the content and the emotion encoder from what a card or a checkpoint has of them.
+def parse_encoder_configs(encoders: Mapping[str, Any], source: str) -> tuple[EncoderConfig, EncoderConfig]:
+    """Validate the configurations of the content and the emotion encoder in a card or checkpoint.
 
     Raises
     ------
     WeightsError
-        If one is none; see `EncoderConfig.from_values`.
+        If one is not valid; see `EncoderConfig.from_values`.
     """
     content, emotion = (
         EncoderConfig.from_values(encoders[name], f"The {name} encoder of {source}") for name in ("content", "emotion")

@@ -1,4 +1,4 @@
-"""The two speech encoders: wav2vec2 whose convolutional features are resampled in time before the transformer."""
+"""The two speech encoders: wav2vec2 with convolutional features that are resampled in time before the transformer."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,102 +8,103 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from emotalk.emotions import EMOTIONS
+from emotalk.model.batch_layout import ConvFrames
 from emotalk.model.encoder_config import EncoderConfig
-from emotalk.model.layout import ConvFrames
-from emotalk.model.mixed import attention_bias, mixed_layer, mixed_type
+from emotalk.model.mixed import attention_bias, mixed_dtype, mixed_layer
 from emotalk.model.positions import positional_embedding
-from emotalk.model.wav2vec2 import FeatureExtractor, FeatureProjection, Transformer, draw_parameters
+from emotalk.model.wav2vec2 import FeatureExtractor, FeatureProjection, Transformer, init_parameters
 
 VOCABULARY = 32
-"""Rows of the released checkpoint's unused `lm_head`."""
+"""Rows of the unused `lm_head` in the released checkpoint."""
 
 
 class SpeechEncoder(nn.Module):
-    """wav2vec2 in two halves: a convolutional stack at 50 Hz, and a transformer at any other frame rate.
+    """wav2vec2 in two parts: a convolutional stack at 50 Hz, and a transformer at any other frame rate.
 
-    SpecAugment is never applied; `lm_head` and `masked_spec_embed` exist for the released parameter names only.
+    SpecAugment is never applied. `lm_head` and `masked_spec_embed` are unused, and exist because the released weights
+    contain them.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
         self.gradient_checkpointing = False
-        """Whether layers are computed again in the backward pass instead of being kept."""
+        """If true, activations of the layers are recomputed in the backward pass instead of stored."""
         self.is_compiled = False
-        """Whether the plain layers, which torch compiles, run in mixed precision instead of `mixed_layer`."""
+        """If true, the plain layers, compiled by torch, are used in mixed precision instead of `mixed_layer`."""
         self.feature_extractor = FeatureExtractor(config)
         self.feature_projection = FeatureProjection(config)
         self.masked_spec_embed = nn.Parameter(torch.rand(config.hidden_size))
         self.encoder = Transformer(config)
-        draw_parameters(self, config.initializer_range)
-        for _ in range(2):  # As often as in transformers; see `draw_parameters`.
+        init_parameters(self, config.initializer_range)
+        for _ in range(2):  # The same number of random draws as in transformers; see `init_parameters`.
             nn.init.uniform_(self.masked_spec_embed)
         self.lm_head = nn.Linear(config.hidden_size, VOCABULARY)
-        draw_parameters(self.lm_head, config.initializer_range)
+        init_parameters(self.lm_head, config.initializer_range)
 
     @property
     def conv_frames(self) -> ConvFrames:
-        """Lengths that the convolutional stack makes of audio."""
-        # Lists, because cached features are found by a digest of their text.
+        """Frame counts of the convolutional stack."""
+        # Lists, because the file names of cached features are digests of their text form.
         return ConvFrames(list(self.config.conv_kernel), list(self.config.conv_stride))
 
     @torch.no_grad()
     def conv_features(self, waveforms: Tensor) -> Tensor:
-        """Features (B, L, C) at 50 Hz, without gradient: the convolutional stack never trains.
+        """Compute features (B, L, C) at 50 Hz, without gradient, because the convolutional stack is never trained.
 
         Parameters
         ----------
         waveforms : (B, N) float32
-            Normalised, zeros behind the shorter clips; features behind a clip's end mean nothing.
+            Normalized, and padded with zeros at the end. Features after the end of a clip have no meaning.
         """
         return self.feature_extractor(waveforms).transpose(1, 2)
 
     def encode(self, features: Tensor, mask: Tensor | None) -> Tensor:
-        """Run the transformer over features (V, T, C) of several clips at once; returns (V, T, hidden size).
+        """Run the transformer on features (V, T, C) of several clips; return hidden states (V, T, hidden size).
 
-        The sum that runs through all layers stays float32 in mixed precision: it would drown in rounding.
+        In mixed precision, the residual sum over all layers stays float32, because rounding errors would accumulate.
 
         Parameters
         ----------
         mask : (V, T) bool, optional
-            True where a clip has a frame; None if all are as long.
+            True for valid frames, False for padding; None if all clips have the same length.
         """
         transformer = self.encoder
         hidden = self.feature_projection(features).float()
         if mask is not None:
-            # The positional convolution looks beyond a clip's end, where a clip alone would find zeros.
+            # The positional convolution includes frames after the end of a clip, which are zeros for a single clip.
             hidden = hidden * mask[..., None]
-        hidden = hidden + self._positions(hidden)
+        hidden = hidden + self._embed_positions(hidden)
         if not self.config.do_stable_layer_norm:
             hidden = transformer.layer_norm(hidden)
         hidden = transformer.dropout(hidden)
-        run = self._layer_runner(hidden, mask)
+        run_layer = self._make_run_layer(hidden, mask)
         for layer in transformer.layers:
             if self.training and torch.rand(()) < self.config.layerdrop:
                 continue
             if self.gradient_checkpointing and torch.is_grad_enabled():
-                # Around the layer and not within it, so that a compiled layer stays one graph.
-                hidden = checkpoint(run, layer, hidden, use_reentrant=False)
+                # Outside of the layer, so that a compiled layer stays one graph.
+                hidden = checkpoint(run_layer, layer, hidden, use_reentrant=False)
             else:
-                hidden = run(layer, hidden)
+                hidden = run_layer(layer, hidden)
         return transformer.layer_norm(hidden) if self.config.do_stable_layer_norm else hidden
 
-    def _positions(self, hidden: Tensor) -> Tensor:
-        embedding, dtype = self.encoder.pos_conv_embed, mixed_type(hidden.device)
+    def _embed_positions(self, hidden: Tensor) -> Tensor:
+        embedding, dtype = self.encoder.pos_conv_embed, mixed_dtype(hidden.device)
         return embedding(hidden) if dtype is None else positional_embedding(embedding, hidden, dtype)
 
-    def _layer_runner(self, hidden: Tensor, mask: Tensor | None) -> Callable[[Any, Tensor], Tensor]:
-        """What runs a layer on hidden states: its own forward, or the one for mixed precision."""
-        dtype = mixed_type(hidden.device)
+    def _make_run_layer(self, hidden: Tensor, mask: Tensor | None) -> Callable[[Any, Tensor], Tensor]:
+        """Make the function that runs a layer on hidden states: its forward method, or `mixed_layer`."""
+        dtype = mixed_dtype(hidden.device)
         if dtype is None or self.is_compiled:
-            seen = None if mask is None else mask[:, None, None, :]
-            return lambda layer, hidden: layer(hidden, seen)
+            attention_mask = None if mask is None else mask[:, None, None, :]
+            return lambda layer, hidden: layer(hidden, attention_mask)
         bias = None if mask is None else attention_bias(mask, dtype)
         return lambda layer, hidden: mixed_layer(layer, hidden, bias, dtype)
 
 
 class EmotionClassifier(nn.Module):
-    """Head of the emotion encoder: logits of the seven emotions from the mean over a clip's frames."""
+    """Head of the emotion encoder: logits of the seven emotions from the mean over the frames of a clip."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -112,7 +113,7 @@ class EmotionClassifier(nn.Module):
         self.out_proj = nn.Linear(config.hidden_size, len(EMOTIONS))
 
     def forward(self, pooled: Tensor) -> Tensor:
-        """Logits (B, 7) from pooled features (B, hidden size)."""
+        """Compute logits (B, 7) from pooled features (B, hidden size)."""
         hidden = torch.tanh(self.dense(self.dropout(pooled)))
         return self.out_proj(self.dropout(hidden))
 
@@ -125,4 +126,4 @@ class EmotionEncoder(nn.Module):
         self.config = config
         self.wav2vec2 = SpeechEncoder(config)
         self.classifier = EmotionClassifier(config)
-        draw_parameters(self.classifier, config.initializer_range)
+        init_parameters(self.classifier, config.initializer_range)

@@ -1,4 +1,4 @@
-"""FreezeSettings: which parts of the encoders stay as they were pretrained. What is frozen costs no gradient memory."""
+"""Freezing of parts of the encoders, which keep their pretrained weights and need no memory for gradients."""
 
 from torch import nn
 
@@ -7,18 +7,18 @@ from emotalk.model.encoders import EmotionEncoder, SpeechEncoder
 
 
 def freeze(encoder: SpeechEncoder | EmotionEncoder, part: str | int) -> None:
-    """Freeze a part of an encoder besides its convolutional stack, which never trains.
+    """Freeze a part of an encoder in addition to its convolutional stack, which is always frozen.
 
     Parameters
     ----------
     part
-        "conv" for nothing more; a number n for everything up to and with the n lowest transformer layers; "all" for
-        the whole encoder, a classifier included.
+        "conv" for no additional part; a number n for all modules up to the n-th transformer layer; "all" for the whole
+        encoder including the classifier.
 
     Raises
     ------
     WeightsError
-        If the encoder has fewer layers.
+        If the encoder has fewer than n layers.
     """
     if part == "all":
         encoder.requires_grad_(False)
@@ -31,7 +31,7 @@ def _lower_part(encoder: SpeechEncoder, num_layers: int) -> list[nn.Module]:
     transformer = encoder.encoder
     if num_layers > len(transformer.layers):
         raise WeightsError(
-            f"{num_layers} layers are to be frozen under train.freeze, and the encoder has {len(transformer.layers)}."
+            f"train.freeze is {num_layers}, but the encoder has only {len(transformer.layers)} layers to freeze."
         )
-    below = [encoder.feature_projection, transformer.pos_conv_embed, *transformer.layers[:num_layers]]
-    return below if encoder.config.do_stable_layer_norm else [*below, transformer.layer_norm]
+    lower_modules = [encoder.feature_projection, transformer.pos_conv_embed, *transformer.layers[:num_layers]]
+    return lower_modules if encoder.config.do_stable_layer_norm else [*lower_modules, transformer.layer_norm]

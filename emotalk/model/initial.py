@@ -1,4 +1,4 @@
-"""Weights that training begins from: a whole network's, or those of its encoders."""
+"""Initial weights of training: weights of a whole network, or pretrained weights of its encoders."""
 
 import json
 import logging
@@ -8,7 +8,7 @@ import torch
 
 from emotalk.config.training import InitialWeights, ModelSettings
 from emotalk.errors import WeightsError
-from emotalk.model.card import configs_for, weights_file
+from emotalk.model.card import read_encoder_configs, weights_file
 from emotalk.model.network import EmoTalk
 from emotalk.model.pretrained import encoder_digest, fetch_encoder
 from emotalk.model.weights import compare, load_matching, read_state
@@ -19,34 +19,34 @@ _ENCODERS = "audio_encoder_"
 
 
 def load_initial(initial: InitialWeights) -> EmoTalk:
-    """Network initialized from a file of weights; other parameters are random, from torch's global generator.
+    """Build a network with initial weights; other parameters are random, from torch's global generator.
 
     Parameters
     ----------
     initial
-        The file, a released `.pth`, a `.safetensors` file or one of our cards, and how it is loaded. Sizes are those of
-        the card beside it, else the released ones.
+        The file (a released `.pth`, a `.safetensors` file or one of our cards) and options of loading. The encoder
+        sizes are read from the card beside the file; without a card they are the released ones.
 
     Raises
     ------
     WeightsError
-        If the file is missing or damaged, does not fit, or nothing in it does, or a parameter is of a wrong type or not
-        finite.
+        If the file is missing or damaged, its parameters do not match the network, or a parameter has a wrong type or
+        is not finite.
     """
     source = str(initial.source)
     path, prefix = weights_file(Path(source)), _ENCODERS if initial.parts == "encoders" else ""
     state = {name: value for name, value in read_state(path).items() if name.startswith(prefix)}
-    network = EmoTalk.from_configs(*configs_for(Path(source)))
+    network = EmoTalk.from_configs(*read_encoder_configs(Path(source)))
     mismatch = compare(network, state, prefix)
     if initial.strict and mismatch:
         raise WeightsError(
-            f"{source} does not fit the network: {mismatch}. Sizes come from the card beside the weights. To take what "
-            "fits, set train.init_weights.strict to false."
+            f"{source} does not match the network: {mismatch}. The encoder sizes are read from the card beside the "
+            "weights. To load only the matching parameters, set train.init_weights.strict to false."
         )
     if mismatch:
-        _LOG.warning("Of %s only what fits is taken: %s.", source, mismatch)
+        _LOG.warning("Only the matching parameters of %s are loaded: %s.", source, mismatch)
     if not load_matching(network, state, mismatch, source):
-        raise WeightsError(f"{source} holds nothing that fits the network.")
+        raise WeightsError(f"{source} contains no parameter that matches the network.")
     if initial.new_subjects:
         _average_subjects(network)
     return network
@@ -54,15 +54,15 @@ def load_initial(initial: InitialWeights) -> EmoTalk:
 
 @torch.no_grad()
 def _average_subjects(network: EmoTalk) -> None:
-    """Set each subject's embedding, a column of the layer's weight, to the mean of all."""
+    """Set the embeddings of all subjects, the columns of the layer's weight, to their mean."""
     weight = network.obj_vector_person.weight
     weight.copy_(weight.mean(dim=1, keepdim=True).expand_as(weight))
 
 
-def fetch_starting_weights(model: ModelSettings, initial: InitialWeights, out: str | Path) -> None:
-    """Check that the weights that training starts from are available; encoders of the hub are downloaded to its cache.
+def fetch_initial_weights(model: ModelSettings, initial: InitialWeights, out: str | Path) -> None:
+    """Check that the initial weights are available; encoders on the model hub are downloaded to its cache.
 
-    Called before anything else takes time; training reads the cache.
+    This runs before the long stages of the workflow; training reads the cache.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def fetch_starting_weights(model: ModelSettings, initial: InitialWeights, out: s
     Raises
     ------
     WeightsError
-        If a file or folder is missing, or the hub cannot be reached and its cache lacks the encoder.
+        If a file or folder is missing, or the hub cannot be reached and the encoder is not in its cache.
     """
     digests = {}
     if initial.source is not None:
@@ -86,16 +86,16 @@ def fetch_starting_weights(model: ModelSettings, initial: InitialWeights, out: s
 
 
 def weights_digest(source: str) -> str:
-    """SHA-256 of the file that weights lie in.
+    """Return the SHA-256 of the file that contains the tensors of weights.
 
     Raises
     ------
     WeightsError
-        If there is no such file.
+        If the file does not exist.
     """
     path = weights_file(Path(source))
     if not path.is_file():
         raise WeightsError(
-            f"There is no file {path} (train.init_weights). Give a .pth, a .safetensors or a card (.json)."
+            f"File {path} does not exist (train.init_weights). Set a .pth, a .safetensors or a card (.json)."
         )
     return file_digest(path)

@@ -1,4 +1,4 @@
-"""What is asked of the network, and which inputs it refuses."""
+"""Inputs of the network and their validation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,25 +11,25 @@ INTENSITIES = ("normal", "strong")
 NUM_INTENSITIES = len(INTENSITIES)
 NUM_SUBJECTS = 24
 MIN_SAMPLES = 720
-"""Shortest audio (16 kHz samples) of which the emotion encoder makes a frame."""
+"""Shortest audio, in samples at 16 kHz, for which the emotion encoder computes a frame."""
 
 
 @dataclass(frozen=True)
 class ReconstructionSpec:
-    """Reconstructions asked of the network: the content of clip `content[r]` with the emotion of clip `emotion[r]`.
+    """Specification of R reconstructions: the content of clip `content[r]` with the emotion of clip `emotion[r]`.
 
     Attributes
     ----------
     content_samples, emotion_samples
-        Length of each clip in the two batches of speech (in training they are one batch).
+        Number of samples of each clip in the two batches of speech (in training, both are the same batch).
     content, emotion
-        For each reconstruction an index into these clips.
+        Clip index of each reconstruction.
     num_frames
-        For each reconstruction its length in frames.
+        Number of frames of each reconstruction.
     intensity
-        For each reconstruction its intensity index.
+        Intensity index of each reconstruction.
     subject
-        For each reconstruction a subject index, or 24 weights of a mixture of subjects.
+        Subject index of each reconstruction, or 24 weights of a mixture of subjects.
     """
 
     content_samples: Sequence[int]
@@ -42,49 +42,52 @@ class ReconstructionSpec:
 
 
 def mean_subject(subjects: Sequence[int]) -> list[float]:
-    """Mixture (24 weights) of some subjects in equal parts: the subject of someone whom training never saw."""
+    """Return the equal mixture of subjects, 24 weights, which is used for subjects without training data."""
     return [(index in subjects) / len(subjects) for index in range(NUM_SUBJECTS)]
 
 
 def check_waveform(waveform: np.ndarray) -> None:
-    """Refuse a waveform that is not (N,) finite samples, or too short.
+    """Check that a waveform has shape (N,), is long enough and is finite.
 
     Raises
     ------
     EmoTalkError
+        If it is not.
     """
     if waveform.ndim != 1:
-        raise EmoTalkError(f"The waveform has shape {waveform.shape}; speech is one channel, shape (samples,).")
+        raise EmoTalkError(f"The waveform has shape {waveform.shape}; it must be mono, with shape (samples,).")
     if len(waveform) < MIN_SAMPLES:
         raise EmoTalkError(f"The waveform has {len(waveform)} samples; at least {MIN_SAMPLES} at 16 kHz are needed.")
     if not np.isfinite(waveform).all():
-        raise EmoTalkError("The waveform holds values that are NaN or infinite; repair or leave out the recording.")
+        raise EmoTalkError("The waveform contains NaN or infinite values; repair or exclude the recording.")
 
 
-def check_index(index: int, count: int, what: str) -> int:
-    """Pass an index on, as a plain number, if it is below `count`.
+def check_index(index: int, count: int, name: str) -> int:
+    """Check that an index is in [0, `count`), and return it as int.
 
     Raises
     ------
     EmoTalkError
+        If it is not.
     """
     if not 0 <= index < count:
-        raise EmoTalkError(f"{what} is {index}; the network knows the indices 0 to {count - 1}.")
+        raise EmoTalkError(f"{name} is {index}; the network has the indices 0 to {count - 1}.")
     return int(index)
 
 
 def subject_weights(subject: int | Sequence[float]) -> list[float]:
-    """Weights of the 24 subjects: 1 for an index, or a mixture as it is.
+    """Return the weights of the 24 subjects: one-hot for an index; a mixture is returned unchanged.
 
     Raises
     ------
     EmoTalkError
+        If the index is out of range, or the mixture does not have 24 weights.
     """
     if isinstance(subject, int | np.integer):
         index = check_index(subject, NUM_SUBJECTS, "subject")
         return [float(i == index) for i in range(NUM_SUBJECTS)]
     if len(subject) != NUM_SUBJECTS:
         raise EmoTalkError(
-            f"The mixture of subjects has {len(subject)} weights; the network knows {NUM_SUBJECTS} subjects."
+            f"The mixture of subjects has {len(subject)} weights; the network has {NUM_SUBJECTS} subjects."
         )
     return [float(weight) for weight in subject]

@@ -1,8 +1,8 @@
-"""The encoders' layers in mixed precision, by few and large kernels.
+"""Transformer layers of the encoders in mixed precision, with fewer kernel launches than autocast.
 
-A GPU waits for its host where kernels are many and small: a plain layer under autocast asks for about 95 per step, of
-which 43 only convert numbers, one weight or gradient at a time. Here a layer's weights are rounded together, and so are
-their gradients widened, and query, key and value are one product: about 45. Parameters and results are the layer's own.
+With many small kernels a GPU waits for the CPU. A plain layer under autocast launches about 95 kernels per step, of
+which 43 only convert single weights or gradients. Here all weights of a layer are cast together, their gradients too,
+and query, key and value are one matrix product: about 45 kernels. Parameters and results are those of the plain layer.
 """
 
 from collections.abc import Sequence
@@ -16,26 +16,25 @@ from torch.nn.functional import linear, pad
 from emotalk.model.wav2vec2 import EncoderLayer
 
 _ALIGNMENT = 8
-"""Rows of a bias must lie a multiple of as many numbers apart, or attention copies it in every layer."""
+"""The stride of the rows of an attention bias must be a multiple of this number; else attention copies the bias."""
 
 
-class _Rounded(torch.autograd.Function):
-    """Parameters in 16 bits, those of a group one behind the other; their gradients in fp32.
+class _CastTo16Bit(torch.autograd.Function):
+    """Cast parameters to a 16-bit type, concatenated by group, and their gradients back to fp32.
 
-    One kernel for all of them in either direction (`_foreach_copy_` converts). `groups` tells how many parameters, in
-    their order, make each group.
+    `_foreach_copy_` casts all parameters in one kernel. `groups` is the number of parameters in each group.
     """
 
     @staticmethod
     def forward(ctx: Any, dtype: torch.dtype, groups: Sequence[int], *parameters: Tensor) -> tuple[Tensor, ...]:
-        grouped = _grouped(parameters, groups)
+        grouped = _split_into_groups(parameters, groups)
         ctx.lengths = [[len(each) for each in group] for group in grouped]
-        rounded, parts = [], []
+        outputs, parts = [], []
         for group, lengths in zip(grouped, ctx.lengths, strict=True):
-            rounded.append(group[0].new_empty((sum(lengths), *group[0].shape[1:]), dtype=dtype))
-            parts += rounded[-1].split(lengths)
+            outputs.append(group[0].new_empty((sum(lengths), *group[0].shape[1:]), dtype=dtype))
+            parts += outputs[-1].split(lengths)
         torch._foreach_copy_(parts, parameters)
-        return tuple(rounded)
+        return tuple(outputs)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -46,19 +45,19 @@ class _Rounded(torch.autograd.Function):
         return None, None, *as_fp32
 
 
-def _grouped(parameters: Sequence[Tensor], groups: Sequence[int]) -> list[list[Tensor]]:
+def _split_into_groups(parameters: Sequence[Tensor], groups: Sequence[int]) -> list[list[Tensor]]:
     remaining = iter(parameters)
     return [list(islice(remaining, count)) for count in groups]
 
 
-def mixed_type(device: torch.device) -> torch.dtype | None:
-    """Type of mixed precision's products; None where all is fp32, and on the CPU, which gains nothing here."""
+def mixed_dtype(device: torch.device) -> torch.dtype | None:
+    """Return the type of matrix products under autocast on a GPU; None without autocast, and always on the CPU."""
     is_mixed = device.type == "cuda" and torch.is_autocast_enabled(device.type)
     return torch.get_autocast_dtype(device.type) if is_mixed else None
 
 
 def attention_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """Bias (V, 1, 1, T) for all layers' attention: -inf where the mask (V, T) has no frame."""
+    """Return the attention bias of all layers, (V, 1, 1, T): -inf where the mask (V, T) is False."""
     num_frames = mask.shape[1]
     valid = pad(mask, (0, -num_frames % _ALIGNMENT))
     bias = torch.zeros_like(valid, dtype=dtype).masked_fill(~valid, float("-inf"))
@@ -66,36 +65,36 @@ def attention_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def mixed_layer(layer: EncoderLayer, hidden: Tensor, bias: Tensor | None, dtype: torch.dtype) -> Tensor:
-    """Run one transformer layer.
+    """Run one transformer layer in mixed precision.
 
     Parameters
     ----------
     hidden : (V, T, C) float32
-        Stays fp32 from layer to layer: what the layers add to it would drown in rounding.
+        The residual sum stays fp32 over all layers, because rounding errors would accumulate.
     bias : (V, 1, 1, T), optional
         From `attention_bias`, in `dtype`.
     dtype
-        What products are computed in.
+        Type of matrix products.
 
     Returns
     -------
     (V, T, C) float32
     """
-    attention, feed = layer.attention, layer.feed_forward
+    attention, feed_forward = layer.attention, layer.feed_forward
     projections = attention.q_proj, attention.k_proj, attention.v_proj
-    others = attention.out_proj, feed.intermediate_dense, feed.output_dense
+    others = attention.out_proj, feed_forward.intermediate_dense, feed_forward.output_dense
     parameters = [*(each.weight for each in projections), *(each.bias for each in projections)]
     parameters += [parameter for each in others for parameter in (each.weight, each.bias)]
-    rounded = _Rounded.apply(dtype, (3, 3, 1, 1, 1, 1, 1, 1), *parameters)
-    of_heads, of_output, of_intermediate, of_feed_output = zip(rounded[::2], rounded[1::2], strict=True)
+    cast = _CastTo16Bit.apply(dtype, (3, 3, 1, 1, 1, 1, 1, 1), *parameters)
+    qkv, out_proj, intermediate_dense, output_dense = zip(cast[::2], cast[1::2], strict=True)
 
     def attend(x: Tensor) -> Tensor:
-        parts = linear(x.to(dtype), *of_heads).unflatten(-1, (3, attention.num_heads, -1))
+        parts = linear(x.to(dtype), *qkv).unflatten(-1, (3, attention.num_heads, -1))
         query, key, value = parts.permute(2, 0, 3, 1, 4)
-        return linear(attention.attend(query, key, value, bias), *of_output)
+        return linear(attention.attend(query, key, value, bias), *out_proj)
 
     def transform(x: Tensor) -> Tensor:
-        inner = feed.intermediate_dropout(feed.activation(linear(x.to(dtype), *of_intermediate)))
-        return feed.output_dropout(linear(inner, *of_feed_output))
+        inner = feed_forward.activation(linear(x.to(dtype), *intermediate_dense))
+        return feed_forward.output_dropout(linear(feed_forward.intermediate_dropout(inner), *output_dense))
 
     return layer.combine(hidden, attend, transform)

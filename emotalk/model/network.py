@@ -1,4 +1,4 @@
-"""EmoTalk: content of one clip and emotion of another become 52 blendshape coefficients a frame."""
+"""EmoTalk: predicts 52 blendshape coefficients per frame from the content of one clip and the emotion of another."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from emotalk.blendshapes import NUM_CHANNELS
+from emotalk.model.batch_layout import BatchLayout, ConvFrames, num_emotion_frames, resample_frames
 from emotalk.model.decoder import Decoder
 from emotalk.model.encoder_config import EncoderConfig
 from emotalk.model.encoders import EmotionEncoder, SpeechEncoder
 from emotalk.model.inputs import NUM_INTENSITIES, NUM_SUBJECTS, check_index, check_waveform, subject_weights
-from emotalk.model.layout import ConvFrames, Layout, num_emotion_frames, resample_frames
-from emotalk.model.sequences import normalise
+from emotalk.model.sequences import normalize
 from emotalk.timing import frames_to_predict
 
 _CONTENT_DIM, _EMOTION_DIM, _LABEL_DIM = 512, 256, 32
@@ -21,12 +21,12 @@ _MODEL_DIM = _CONTENT_DIM + _EMOTION_DIM + 2 * _LABEL_DIM
 
 
 class EmoTalk(nn.Module):
-    """The released network, for any sizes of its two encoders.
+    """The released network, for encoders of any size.
 
     Parameters
     ----------
     content_encoder, emotion_encoder
-        Speech encoders; see `emotalk.model.pretrained` for where they come from.
+        Speech encoders; `emotalk.model.pretrained` loads them.
 
     Source
     ------
@@ -51,14 +51,14 @@ class EmoTalk(nn.Module):
 
     @classmethod
     def from_configs(cls, content: EncoderConfig, emotion: EncoderConfig) -> "EmoTalk":
-        """A network with random weights."""
+        """Create a network with random weights."""
         return cls(SpeechEncoder(content), EmotionEncoder(emotion))
 
     @classmethod
     def empty(cls, content: EncoderConfig, emotion: EncoderConfig) -> "EmoTalk":
-        """A network whose parameters have shapes but no memory yet, for `emotalk.model.weights.load_strict`.
+        """Create a network on the meta device, without memory, for `emotalk.model.weights.load_strict`.
 
-        Drawing random ones takes ten seconds at full size.
+        Random initialization takes ten seconds at full size.
         """
         with torch.device("meta"):
             return cls.from_configs(content, emotion)
@@ -75,74 +75,77 @@ class EmoTalk(nn.Module):
 
     @property
     def layers(self) -> tuple[nn.ModuleList, nn.ModuleList]:
-        """Transformer layers of the content and of the emotion encoder: the bulk of the network."""
+        """Transformer layers of the content and of the emotion encoder, which have most of the parameters."""
         content, emotion = self.speech_encoders
         return content.encoder.layers, emotion.encoder.layers
 
     def trainable_parameters(self) -> list[nn.Parameter]:
-        """Parameters that are not frozen."""
+        """Return the parameters that are not frozen."""
         return [parameter for parameter in self.parameters() if parameter.requires_grad]
 
     def compile_layers(self) -> None:
-        """Let torch compile the encoders' layers when they are first used; parameter names stay."""
+        """Compile the layers of the encoders with torch at their first use; parameter names do not change."""
         for encoder in self.speech_encoders:
             encoder.is_compiled = True
             for layer in encoder.encoder.layers:
                 layer.compile(dynamic=True)
 
     def set_gradient_checkpointing(self, enabled: bool) -> None:
-        """Turn gradient checkpointing of both encoders on or off."""
+        """Enable or disable gradient checkpointing of both encoders."""
         for encoder in self.speech_encoders:
             encoder.gradient_checkpointing = enabled
 
     @property
     def conv_frames(self) -> tuple[ConvFrames, ConvFrames]:
-        """Lengths that the convolutional stacks of the content and the emotion encoder make of audio."""
+        """Frame counts of the convolutional stacks of the content and the emotion encoder."""
         content, emotion = self.speech_encoders
         return content.conv_frames, emotion.conv_frames
 
-    def forward(self, content: Tensor, emotion: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
-        """Reconstruct motion; each distinct (clip, length) is encoded once, whatever the number of reconstructions.
+    def forward(self, content: Tensor, emotion: Tensor, layout: BatchLayout) -> tuple[Tensor, Tensor]:
+        """Compute R reconstructions; each distinct pair of a clip and a length is encoded once.
 
         Parameters
         ----------
         content : (B, N) float32
-            Clips whose words are spoken, each normalised alone, zeros behind the shorter ones.
+            Clips that provide the content, each normalized alone, and padded with zeros at the end.
         emotion : (B', N') float32
-            Clips whose emotion is worn; may be the same tensor.
+            Clips that provide the emotion; may be the same tensor.
         layout
-            Which reconstructions to make of them, from `Layout.of(request, *network.conv_frames)`.
+            Layout of the reconstructions, from `BatchLayout.from_spec(spec, *network.conv_frames)`.
 
         Returns
         -------
         tracks : (R, max T, 52) float32
-            Coefficients; frames behind a reconstruction's own length mean nothing.
+            Coefficients; frames after the end of a reconstruction have no meaning.
         logits : (R, 7) float32
-            What the emotion encoder hears in the clip whose emotion is worn.
+            Logits of the emotion classifier for the clip that provides the emotion.
         """
         content_features = self.audio_encoder_cont.conv_features(content)
         emotion_features = self.audio_encoder_emo.wav2vec2.conv_features(emotion)
         return self.reconstruct(content_features, emotion_features, layout)
 
-    def reconstruct(self, content: Tensor, emotion: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
-        """Do what `forward` does, from the features (B, L, C) of the convolutional stacks on."""
-        views = self.audio_encoder_cont.encode(layout.content(content), layout.content.attention_mask)
-        states = self.audio_encoder_emo.wav2vec2.encode(layout.emotion(emotion), layout.emotion.attention_mask)
-        worn = layout.emotion_to_motion(states)
+    def reconstruct(self, content: Tensor, emotion: Tensor, layout: BatchLayout) -> tuple[Tensor, Tensor]:
+        """Compute reconstructions as `forward`, from the features (B, L, C) of the convolutional stacks."""
+        content_views = self.audio_encoder_cont.encode(layout.content(content), layout.content.attention_mask)
+        encoded = self.audio_encoder_emo.wav2vec2.encode(layout.emotion(emotion), layout.emotion.attention_mask)
+        content_states = content_views.index_select(0, layout.view)
+        emotion_states = layout.emotion_to_motion(encoded)
         valid = layout.emotion_to_motion.mask[..., None]
-        pooled = (worn * valid).sum(dim=1) / valid.sum(dim=1)
-        tracks = self.decode(views.index_select(0, layout.view), worn, layout.intensity, layout.subject)
+        pooled = (emotion_states * valid).sum(dim=1) / valid.sum(dim=1)
+        tracks = self.decode(content_states, emotion_states, layout.intensity, layout.subject)
         return tracks, self.audio_encoder_emo.classifier(pooled).float()
 
     def decode(self, content: Tensor, emotion: Tensor, intensity: Tensor, subject: Tensor) -> Tensor:
-        """Coefficients (R, T, 52) float32 from the outputs of the two transformers, at the frames of the motion.
+        """Compute coefficients (R, T, 52) float32 from the hidden states of the encoders.
 
         Parameters
         ----------
         content, emotion : (R, T, hidden size)
+            Hidden states at the frames of the motion.
         intensity : (R, 2) float32
+            Weights of the intensities.
         subject : (R, 24) float32
-            Weights of the intensities and of the subjects.
+            Weights of the subjects.
         """
         memory = self.audio_feature_map_emo(emotion)
         num_frames = memory.shape[1]
@@ -156,7 +159,7 @@ class EmoTalk(nn.Module):
             dim=-1,
         )
         hidden = self.transformer_decoder(frames, memory).float()
-        # Coefficients rounded to 8 bits would drown the differences between frames.
+        # In bf16, with 8 significant bits, rounding would hide the differences between frames.
         with torch.autocast(hidden.device.type, enabled=False):
             return self.bs_map_r(hidden)
 
@@ -168,18 +171,18 @@ class EmoTalk(nn.Module):
         subject: int | Sequence[float],
         emotion_from: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Motion for one clip of speech, in evaluation mode.
+        """Predict motion for one clip, in evaluation mode.
 
         Parameters
         ----------
         waveform : (N,) float32
-            Speech at 16 kHz, not normalised, at least 720 samples.
+            Audio at 16 kHz, not normalized, at least 720 samples.
         intensity
             0 normal, 1 strong.
         subject
-            Index 0 to 23 of a training actor, or 24 weights of a mixture of them.
+            Index 0 to 23 of a training subject, or 24 weights of a mixture of subjects.
         emotion_from : (M,) float32, optional
-            Speech whose emotion is worn; the clip's own by default.
+            Audio that provides the emotion; by default the waveform itself.
 
         Returns
         -------
@@ -189,19 +192,19 @@ class EmoTalk(nn.Module):
         Raises
         ------
         EmoTalkError
-            If a waveform is too short, not one-dimensional or not finite, or an index is out of its range.
+            If a waveform is too short, not one-dimensional or not finite, or an index is out of range.
         """
-        donor = waveform if emotion_from is None else emotion_from
-        for clip in (waveform, donor):
+        reference = waveform if emotion_from is None else emotion_from
+        for clip in (waveform, reference):
             check_waveform(clip)
-        content, emotion = (torch.from_numpy(normalise(clip.astype(np.float32))) for clip in (waveform, donor))
+        content, emotion = (torch.from_numpy(normalize(clip.astype(np.float32))) for clip in (waveform, reference))
         num_frames = frames_to_predict(len(waveform))
         features = self.encode_emotion(emotion)
         return self.infer(content, features, num_frames=num_frames, intensity=intensity, subject=subject)[0]
 
     @torch.no_grad()
     def encode_emotion(self, speech: Tensor) -> Tensor:
-        """Compute emotion features (F, D) float32 at 30 fps of normalised speech (N,), in evaluation mode."""
+        """Compute emotion features (F, D) float32 at 30 fps from normalized audio (N,), in evaluation mode."""
         encoder = self.audio_encoder_emo.wav2vec2
         with self._evaluation_mode():
             features = encoder.conv_features(speech[None].to(self.bs_map_r.weight.device))
@@ -217,14 +220,14 @@ class EmoTalk(nn.Module):
         intensity: int,
         subject: int | Sequence[float],
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Predict motion from normalised speech and emotion features, in evaluation mode.
+        """Predict motion from normalized audio and emotion features, in evaluation mode.
 
         Parameters
         ----------
         content : (N,) float32
-            Speech that provides the content.
+            Audio that provides the content.
         emotion_features : (F, D) float32
-            From `encode_emotion`, of any speech.
+            From `encode_emotion`, for any audio.
         num_frames
             Number of frames; content and emotion are stretched evenly to it.
 

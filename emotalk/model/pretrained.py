@@ -1,7 +1,7 @@
-"""Where the two encoders come from: a model hub, a local folder, or small random ones.
+"""Loading of the two encoders from the model hub or a local folder, and random encoders.
 
-transformers knows how files on the hub are named, split and fetched; its models are only a pattern for reading them. It
-takes seconds to import, and is imported for a folder or the hub alone.
+Files are read with transformers, which handles their names, formats and download; its models are not used otherwise.
+transformers takes seconds to import, and is imported only for a folder or the hub.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,131 +22,131 @@ from emotalk.provenance import file_digest
 Encoder = TypeVar("Encoder", SpeechEncoder, EmotionEncoder)
 
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
-"""Names of files of weights on the hub, the preferred form first."""
+"""Patterns of weights files on the hub, the preferred format first."""
 _UNUSED = ("lm_head", "masked_spec_embed")
 
 
 def build_network(content: EncoderSettings, emotion: EncoderSettings) -> EmoTalk:
-    """Network with the given encoders; the rest is random, from torch's global generator.
+    """Build a network with the given encoders; other parameters are random, from torch's global generator.
 
     Raises
     ------
     WeightsError
-        If an encoder cannot be found or read, or lacks a parameter.
+        If an encoder cannot be found or read, or has missing parameters.
     """
     return EmoTalk(load_encoder(SpeechEncoder, content), load_encoder(EmotionEncoder, emotion))
 
 
-def encoder_digest(wanted: EncoderSettings) -> str:
-    """What an encoder's source turns out to be: a commit of the hub, digests of a folder's weights, or "random".
+def encoder_digest(settings: EncoderSettings) -> str:
+    """Return the identity of an encoder: a commit of the hub, digests of the weights in a folder, or "random".
 
     Raises
     ------
     WeightsError
-        If it cannot be found.
+        If the encoder cannot be found.
     """
-    if wanted.source == RANDOM:
+    if settings.source == RANDOM:
         return RANDOM
-    folder = Path(wanted.source)
+    folder = Path(settings.source)
     if folder.is_dir():
         files = sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin"))
         return f"SHA-256 {' '.join(map(file_digest, files))}"
     from transformers import Wav2Vec2Config
 
     try:
-        config = Wav2Vec2Config.from_pretrained(wanted.source, revision=wanted.revision or "main")
-    except Exception as error:  # What the hub's client raises is no closed set.
-        raise WeightsError(_cannot_load(wanted, False, error)) from None
+        config = Wav2Vec2Config.from_pretrained(settings.source, revision=settings.revision or "main")
+    except Exception as error:  # The client of the hub raises exceptions of many types.
+        raise WeightsError(_load_error(settings, False, error)) from None
     return f"commit {config._commit_hash}"
 
 
-def fetch_encoder(encoder: EncoderSettings) -> None:
-    """Download an encoder of the hub into its cache; of a local folder check that its files exist.
+def fetch_encoder(settings: EncoderSettings) -> None:
+    """Download an encoder from the hub to its cache; for a local folder, check that its files exist.
 
     Raises
     ------
     WeightsError
-        If the folder lacks a file, or the hub cannot be reached and its cache lacks the encoder.
+        If a file is missing in the folder, or the hub cannot be reached and the encoder is not in its cache.
     """
-    if encoder.source == RANDOM:
+    if settings.source == RANDOM:
         return
-    folder = Path(encoder.source)
+    folder = Path(settings.source)
     if folder.is_dir():
         if not (folder / "config.json").is_file() or not any(folder.glob(pattern) for pattern in _WEIGHTS):
             raise WeightsError(f"The folder {folder} has no config.json or no weights ({' or '.join(_WEIGHTS)}).")
         return
     from huggingface_hub import HfApi, snapshot_download
 
-    options: dict[str, Any] = {"repo_id": encoder.source, "revision": encoder.revision}
+    options: dict[str, Any] = {"repo_id": settings.source, "revision": settings.revision}
     try:
-        files = HfApi().model_info(**options).siblings or ()  # Without the retries of other calls.
+        files = HfApi().model_info(**options).siblings or ()  # This call does not retry.
         names = [file.rfilename for file in files]
         weights = next(
             (pattern for pattern in _WEIGHTS if any(PurePath(name).match(pattern) for name in names)), "*.bin"
         )
         snapshot_download(**options, allow_patterns=["config.json", weights, f"{weights}.index.json"])
-    except Exception as error:  # What the hub's client raises is no closed set.
+    except Exception as error:  # The client of the hub raises exceptions of many types.
         try:
             snapshot_download(**options, local_files_only=True)
         except Exception:
-            raise WeightsError(_cannot_load(encoder, False, error)) from None
+            raise WeightsError(_load_error(settings, False, error)) from None
 
 
-def load_encoder(kind: type[Encoder], wanted: EncoderSettings) -> Encoder:
-    """Encoder of a kind from its source; only an id of the hub may touch the network.
+def load_encoder(encoder_class: type[Encoder], settings: EncoderSettings) -> Encoder:
+    """Load an encoder from its source; the network is accessed only for an id of the hub.
 
     Raises
     ------
     WeightsError
-        If it cannot be found or read, has a configuration that is not supported, or lacks a parameter.
+        If the encoder cannot be found or read, its configuration is not supported, or parameters are missing.
     """
-    if wanted.source == RANDOM:
-        return _random(kind, wanted.sizes)
-    is_local = Path(wanted.source).is_dir()
+    if settings.source == RANDOM:
+        return _make_random(encoder_class, settings.sizes)
+    is_local = Path(settings.source).is_dir()
     try:
-        with _silent_library():
-            config, state, absent = _read(kind, wanted, is_local)
+        with _quiet_transformers():
+            config, state, missing = _read(encoder_class, settings, is_local)
     except WeightsError:
         raise
-    except Exception as error:  # What the loaders raise for damaged files is no closed set.
-        raise WeightsError(_cannot_load(wanted, is_local, error)) from None
-    absent = sorted(name for name in absent if not any(part in name for part in _UNUSED))
-    if absent:
+    except Exception as error:  # The loaders raise exceptions of many types for damaged files.
+        raise WeightsError(_load_error(settings, is_local, error)) from None
+    missing = sorted(name for name in missing if not any(part in name for part in _UNUSED))
+    if missing:
         raise WeightsError(
-            f"{wanted.source} lacks {len(absent)} parameters of the {kind.__name__}, or has them in another shape, "
-            f"{absent[0]} first. It would start them at random, so it is refused; give a matching encoder."
+            f"{settings.source}: {len(missing)} parameters of the {encoder_class.__name__} are missing or have another "
+            f"shape, the first is {missing[0]}. They would be random; set an encoder of the same architecture."
         )
     with torch.device("meta"):
-        encoder = kind(config)
+        encoder = encoder_class(config)
     encoder.load_state_dict(state, assign=True)
     return encoder
 
 
 def _read(
-    kind: type[nn.Module], wanted: EncoderSettings, is_local: bool
+    encoder_class: type[nn.Module], settings: EncoderSettings, is_local: bool
 ) -> tuple[EncoderConfig, dict[str, Tensor], list[str]]:
-    """Configuration, parameters, and names of those that were not there and are random."""
+    """Read the configuration, the parameters, and the names of parameters that are missing in the file and random."""
     from transformers import Wav2Vec2Config
 
-    where = {"revision": wanted.revision or "main", "local_files_only": is_local}
-    values, _ = Wav2Vec2Config.get_config_dict(wanted.source, **where)
+    location = {"revision": settings.revision or "main", "local_files_only": is_local}
+    values, _ = Wav2Vec2Config.get_config_dict(settings.source, **location)
     if not values:
         raise FileNotFoundError("it has no config.json.")
-    config = EncoderConfig.from_values(values, f"The encoder {wanted.source}")
-    model, info = _pattern(kind).from_pretrained(
-        wanted.source,
-        **where,
-        config=Wav2Vec2Config(**config.model_dump()),  # What was checked, and nothing else of the file.
+    config = EncoderConfig.from_values(values, f"The encoder {settings.source}")
+    model, info = _transformers_class(encoder_class).from_pretrained(
+        settings.source,
+        **location,
+        config=Wav2Vec2Config(**config.model_dump()),  # Only validated values, not the whole file.
         dtype=torch.float32,
         ignore_mismatched_sizes=True,
         output_loading_info=True,
     )
-    absent = [*info["missing_keys"], *(mismatch[0] for mismatch in info["mismatched_keys"])]
-    return config, model.state_dict(), absent
+    missing = [*info["missing_keys"], *(mismatch[0] for mismatch in info["mismatched_keys"])]
+    return config, model.state_dict(), missing
 
 
-def _pattern(kind: type[nn.Module]) -> Any:
-    """A model of the library whose parameters have the names of ours."""
+def _transformers_class(encoder_class: type[nn.Module]) -> Any:
+    """Define a model of transformers with the parameter names of `encoder_class`."""
     from transformers import Wav2Vec2Config, Wav2Vec2Model, Wav2Vec2PreTrainedModel
 
     class Speech(Wav2Vec2Model):
@@ -162,12 +162,12 @@ def _pattern(kind: type[nn.Module]) -> Any:
             self.classifier = EmotionClassifier(config)
             self.post_init()
 
-    return Speech if kind is SpeechEncoder else Emotion
+    return Speech if encoder_class is SpeechEncoder else Emotion
 
 
 @contextmanager
-def _silent_library() -> Iterator[None]:
-    """Without the library's progress bar and its table of parameters that differ: `load_encoder` says what matters."""
+def _quiet_transformers() -> Iterator[None]:
+    """Disable the progress bar and the log of transformers; `load_encoder` reports missing parameters itself."""
     from transformers.utils import logging
 
     verbosity, has_bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -181,23 +181,23 @@ def _silent_library() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _random(kind: type[Encoder], sizes: Mapping[str, Any]) -> Encoder:
+def _make_random(encoder_class: type[Encoder], sizes: Mapping[str, Any]) -> Encoder:
     known = [name for name, field in EncoderConfig.model_fields.items() if not field.exclude]
     if unknown := sorted(sizes.keys() - set(known)):
         raise WeightsError(
-            f"{', '.join(unknown)} under 'sizes' is no configuration value of an encoder. These are: "
+            f"{', '.join(unknown)} under 'sizes' is not a configuration value of an encoder. Valid names are: "
             f"{', '.join(known)}."
         )
-    return kind(EncoderConfig.from_values(sizes, f"'sizes' of the random {kind.__name__}"))
+    return encoder_class(EncoderConfig.from_values(sizes, f"'sizes' of the random {encoder_class.__name__}"))
 
 
-def _cannot_load(wanted: EncoderSettings, is_local: bool, error: Exception) -> str:
+def _load_error(settings: EncoderSettings, is_local: bool, error: Exception) -> str:
     first_line = str(error).strip().partition("\n")[0].rstrip(".")
     if is_local:
-        return f"The folder {wanted.source} is not a wav2vec2 encoder: {first_line}."
+        return f"The folder {settings.source} is not a wav2vec2 encoder: {first_line}."
     return (
-        f"There is no folder {wanted.source}, and it cannot be downloaded from the model hub: {first_line}. "
+        f"Folder {settings.source} does not exist, and it cannot be downloaded from the model hub: {first_line}. "
         "Without hub access, copy the encoder from another machine and set model.content_encoder.source or "
         "model.emotion_encoder.source to its folder (resources/README.md), set the environment variable HF_ENDPOINT to "
-        "a mirror, or start from the released EmoTalk.pth by train.init_weights."
+        "a mirror, or start from the released EmoTalk.pth with train.init_weights."
     )

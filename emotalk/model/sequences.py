@@ -1,6 +1,6 @@
-"""Sequences of unlike length in one batch: normalising, padding, moving.
+"""Batches of sequences of different lengths: normalization, padding, and copies to a device.
 
-Padding changes nothing: each clip is normalised and resampled alone, and padded after.
+Padding does not affect results, because each clip is normalized and resampled alone, and padded afterwards.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,18 +14,18 @@ from torch import Tensor
 T = TypeVar("T")
 
 
-def normalise(waveform: np.ndarray) -> np.ndarray:
-    """Waveform (N,) float32 with mean 0 and variance 1, as the processors of both pretrained encoders do it.
+def normalize(waveform: np.ndarray) -> np.ndarray:
+    """Normalize a waveform (N,) float32 to mean 0 and variance 1, as the processors of both pretrained encoders.
 
-    The variance is the biased one, and 1e-7 keeps digital silence finite.
+    The variance is biased; adding 1e-7 to it avoids a division by zero for digital silence.
     """
     return (waveform - waveform.mean()) / np.sqrt(waveform.var() + np.float32(1e-7))
 
 
 def pad_batch(sequences: Sequence[np.ndarray]) -> Tensor:
-    """Sequences (T_i, …) float32 as one batch (B, max T, …), zeros behind the shorter ones.
+    """Stack sequences (T_i, …) float32 to one batch (B, max T, …), padded with zeros at the end.
 
-    By numpy, which starts no threads: torch's would wait for those that compute.
+    numpy is used because it starts no threads; threads of torch would compete with the training step.
     """
     longest = max(map(len, sequences))
     batch = np.zeros((len(sequences), longest, *sequences[0].shape[1:]), np.float32)
@@ -35,28 +35,28 @@ def pad_batch(sequences: Sequence[np.ndarray]) -> Tensor:
 
 
 def speech_batch(waveforms: Sequence[np.ndarray]) -> Tensor:
-    """Waveforms (N_i,) float32 as the network takes them: (B, max N), each normalised alone."""
-    return pad_batch([normalise(waveform) for waveform in waveforms])
+    """Normalize each waveform (N_i,) float32 and stack them to the input of the network, (B, max N)."""
+    return pad_batch([normalize(waveform) for waveform in waveforms])
 
 
 def frame_mask(num_frames: Sequence[int]) -> Tensor:
-    """Mask (B, max T), True where a sequence has a frame."""
+    """Return a mask (B, max T), True for valid frames and False for padding."""
     return torch.arange(max(num_frames)) < torch.tensor(num_frames)[:, None]
 
 
 def map_tensors(value: T, function: Callable[[Tensor], Tensor]) -> T:
-    """Copy of a dataclass, and of the dataclasses in it, with every tensor replaced by what `function` makes of it.
+    """Copy a dataclass, including nested dataclasses, with `function` applied to every tensor.
 
-    A tensor that stands in several fields of a dataclass stays one.
+    A tensor in several fields of one dataclass is mapped once, and the result is shared.
     """
     changed: dict[str, Any] = {}
-    made: dict[int, Tensor] = {}
+    mapped: dict[int, Tensor] = {}
     for field in fields(value):  # type: ignore[arg-type]
         part = getattr(value, field.name)
         if isinstance(part, Tensor):
-            if id(part) not in made:
-                made[id(part)] = function(part)
-            changed[field.name] = made[id(part)]
+            if id(part) not in mapped:
+                mapped[id(part)] = function(part)
+            changed[field.name] = mapped[id(part)]
         elif is_dataclass(part):
             changed[field.name] = map_tensors(part, function)
     return replace(value, **changed)  # type: ignore[type-var]

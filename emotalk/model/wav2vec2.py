@@ -1,7 +1,7 @@
-"""wav2vec2 in plain torch: a convolutional stack over the waveform, then a transformer.
+"""wav2vec2 in plain torch: a convolutional stack on the waveform, then a transformer.
 
 Parameters have the names of the published checkpoints. Shapes: B clips of N samples; C channels; V sequences of T
-frames of D numbers.
+frames with D features.
 
 Source
 ------
@@ -29,7 +29,7 @@ _ACTIVATIONS: dict[Activation, Function] = {
 
 
 class ConvLayer(nn.Module):
-    """Convolution, normalisation over the channels of each frame, activation."""
+    """Convolution, layer norm over the channels of each frame, activation."""
 
     def __init__(self, config: EncoderConfig, index: int) -> None:
         super().__init__()
@@ -40,19 +40,19 @@ class ConvLayer(nn.Module):
         self.activation = _ACTIVATIONS[config.feat_extract_activation]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Shorter sequences (B, C', L') from (B, C, L)."""
+        """Compute shorter sequences (B, C', L') from (B, C, L)."""
         return self.activation(self.layer_norm(self.conv(x).transpose(1, 2)).transpose(1, 2))
 
 
 class FeatureExtractor(nn.Module):
-    """The convolutional stack."""
+    """Convolutional stack."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.conv_layers = nn.ModuleList(ConvLayer(config, index) for index in range(len(config.conv_dim)))
 
     def forward(self, waveforms: Tensor) -> Tensor:
-        """Features (B, C, L) of waveforms (B, N)."""
+        """Compute features (B, C, L) from waveforms (B, N)."""
         x = waveforms[:, None]
         for layer in self.conv_layers:
             x = layer(x)
@@ -60,7 +60,7 @@ class FeatureExtractor(nn.Module):
 
 
 class FeatureProjection(nn.Module):
-    """From channels of features to the transformer's hidden size."""
+    """Projection of features to the hidden size of the transformer."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -69,15 +69,15 @@ class FeatureProjection(nn.Module):
         self.dropout = nn.Dropout(config.feat_proj_dropout)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Hidden states (V, T, D) from features (V, T, C)."""
+        """Compute hidden states (V, T, D) from features (V, T, C)."""
         return self.dropout(self.projection(self.layer_norm(features)))
 
 
 class WeightNorm(nn.Module):
-    """Weights (D, D / groups, K) as directions `original1` and, for each frame of the kernel, a length `original0`.
+    """Weight norm of weights (D, D / groups, K): directions `original1`, and a norm `original0` per kernel frame.
 
-    The names are those of torch's weight norm, which cannot be used: for parameters without memory (`EmoTalk.empty`) it
-    imports a compiler, which takes seconds.
+    The names are those of torch's weight norm. That one is not used, because for parameters on the meta device
+    (`EmoTalk.empty`) it imports a compiler, which takes seconds.
     """
 
     def __init__(self, weight: Tensor) -> None:
@@ -86,17 +86,17 @@ class WeightNorm(nn.Module):
         self.original1 = nn.Parameter(weight)
 
     @property
-    def lengths(self) -> Tensor:
+    def direction_norms(self) -> Tensor:
         """Norms (1, 1, K) of the directions."""
         return torch.linalg.vector_norm(self.original1, dim=(0, 1), keepdim=True)
 
     def forward(self) -> Tensor:
-        """The weights; by torch's kernel, whose order of sums all results so far have."""
+        """Compute the weights with torch's kernel, so that rounding is the same as in all earlier results."""
         return torch._weight_norm(self.original1, self.original0, 2)
 
 
-class NormedConvolution(nn.Module):
-    """Grouped convolution whose weights have a norm of their own."""
+class WeightNormConvolution(nn.Module):
+    """Grouped convolution with weight norm."""
 
     def __init__(self, size: int, kernel: int, groups: int) -> None:
         super().__init__()
@@ -107,32 +107,32 @@ class NormedConvolution(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """Weights (D, D / groups, K), computed."""
+        """Weights (D, D / groups, K), computed from directions and norms."""
         return self.parametrizations["weight"]()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Sequences (V, D, T) from as long ones; an even kernel sees a frame more before than behind."""
+        """Convolve sequences (V, D, T) to the same length; an even kernel has one frame more before than after."""
         weight = self.weight
-        found = conv1d(x, weight, self.bias, padding=weight.shape[2] // 2, groups=self.groups)
-        return found[..., : x.shape[2]]
+        output = conv1d(x, weight, self.bias, padding=weight.shape[2] // 2, groups=self.groups)
+        return output[..., : x.shape[2]]
 
 
 class PositionalConvolution(nn.Module):
-    """Positions relative to each other, from a grouped convolution over time."""
+    """Relative positional embedding, computed by a grouped convolution over time."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         kernel, groups = config.num_conv_pos_embeddings, config.num_conv_pos_embedding_groups
-        self.conv = NormedConvolution(config.hidden_size, kernel, groups)
+        self.conv = WeightNormConvolution(config.hidden_size, kernel, groups)
         self.activation = _ACTIVATIONS[config.feat_extract_activation]
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """What to add to hidden states (V, T, D)."""
+        """Compute the embedding (V, T, D) that is added to hidden states (V, T, D)."""
         return self.activation(self.conv(hidden.transpose(1, 2))).transpose(1, 2)
 
 
 class Attention(nn.Module):
-    """Self-attention of several heads."""
+    """Multi-head self-attention."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -145,20 +145,20 @@ class Attention(nn.Module):
         self.out_proj = nn.Linear(size, size)
 
     def forward(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
-        """New hidden states (V, T, D); see `EncoderLayer.forward`."""
+        """Compute new hidden states (V, T, D); see `EncoderLayer.forward`."""
         projected = (projection(hidden) for projection in (self.q_proj, self.k_proj, self.v_proj))
         query, key, value = (x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for x in projected)
         return self.out_proj(self.attend(query, key, value, mask))
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
-        """Values, mixed by weights that drop out in training: (V, T, D) from three of (V, heads, T, D / heads)."""
+        """Compute attention (V, T, D) from query, key and value (V, heads, T, D / heads), with dropout in training."""
         rate = self.dropout if self.training else 0.0
         heads = scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=rate)
         return heads.transpose(1, 2).flatten(2)
 
 
 class FeedForward(nn.Module):
-    """Two linear layers on each frame."""
+    """Feed-forward part: two linear layers on each frame."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -169,13 +169,13 @@ class FeedForward(nn.Module):
         self.output_dropout = nn.Dropout(config.hidden_dropout)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """New hidden states (V, T, D)."""
+        """Compute new hidden states (V, T, D)."""
         inner = self.intermediate_dropout(self.activation(self.intermediate_dense(hidden)))
         return self.output_dropout(self.output_dense(inner))
 
 
 class EncoderLayer(nn.Module):
-    """A layer of the transformer: attention, then the feed-forward part, each added to what it takes."""
+    """Transformer layer: attention and feed-forward part, each with a residual connection."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -187,17 +187,17 @@ class EncoderLayer(nn.Module):
         self.final_layer_norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
 
     def forward(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
-        """Hidden states (V, T, D) of the next layer.
+        """Compute new hidden states (V, T, D).
 
         Parameters
         ----------
         mask : (V, 1, 1, T) bool, optional
-            True where a sequence has a frame.
+            True for valid frames, False for padding.
         """
         return self.combine(hidden, lambda x: self.attention(x, mask), self.feed_forward)
 
     def combine(self, hidden: Tensor, attend: Function, transform: Function) -> Tensor:
-        """Do what `forward` does, with other ways to compute the two parts."""
+        """Compute the layer with given functions for attention and feed-forward part."""
         if self.norm_first:
             hidden = hidden + self.dropout(attend(self.layer_norm(hidden)))
             return hidden + transform(self.final_layer_norm(hidden))
@@ -206,7 +206,7 @@ class EncoderLayer(nn.Module):
 
 
 class Transformer(nn.Module):
-    """The transformer's parts under their names; `SpeechEncoder.encode` runs them."""
+    """Modules of the transformer, with their released names; `SpeechEncoder.encode` runs them."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -217,33 +217,33 @@ class Transformer(nn.Module):
 
 
 @torch.no_grad()
-def draw_parameters(module: nn.Module, std: float) -> None:
-    """Draw all parameters of a module from torch's global generator, if they have memory.
+def init_parameters(module: nn.Module, std: float) -> None:
+    """Initialize all parameters of a module from torch's global generator, except on the meta device.
 
     - linear layers: weights N(0, std²), biases 0;
     - convolutions of C channels (per group) and kernel K: weights N(0, 2 / (C K)), biases U(-k, k), k = 1 / sqrt(C K);
-    - the weights of the positional convolution stay what torch drew for them, U(-k, k) too, with their own norm.
+    - positional convolution: the weights keep torch's initialization U(-k, k), and `original0` is set to their norms.
 
-    A seed gives the encoder that it gave when transformers drew it. That is why a convolution's weights are drawn
-    twice, and where weight norm computes them in vain.
+    The order of random draws is that of transformers, so that a seed gives the same encoder. The weights of a
+    convolution are therefore drawn twice, also those of the positional convolution, where they are discarded.
 
     Source
     ------
-    fairseq's wav2vec2 (arXiv 2006.11477), as transformers applies it to classes derived from its own: without the
-    special cases of the projection of features and of the positional convolution.
+    fairseq's wav2vec2 (arXiv 2006.11477), as transformers initializes subclasses of its models: without the special
+    cases of the feature projection and of the positional convolution.
     """
     if not next(module.parameters()).is_meta:
-        module.apply(partial(_draw, std=std))
+        module.apply(partial(_init_module, std=std))
 
 
-def _draw(module: nn.Module, std: float) -> None:
+def _init_module(module: nn.Module, std: float) -> None:
     if isinstance(module, WeightNorm):
-        module.original0.copy_(module.lengths)
-    if isinstance(module, nn.Linear | nn.Conv1d | NormedConvolution):
+        module.original0.copy_(module.direction_norms)
+    if isinstance(module, nn.Linear | nn.Conv1d | WeightNormConvolution):
         nn.init.normal_(module.weight, std=std)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
-    if isinstance(module, nn.Conv1d | NormedConvolution):
+    if isinstance(module, nn.Conv1d | WeightNormConvolution):
         nn.init.kaiming_normal_(module.weight)
         if module.bias is not None:
             bound = math.sqrt(1 / module.weight[0].numel())

@@ -1,4 +1,4 @@
-"""Weights in the released form: names, files, strict loading."""
+"""Weights files with the released parameter names, and strict loading."""
 
 import logging
 from collections.abc import Mapping
@@ -14,26 +14,26 @@ from torch import Tensor
 
 from emotalk.errors import WeightsError
 from emotalk.files import atomic_path
-from emotalk.model.card import configs_for, weights_file
+from emotalk.model.card import read_encoder_configs, weights_file
 from emotalk.model.network import EmoTalk
 
 _LOG = logging.getLogger(__name__)
 _WEIGHT_NORM = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
-"""Today's torch names of the weight-normed convolution, and the released ones."""
+"""Parameter names of the positional convolution in current torch, and the released ones."""
 
 
-def released_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The network's state under the names of the released checkpoint."""
-    return {_renamed(name, _WEIGHT_NORM): value for name, value in state.items()}
+def to_released_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the parameters of the network to the names of the released checkpoint."""
+    return {_rename(name, _WEIGHT_NORM): value for name, value in state.items()}
 
 
-def current_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A released state under the names of today's torch."""
-    back = {old: new for new, old in _WEIGHT_NORM.items()}
-    return {_renamed(name, back): value for name, value in state.items()}
+def to_torch_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename released parameters to the names of current torch."""
+    to_torch = {released: current for current, released in _WEIGHT_NORM.items()}
+    return {_rename(name, to_torch): value for name, value in state.items()}
 
 
-def _renamed(name: str, suffixes: Mapping[str, str]) -> str:
+def _rename(name: str, suffixes: Mapping[str, str]) -> str:
     for old, new in suffixes.items():
         if name.endswith(f"pos_conv_embed.conv.{old}"):
             return name.removesuffix(old) + new
@@ -43,48 +43,47 @@ def _renamed(name: str, suffixes: Mapping[str, str]) -> str:
 def load_weights(
     path: str | Path, device: str | torch.device = "cpu", encoder: Mapping[str, Any] | None = None
 ) -> EmoTalk:
-    """Load an EmoTalk network for use.
+    """Load an EmoTalk network for inference.
 
     Parameters
     ----------
     path
-        A released `.pth`, a `.safetensors` file, or one of our `.json` cards (its weights lie beside it).
+        A released `.pth`, a `.safetensors` file, or one of our `.json` cards beside its weights.
     device
-        Where the network goes.
+        Device of the network.
     encoder
-        wav2vec2 configuration values of both encoders. By default those of the card beside the file, else the released
-        sizes (wav2vec2-large).
+        wav2vec2 configuration values of both encoders; by default the values of the card beside the file, or the
+        released sizes (wav2vec2-large) without a card.
 
     Raises
     ------
     WeightsError
-        If the file is missing or damaged, lacks a parameter, or holds one of another shape, of another type than
-        floating-point numbers, or with values that are NaN or infinite.
+        If the file is missing or damaged, or a parameter is missing, has another shape, is not floating-point or
+        contains NaN or infinite values.
     """
-    configs = configs_for(Path(path), encoder)
+    configs = read_encoder_configs(Path(path), encoder)
     path = weights_file(Path(path))
     state = read_state(path)
     network = EmoTalk.empty(*configs)
     ignored = load_strict(network, state, str(path))
     if ignored:
-        _LOG.warning("%s holds %d entries that the network does not have: %s", path, len(ignored), ", ".join(ignored))
+        _LOG.warning("%s: ignoring %d entries that are not in the network: %s", path, len(ignored), ", ".join(ignored))
     return network.to(device).eval()
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """Tensors of a weights file by name. The file is data, never code.
+    """Read the tensors of a weights file by name, without executing code from the file.
 
-    They are mapped from the disk where the file's form allows this: memory is taken when they are looked at, and no
-    copy of them is made.
+    The file is memory-mapped if its format allows it.
 
     Raises
     ------
     WeightsError
-        If there is no such file, or it is no file of tensors.
+        If the file does not exist, or does not contain tensors only.
     """
     if not path.is_file():
         raise WeightsError(
-            f"There is no file {path}. Give a .pth, a .safetensors or a card (.json) beside its weights."
+            f"File {path} does not exist. Set a .pth, a .safetensors or a card (.json) beside its weights."
         )
     try:
         if path.suffix == ".safetensors":
@@ -92,16 +91,18 @@ def read_state(path: Path) -> dict[str, Tensor]:
         else:
             state = torch.load(path, "cpu", weights_only=True, mmap=_can_be_mapped(path))
     except (SafetensorError, OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
-        raise WeightsError(f"{path} is no readable weights file: {error}") from None
-    except UnpicklingError:  # Its text advises to load the file all the same.
-        raise WeightsError(f"{path} holds more than tensors, or is damaged; it is not loaded.") from None
+        raise WeightsError(f"{path} cannot be read as a weights file: {error}") from None
+    except UnpicklingError:  # torch's message suggests to disable the check.
+        raise WeightsError(f"{path} is damaged or contains other objects than tensors; it is not loaded.") from None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise WeightsError(f"{path} is no table of tensors. A training checkpoint becomes weights by rule 'extract'.")
+        raise WeightsError(
+            f"{path} is not a dictionary of tensors. Rule 'extract' converts a training checkpoint to weights."
+        )
     return state
 
 
 def _can_be_mapped(path: Path) -> bool:
-    """Whether torch can map the file: not those of before 2020, which are no zip archives, nor compressed ones."""
+    """Whether torch can memory-map the file: a zip archive (files before 2020 are not) without compression."""
     try:
         with ZipFile(path) as archive:
             return all(entry.compress_type == ZIP_STORED for entry in archive.infolist())
@@ -110,54 +111,56 @@ def _can_be_mapped(path: Path) -> bool:
 
 
 class Mismatch(NamedTuple):
-    """How a state differs from what a network has, by names of parameters."""
+    """Parameter names that differ between a state and a network."""
 
     missing: list[str]
     unexpected: list[str]
     shape_mismatch: list[str]
-    """In another shape."""
 
     def __bool__(self) -> bool:
         return any(self[:])
 
     def __str__(self) -> str:
         kinds = ((self.missing, "missing"), (self.unexpected, "unexpected"), (self.shape_mismatch, "of another shape"))
-        return "; ".join(f"{len(names)} parameters are {what} ({_first(names)})" for names, what in kinds if names)
+        return "; ".join(
+            f"{len(names)} parameters are {kind} ({_first_names(names)})" for names, kind in kinds if names
+        )
 
 
-def _first(names: list[str]) -> str:
+def _first_names(names: list[str]) -> str:
     return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
 def compare(network: EmoTalk, state: Mapping[str, Tensor], prefix: str = "") -> Mismatch:
-    """How a state under either names differs from the network's parameters whose names begin with `prefix`."""
-    wanted = {name: value for name, value in released_names(network.state_dict()).items() if name.startswith(prefix)}
-    given = released_names(state)
+    """Compare a state, with released or current names, to the parameters of a network that begin with `prefix`."""
+    expected = to_released_names(network.state_dict())
+    expected = {name: value for name, value in expected.items() if name.startswith(prefix)}
+    actual = to_released_names(state)
     return Mismatch(
-        missing=[name for name in wanted if name not in given],
-        unexpected=[name for name in given if name not in wanted],
-        shape_mismatch=[name for name in wanted if name in given and given[name].shape != wanted[name].shape],
+        missing=[name for name in expected if name not in actual],
+        unexpected=[name for name in actual if name not in expected],
+        shape_mismatch=[name for name in expected if name in actual and actual[name].shape != expected[name].shape],
     )
 
 
 def load_strict(network: EmoTalk, state: Mapping[str, Tensor], source: str | Path) -> list[str]:
-    """Let a state, under either names, become the parameters of a network, every one of them. Nothing is copied.
+    """Load all parameters of a network from a state, with released or current names, without copying tensors.
 
     Returns
     -------
     list of str
-        Names in `state` that the network does not have; they are left out.
+        Ignored names in `state`, which the network does not have.
 
     Raises
     ------
     WeightsError
-        If a parameter is missing, or is none that `as_weight` takes.
+        If a parameter is missing or has another shape, or `as_weight` rejects it.
     """
     mismatch = compare(network, state)
     if mismatch.missing or mismatch.shape_mismatch:
         raise WeightsError(
-            f"{source} does not fit the network: {mismatch}. Encoder sizes come from the card beside the weights; for "
-            "weights without a card pass them as 'encoder'."
+            f"{source} does not match the network: {mismatch}. The encoder sizes are read from the card beside the "
+            "weights; for weights without a card, pass them as 'encoder'."
         )
     load_matching(network, state, mismatch, source, assign=True)
     return mismatch.unexpected
@@ -166,67 +169,63 @@ def load_strict(network: EmoTalk, state: Mapping[str, Tensor], source: str | Pat
 def load_matching(
     network: EmoTalk, state: Mapping[str, Tensor], mismatch: Mismatch, source: str | Path, *, assign: bool = False
 ) -> int:
-    """Put the parameters of a state that fit into a network.
+    """Load the parameters of a state that match the network.
 
     Parameters
     ----------
     mismatch
-        What `compare` says of them.
+        Result of `compare`.
     source
-        Where they come from, for errors.
+        Name of the source, for error messages.
     assign
-        Whether the tensors become the network's own, instead of being copied into those that it has.
+        If true, the tensors replace the parameters of the network; else their values are copied.
 
     Returns
     -------
     int
-        How many they are.
+        Number of loaded parameters.
 
     Raises
     ------
     WeightsError
-        If one of them is none that `as_weight` takes.
+        If `as_weight` rejects a parameter.
     """
-    left_out = {*mismatch.unexpected, *mismatch.shape_mismatch}
-    fitting = {
-        name: as_weight(name, value, source) for name, value in released_names(state).items() if name not in left_out
+    ignored = {*mismatch.unexpected, *mismatch.shape_mismatch}
+    matching = {
+        name: as_weight(name, value, source) for name, value in to_released_names(state).items() if name not in ignored
     }
-    network.load_state_dict(current_names(fitting), strict=False, assign=assign)
-    return len(fitting)
+    network.load_state_dict(to_torch_names(matching), strict=False, assign=assign)
+    return len(matching)
 
 
 def as_weight(name: str, value: Tensor, source: str | Path) -> Tensor:
-    """A parameter as float32; other floating-point types are converted.
+    """Convert a floating-point parameter to float32.
 
     Raises
     ------
     WeightsError
-        If it is of another type, or holds values that are NaN or infinite.
+        If it has another type, or contains NaN or infinite values.
     """
     if not value.is_floating_point():
-        kind = str(value.dtype).removeprefix("torch.")
+        dtype = str(value.dtype).removeprefix("torch.")
         raise WeightsError(
-            f"Tensor {name} in {source} is of type {kind}, and weights must be floating-point numbers; save it as "
-            "float32."
+            f"Tensor {name} in {source} has type {dtype}; weights must be floating-point numbers. Save it as float32."
         )
     weight = value.detach().to(torch.float32).contiguous()
     if weight.numel() and not torch.isfinite(torch.stack(weight.aminmax())).all():
         raise WeightsError(
-            f"Tensor {name} in {source} holds values that are NaN or infinite in float32, and a network with them "
-            "predicts nothing; take weights from another file, or from an earlier checkpoint."
+            f"Tensor {name} in {source} contains NaN or infinite values in float32, so that predictions would be NaN. "
+            "Use weights from another file or from an earlier checkpoint."
         )
     return weight
 
 
 def save_weights(network: EmoTalk, folder: Path, name: str) -> None:
-    """Write `<name>.pth` and `<name>.safetensors` under the released names.
-
-    Each is written beside and then renamed, so that a file of this name is always complete.
-    """
-    state = {key: value.detach().cpu().contiguous() for key, value in released_names(network.state_dict()).items()}
+    """Write `<name>.pth` and `<name>.safetensors` atomically, with the released parameter names."""
+    state = {key: value.detach().cpu().contiguous() for key, value in to_released_names(network.state_dict()).items()}
     with atomic_path(folder / f"{name}.pth") as partial:
         torch.save(state, partial)
         mode = partial.stat().st_mode
     with atomic_path(folder / f"{name}.safetensors") as partial:
         save_file(state, partial)
-        partial.chmod(mode)  # What safetensors writes can be read by its owner alone.
+        partial.chmod(mode)  # safetensors makes its files readable by the owner only.

@@ -17,8 +17,8 @@ from emotalk.data.manifest import Example
 from emotalk.data.samples import from_int16
 from emotalk.emotions import UNLABELLED
 from emotalk.errors import TrainingError
+from emotalk.model.batch_layout import BatchLayout, ConvFrames
 from emotalk.model.inputs import ReconstructionSpec
-from emotalk.model.layout import ConvFrames, Layout
 from emotalk.model.sequences import map_tensors, pad_batch, speech_batch
 from emotalk.training.features import FeatureStore
 from emotalk.training.settings import RunSettings
@@ -108,7 +108,7 @@ class Batch:
     """
 
     audio: AudioInputs
-    layout: Layout
+    layout: BatchLayout
     targets: Tensor
     is_cross: Tensor
     has_velocity: Tensor
@@ -163,7 +163,7 @@ class BatchMaker:
         index = {clip_id: i for i, clip_id in enumerate(clip_ids)}
         tracks = [self.store[item.target].track for item in items]
         num_samples = [len(self.store[clip_id].waveform) for clip_id in clip_ids]
-        request = ReconstructionSpec(
+        spec = ReconstructionSpec(
             content_samples=num_samples,
             emotion_samples=num_samples,
             content=[index[item.content] for item in items],
@@ -174,7 +174,7 @@ class BatchMaker:
         )
         return Batch(
             audio=self._load_audio(clip_ids),
-            layout=Layout.of(request, *self.conv_frames),
+            layout=BatchLayout.from_spec(spec, *self.conv_frames),
             targets=pad_batch(tracks),
             is_cross=torch.tensor([item.term == "cross" for item in items]),
             has_velocity=torch.tensor([item.has_velocity for item in items]),

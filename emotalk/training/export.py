@@ -18,11 +18,11 @@ from emotalk.data.samples import from_int16
 from emotalk.errors import WeightsError
 from emotalk.model.card import references_file, write_card
 from emotalk.model.emotion_references import EmotionReferences, Key
-from emotalk.model.encoder_config import encoder_configs
+from emotalk.model.encoder_config import parse_encoder_configs
 from emotalk.model.inputs import INTENSITIES
 from emotalk.model.network import EmoTalk
-from emotalk.model.sequences import normalise
-from emotalk.model.weights import load_strict, load_weights, read_state, released_names, save_weights
+from emotalk.model.sequences import normalize
+from emotalk.model.weights import load_strict, load_weights, read_state, save_weights, to_released_names
 from emotalk.progress import progress
 from emotalk.provenance import library_versions
 from emotalk.training.checkpoint_file import read_checkpoint
@@ -112,18 +112,18 @@ def choose_references(network: EmoTalk, store: ClipStore, training_clips: Sequen
 
 
 def _encode_emotion(network: EmoTalk, store: ClipStore, clip_id: str) -> Tensor:
-    return network.encode_emotion(torch.from_numpy(normalise(from_int16(store[clip_id].waveform)))).cpu()
+    return network.encode_emotion(torch.from_numpy(normalize(from_int16(store[clip_id].waveform)))).cpu()
 
 
 def _write_weights(checkpoint: str | Path, folder: Path, description: Mapping[str, Any]) -> dict[str, bytes]:
     """Write the weights and their card; returns the digest of each tensor."""
     content = read_checkpoint(checkpoint)
-    network = EmoTalk.empty(*encoder_configs(content["encoders"], str(checkpoint)))
+    network = EmoTalk.empty(*parse_encoder_configs(content["encoders"], str(checkpoint)))
     average = content["average"] or {"weights": {}}
     load_strict(network, content["model"] | average["weights"], checkpoint)
     save_weights(network, folder, _NAME)
     write_card(folder / f"{_NAME}.json", _make_card(content, description))
-    return _hash_tensors(released_names(network.state_dict()))
+    return _hash_tensors(to_released_names(network.state_dict()))
 
 
 def _hash_tensors(state: Mapping[str, Tensor]) -> dict[str, bytes]:

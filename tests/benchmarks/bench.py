@@ -10,7 +10,7 @@ from emotalk.data.manifest import Example
 from emotalk.data.samples import from_int16
 from emotalk.device import choose_precision
 from emotalk.model.pretrained import build_network
-from emotalk.model.sequences import normalise
+from emotalk.model.sequences import normalize
 from emotalk.training.batches import BatchMaker
 from emotalk.training.features import load_cached_features
 from emotalk.training.finite import FiniteGuard
@@ -162,6 +162,6 @@ class Bench:
         clips = []
         for name in ("audio_c1e2", "audio_c2e1"):
             clip = self._store[example[name]]
-            waveform = torch.from_numpy(normalise(from_int16(clip.waveform)))
+            waveform = torch.from_numpy(normalize(from_int16(clip.waveform)))
             clips.append((waveform[None].to(self.device), torch.tensor(clip.track)[None].to(self.device)))
         return self._reference.loss(*clips, intensity=example["intensity"], subject=example["subject"])

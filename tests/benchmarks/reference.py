@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, interpolate, mse_loss, one_hot
 
+from emotalk.model.batch_layout import num_emotion_frames
 from emotalk.model.encoders import SpeechEncoder
-from emotalk.model.layout import num_emotion_frames
 from emotalk.model.network import EmoTalk
 from emotalk.model.wav2vec2 import Attention
 

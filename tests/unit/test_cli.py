@@ -189,7 +189,7 @@ def test_predict_names_missing_weights_and_imports_only_what_it_needs(monkeypatc
     (tmp_path / "a.wav").touch()
     done = run("predict", tmp_path / "a.wav", "--weights", "none.pth")
     assert done.returncode == 1
-    assert "There is no file none.pth" in done.stderr
+    assert "File none.pth does not exist" in done.stderr
     assert "Traceback" not in done.stderr
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert not imported & {"torch", "transformers", "pandas", "pyarrow", "scipy", "matplotlib", "librosa", "snakemake"}

@@ -1,4 +1,4 @@
-"""Settings: where their values come from, and what is said of wrong ones."""
+"""Reading, merging and validation of settings, and error messages."""
 
 import json
 import re
@@ -23,41 +23,41 @@ def load(*layers):
     return load_config(layers, recipes=RECIPES)
 
 
-def refused(*layers) -> str:
+def error_of(*layers) -> str:
     with pytest.raises(ConfigError) as error:
         load(*layers)
     return str(error.value)
 
 
-def test_nothing_set_is_the_demo_into_results():
+def test_the_default_is_the_demo():
     config = load()
     assert (config.recipe, config.data, config.results) == ("demo", "demo", "results")
     assert config.train.epochs == 8
     assert config.model.content_encoder.source == "random"
 
 
-def test_a_data_folder_alone_is_the_papers_recipe_and_not_the_demos_encoders():
+def test_with_a_data_folder_the_default_recipe_is_paper():
     config = load({"data": "/corpora"})
     assert (config.recipe, config.results) == ("paper", "results-paper")
     assert config.model.content_encoder.source == FULL_SIZE
     assert (config.train.epochs, config.train.batch_size, config.train.learning_rate) == (80, 8, 1e-4)
 
 
-def test_no_two_recipes_write_into_one_folder():
+def test_recipes_have_different_results_folders():
     weights = {"train": {"init_weights": {"source": "w.pth"}}}
     folders = {recipe: Path(load({"recipe": recipe, "data": "x"}, weights).results) for recipe in get_args(Recipe)}
     assert len(set(folders.values())) == 4
     assert not any(a.is_relative_to(b) for a in folders.values() for b in folders.values() if a != b)
 
 
-def test_the_report_recipe_is_the_training_reports():
+def test_the_recipe_report_has_the_values_of_the_training_report():
     config = load({"recipe": "report", "data": "x"})
     assert (config.corpora, config.pair.strategy, config.train.batch_size) == (["RAVDESS"], "random", 1)
     assert (config.train.loss_weights.classification, config.train.velocity_on) == (0, "first")
     assert config.train.epochs == 80
 
 
-def test_the_personal_recipe_freezes_lower_layers_and_takes_the_best_epoch():
+def test_the_recipe_personal_freezes_lower_layers_and_uses_the_best_epoch():
     config = load({"recipe": "personal", "data": "x", "train": {"init_weights": {"source": "EmoTalk.pth"}}})
     assert config.train.freeze.content_encoder == 20
     assert config.train.learning_rate < 1e-4
@@ -65,36 +65,36 @@ def test_the_personal_recipe_freezes_lower_layers_and_takes_the_best_epoch():
     assert config.train.init_weights.new_subjects
 
 
-def test_the_personal_recipe_needs_weights():
-    assert "train.init_weights.source: recipe personal fine-tunes weights" in refused(
+def test_the_recipe_personal_needs_weights():
+    assert "train.init_weights.source: recipe personal fine-tunes weights" in error_of(
         {"recipe": "personal", "data": "x"}
     )
 
 
-def test_later_layers_win_and_only_sections_merge():
-    shipped, own, typed = (
+def test_later_layers_override_earlier_ones_and_only_sections_are_merged():
+    project, user, command_line = (
         {"train": {"epochs": 5}, "corpora": ["A", "B"]},
         {"corpora": ["A"]},
         {"train": {"keep_last": 9}},
     )
-    config = load({"data": "x"}, shipped, own, typed)
+    config = load({"data": "x"}, project, user, command_line)
     assert (config.train.epochs, config.train.keep_last, config.corpora) == (5, 9, ["A"])
 
 
-def test_every_corpus_has_its_source_and_split_whatever_its_name():
+def test_every_corpus_has_a_source_and_a_split():
     config = load({"data": "x", "corpora": ["RAVDESS", "Mine"], "split": {"RAVDESS": {"test": [1]}}})
     assert config.sources["Mine"].layout == "auto"
     assert (config.split["Mine"].validation, config.split["Mine"].test) == (0.1, 0.1)
     assert (config.split["RAVDESS"].validation, config.split["RAVDESS"].test) == ([21, 22], [1])
 
 
-def test_a_configuration_written_out_loads_as_itself():
+def test_a_dumped_configuration_can_be_loaded():
     config = load({"data": "x"})
     assert load(json.loads(json.dumps(config.model_dump()))) == config
 
 
 @pytest.mark.parametrize(
-    ("typed", "expected"),
+    ("argument", "expected"),
     [
         ("train={epochs: 3, clip_norm: null}", {"train": {"epochs": 3, "clip_norm": None}}),
         ("strict=true", {"strict": True}),
@@ -107,15 +107,15 @@ def test_a_configuration_written_out_loads_as_itself():
         ("data=a=b", {"data": "a=b"}),
     ],
 )
-def test_values_on_the_command_line_are_yaml_and_names_keep_their_zeros(typed, expected):
-    assert read_arguments([typed]) == expected
+def test_values_on_the_command_line_are_yaml_with_leading_zeros_preserved(argument, expected):
+    assert read_arguments([argument]) == expected
 
 
-def test_arguments_of_one_section_merge():
+def test_arguments_of_one_section_are_merged():
     assert read_arguments(["train={epochs: 3}", "train={gpus: 2}"]) == {"train": {"epochs": 3, "gpus": 2}}
 
 
-def test_a_value_that_is_not_yaml_is_named():
+def test_a_value_that_is_not_valid_yaml_is_an_error():
     with pytest.raises(ConfigError, match=r"train: the value '\{epochs: ' on the command line is not valid YAML"):
         read_arguments(["train={epochs: "])
 
@@ -124,28 +124,28 @@ def test_files_are_read_like_the_command_line(tmp_path):
     path = tmp_path / "my.yaml"
     path.write_text("\ufefftrain: {learning_rate: 1e-5}\nsplit: {A: {test: [010]}}\n", encoding="utf-8")
     assert read_file(path) == {"train": {"learning_rate": 1e-5}, "split": {"A": {"test": ["010"]}}}
-    for text, said in (("- a\n", "must contain settings as 'name: value'"), ("a: [", "is not valid YAML")):
+    for text, message in (("- a\n", "must contain settings as 'name: value'"), ("a: [", "is not valid YAML")):
         path.write_text(text)
-        with pytest.raises(ConfigError, match=said):
+        with pytest.raises(ConfigError, match=message):
             read_file(path)
     path.write_text("# nothing\n")
     assert read_file(path) == {}
 
 
-def test_merging_changes_no_layer():
+def test_merging_does_not_modify_layers():
     below, above = {"a": {"b": [1]}}, {"a": {"c": 2}}
     merge(below, above)["a"]["b"].append(2)
     assert (below, above) == ({"a": {"b": [1]}}, {"a": {"c": 2}})
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("values", "message"),
     [
         (
             {"train": {"lerning_rate": 1}},
-            "train.lerning_rate: there is no such setting; did you mean train.learning_rate?",
+            "train.lerning_rate: unknown setting; did you mean train.learning_rate?",
         ),
-        ({"epochs": 3}, "epochs: there is no such setting; did you mean train.epochs?"),
+        ({"epochs": 3}, "epochs: unknown setting; did you mean train.epochs?"),
         ({"train": {"epochs": "many"}}, "train.epochs: must be integer ≥ 1, not 'many' (text)"),
         ({"train": {"epochs": 2.5}}, "train.epochs: must be integer ≥ 1, not 2.5"),
         ({"train": {"epochs": True}}, "train.epochs: must be integer ≥ 1, not True"),
@@ -153,13 +153,13 @@ def test_merging_changes_no_layer():
         ({"train": {"learning_rate": float("nan")}}, "train.learning_rate: must be number > 0, not nan"),
         (
             {"smooth": {"enabled": False, "clip_negatives": True}},
-            "smooth.clip_negatives: works only where enabled is not false",
+            "smooth.clip_negatives: cannot be used if enabled is false",
         ),
         ({"model": {"content_encoder": {"sorce": "x"}}}, "did you mean model.content_encoder.source?"),
         ({"slice": {"max_frames": 100}}, "slice.max_frames: must be integer ≥ 30, multiple of 3, not 100"),
         ({"smooth": {"window": 4}}, "smooth.window: 4 is even"),
         ({"smooth": {"order": 5}}, "smooth.order: 5 must be below window, which is 5"),
-        ({"split": {"RAVDESS": {"validation": ["07"], "test": [7]}}}, "split.RAVDESS: 7 cannot be in both"),
+        ({"split": {"RAVDESS": {"validation": ["07"], "test": [7]}}}, "split.RAVDESS: 7 must not be in both"),
         (
             {"split": {"A": {"test": 0.9}}},
             "split.A.test: must be list of text or integer or number ≥ 0, ≤ 0.5 or `none`, not 0.9",
@@ -170,31 +170,31 @@ def test_merging_changes_no_layer():
         ),
         (
             {"sources": {"HDTF": {"subject": "(?P<emotion>.*)"}}},
-            "sources.HDTF.subject: '(?P<emotion>.*)' is neither `one`",
+            "sources.HDTF.subject: '(?P<emotion>.*)' is not `one`",
         ),
-        ({"sources": {"HDTF": {"subject": "(?P<subject>"}}}, "sources.HDTF.subject: '(?P<subject>' is neither"),
+        ({"sources": {"HDTF": {"subject": "(?P<subject>"}}}, "sources.HDTF.subject: '(?P<subject>' is not `one`"),
         ({"corpora": []}, "corpora: must be list of text, not []"),
         ({"corpora": ["../up"]}, "corpora: must be list of text, not '../up'"),
         ({"corpora": ["Mine\n"]}, "corpora: must be list of text"),
-        ({"corpora": ["A", "A"]}, "corpora: A, A names a corpus twice"),
+        ({"corpora": ["A", "A"]}, "corpora: a corpus is listed twice: A, A"),
         ({"pair": {"strategy": "papr"}}, "pair.strategy: must be `pseudo`, `random`, not 'papr'"),
-        ({"sources": {"Other": {}}}, "sources.Other: there is no such corpus; 'corpora' is RAVDESS, HDTF"),
-        ({"sources": {"RAVDESS": {"fsp": 25}}}, "such setting; did you mean sources.RAVDESS.fps?"),
+        ({"sources": {"Other": {}}}, "sources.Other: unknown corpus; 'corpora' is RAVDESS, HDTF"),
+        ({"sources": {"RAVDESS": {"fsp": 25}}}, "unknown setting; did you mean sources.RAVDESS.fps?"),
         ({"sources": {"RAVDESS": None}}, "sources.RAVDESS: must be a section, not None"),
         ({"index": {"issues": {"silent_wav": "repair"}}}, "index.issues.silent_wav: must be `exclude`, `keep`"),
         ({"parts": 0}, "parts: must be integer ≥ 1, ≤ 1000, not 0"),
-        ({"recipe": "papr"}, "there is no recipe 'papr'; the recipes are demo, paper, report, personal"),
-        ({"recipe": "../x"}, "there is no recipe '../x'"),
+        ({"recipe": "papr"}, "unknown recipe 'papr'; the recipes are demo, paper, report, personal"),
+        ({"recipe": "../x"}, "unknown recipe '../x'"),
         ({"data": "$NOWHERE/x"}, "data: the environment variable $NOWHERE of $NOWHERE/x is not set"),
         ({"evaluate": {"subject": 24}}, "evaluate.subject: must be `mean`, `own` or integer ≥ 0, ≤ 23, not 24"),
     ],
 )
-def test_a_wrong_setting_is_named_with_the_rule(given, said):
-    assert said in refused({"data": "x"}, given)
+def test_a_wrong_setting_is_an_error_with_the_rule(values, message):
+    assert message in error_of({"data": "x"}, values)
 
 
 @pytest.mark.parametrize(
-    ("given", "new"),
+    ("values", "new"),
     [
         ({"faults": {"silent_wav": "keep"}}, "faults: is now index.issues"),
         ({"shards": 3}, "shards: is now parts"),
@@ -204,17 +204,17 @@ def test_a_wrong_setting_is_named_with_the_rule(given, said):
         ({"evaluate": {"person": "own"}}, "evaluate.person: is now evaluate.subject"),
     ],
 )
-def test_a_setting_of_an_earlier_version_is_told_the_new_one(given, new):
-    assert new in refused({"data": "x"}, given)
+def test_the_error_for_an_old_setting_has_the_new_name(values, new):
+    assert new in error_of({"data": "x"}, values)
 
 
-def test_data_must_be_set_where_the_recipe_does_not():
-    assert "data: must be set. Folder that contains the corpora" in refused({"recipe": "paper"})
+def test_data_must_be_set_if_the_recipe_does_not_set_it():
+    assert "data: must be set. Folder of the corpora" in error_of({"recipe": "paper"})
 
 
-def test_all_wrong_settings_are_listed_at_once():
-    said = refused({"data": "x", "train": {"epochs": 0, "batch_size": 0}, "smooth": {"window": 4}, "strct": True})
-    assert [line.split(":")[0].strip() for line in said.splitlines()[1:]] == [
+def test_all_wrong_settings_are_listed():
+    message = error_of({"data": "x", "train": {"epochs": 0, "batch_size": 0}, "smooth": {"window": 4}, "strct": True})
+    assert [line.split(":")[0].strip() for line in message.splitlines()[1:]] == [
         "smooth.window",
         "train.epochs",
         "train.batch_size",
@@ -222,14 +222,23 @@ def test_all_wrong_settings_are_listed_at_once():
     ]
 
 
-def test_settings_that_contradict_each_other_are_listed_with_the_others():
+def test_contradictory_settings_are_listed():
     split = {"RAVDESS": {"validation": [1], "test": [1]}, "HDTF": {"validation": ["A"], "test": ["A"]}}
-    said = refused({"data": "x", "split": split, "train": {"epochs": 0}, "corpora": ["RAVDESS", "HDTF", "HDTF"]})
-    for name in ("split.RAVDESS: 1 cannot", "split.HDTF: A cannot", "train.epochs: must be", "names a corpus twice"):
-        assert name in said
-    said = refused({"data": "x", "recipe": "personal", "sources": {"A": {}, "B": {}}})
-    for name in ("sources.A: there is no", "sources.B: there is no", "train.init_weights.source: recipe personal"):
-        assert name in said
+    message = error_of({"data": "x", "split": split, "train": {"epochs": 0}, "corpora": ["RAVDESS", "HDTF", "HDTF"]})
+    for name in (
+        "split.RAVDESS: 1 must not",
+        "split.HDTF: A must not",
+        "train.epochs: must be",
+        "a corpus is listed twice",
+    ):
+        assert name in message
+    message = error_of({"data": "x", "recipe": "personal", "sources": {"A": {}, "B": {}}})
+    for name in (
+        "sources.A: unknown corpus",
+        "sources.B: unknown corpus",
+        "train.init_weights.source: recipe personal",
+    ):
+        assert name in message
 
 
 def test_home_and_variables_are_expanded_in_every_path(monkeypatch):
@@ -241,19 +250,19 @@ def test_home_and_variables_are_expanded_in_every_path(monkeypatch):
 
 
 @pytest.mark.parametrize("results", [".", "..", "/", "docs", "emotalk/x", "config", "results/../tests"])
-def test_results_among_other_files_are_refused(results, monkeypatch):
+def test_a_results_folder_with_other_files_is_an_error(results, monkeypatch):
     monkeypatch.chdir(ROOT)
-    with pytest.raises(ConfigError, match="are not results"):
+    with pytest.raises(ConfigError, match="contains other files than results"):
         check_results_folder(results, ROOT)
 
 
 @pytest.mark.parametrize("results", ["results", "results/paper", "runs", "/elsewhere/run"])
-def test_results_in_a_folder_of_their_own_are_accepted(results, monkeypatch):
+def test_a_separate_results_folder_is_accepted(results, monkeypatch):
     monkeypatch.chdir(ROOT)
     check_results_folder(results, ROOT)
 
 
-def test_the_shipped_files_name_their_schema_and_the_config_sets_nothing():
+def test_config_files_have_a_schema_and_config_yaml_is_empty():
     assert read_file(ROOT / "config/config.yaml") == {}
     for path in [ROOT / "config/config.yaml", *RECIPES.glob("*.yaml")]:
         schema = re.match(r"# yaml-language-server: \$schema=(\S+)", path.read_text())
@@ -261,8 +270,8 @@ def test_the_shipped_files_name_their_schema_and_the_config_sets_nothing():
         assert (path.parent / schema[1]).samefile(ROOT / "config/schema.json")
 
 
-def test_the_reference_and_the_schema_are_those_of_the_sections():
-    """Renew them with `python -m emotalk.config.reference config`."""
+def test_reference_and_schema_are_up_to_date():
+    """Update them with `python -m emotalk.config.reference config`."""
     recipes = {name: yaml.safe_load((RECIPES / f"{name}.yaml").read_text()) for name in get_args(Recipe)}
     assert (ROOT / "config/README.md").read_text(encoding="utf-8") == reference(recipes)
     assert json.loads((ROOT / "config/schema.json").read_text(encoding="utf-8")) == json_schema()

@@ -16,9 +16,7 @@ def run_and_fail(project, *arguments):
 
 def test_a_misspelt_setting_is_an_error_with_the_nearest_known_setting(project):
     config = TINY_RUN | {"train": {"epoch": 3}}
-    assert "train.epoch: there is no such setting; did you mean train.epochs?" in run_and_fail(
-        project(config), "-n", "all"
-    )
+    assert "train.epoch: unknown setting; did you mean train.epochs?" in run_and_fail(project(config), "-n", "all")
 
 
 def test_a_missing_data_folder_is_an_error_with_its_path(project, tmp_path):

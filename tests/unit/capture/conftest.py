@@ -12,7 +12,7 @@ VIDEOS = SHARED / "data/video"
 
 @pytest.fixture
 def model() -> Path:
-    """MediaPipe's bundle; tests with it are skipped where it or the extra is absent."""
+    """MediaPipe model; tests are skipped if it or the extra is missing."""
     pytest.importorskip("av", reason="the extra [capture] is not installed")
     pytest.importorskip("mediapipe", reason="the extra [capture] is not installed")
     if not MODEL.exists() or not VIDEOS.exists():
@@ -22,7 +22,7 @@ def model() -> Path:
 
 @pytest.fixture
 def images(model):
-    """The first frames, 25 per second, of a video by its stem and a number of frames."""
+    """Function that returns the first frames, 25 per second, of a video by stem and number of frames."""
     return _images
 
 

@@ -1,4 +1,4 @@
-"""Whole captures of short videos that are made from real ones."""
+"""Complete captures of short videos, which are made from real ones."""
 
 import os
 import subprocess
@@ -39,7 +39,7 @@ def capture(tmp_path, model):
 
 @pytest.fixture
 def made(tmp_path):
-    """Tracks, audio and rows of faces that were captured, by their names."""
+    """Captured tracks, audio and tables of faces, by name."""
 
     class Captured:
         def track(self, name):
@@ -61,15 +61,15 @@ def at(rate, images):
     return np.arange(len(images)) / rate
 
 
-def seen_by_mediapipe(video, model):
-    """What MediaPipe measures in each frame."""
+def measure_faces(video, model):
+    """Measure the face in each frame with MediaPipe."""
     with Detector(model) as detector, Landmarker(model) as landmarker:
         return Faces.from_samples(follow_face(VideoReader(video), detector, landmarker))
 
 
 @pytest.mark.parametrize("stem", [RADIO, MARKEY, HILL])
-def test_delivered_tracks_and_audio_are_captured_again(capture, made, stem):
-    """Numbers differ between processors and versions of MediaPipe; 6e-4 on average was the most that was measured."""
+def test_captured_tracks_and_audio_equal_the_delivered_ones(capture, made, stem):
+    """Numbers differ between processors and versions of MediaPipe; the largest measured mean difference is 6e-4."""
     record = capture(VIDEOS / f"{stem}.mp4")[0]
     delivered = SHARED / "data/3D-ETF-mini/HDTF"
     track = made.track(stem)
@@ -85,20 +85,20 @@ def test_delivered_tracks_and_audio_are_captured_again(capture, made, stem):
     assert (record.num_frames, record.fps, record.notes) == (200, pytest.approx(25), ())
 
 
-def test_30_fps_keep_their_values(capture, made, images, model, tmp_path):
+def test_values_at_30_fps_do_not_change(capture, made, images, model, tmp_path):
     video = write_video(tmp_path / "a.mp4", images(RADIO, 40), at(30, images(RADIO, 40)))
     capture(video)
-    np.testing.assert_array_equal(made.track("a"), seen_by_mediapipe(video, model).values)
+    np.testing.assert_array_equal(made.track("a"), measure_faces(video, model).values)
     assert not made.track("a")[:, -1].any()
 
 
-def test_60_fps_are_low_passed(capture, made, images, model, tmp_path):
+def test_60_fps_are_low_pass_filtered(capture, made, images, model, tmp_path):
     video = write_video(tmp_path / "a.mp4", images(RADIO, 60), at(60, images(RADIO, 60)))
     capture(video)
-    np.testing.assert_allclose(made.track("a"), resample(seen_by_mediapipe(video, model).values, 60, 30), atol=1e-5)
+    np.testing.assert_allclose(made.track("a"), resample(measure_faces(video, model).values, 60, 30), atol=1e-5)
 
 
-def test_variable_frame_rate_shows_the_same_motion(capture, made, images, tmp_path):
+def test_a_variable_frame_rate_gives_the_same_motion(capture, made, images, tmp_path):
     pictures, kept = images(RADIO, 60), np.sort(np.random.default_rng(1).choice(59, 40, replace=False) + 1)
     kept = np.concatenate([[0], kept])
     write_video(tmp_path / "whole.mp4", pictures, at(25, pictures))
@@ -110,7 +110,7 @@ def test_variable_frame_rate_shows_the_same_motion(capture, made, images, tmp_pa
     assert difference.mean() < 0.25 * np.abs(made.track("whole")[5:count] - made.track("whole")[: count - 5]).mean()
 
 
-def test_a_turned_video_is_captured_like_an_upright_one(capture, made, images, tmp_path):
+def test_a_rotated_video_gives_the_same_track(capture, made, images, tmp_path):
     pictures = images(HILL, 35)
     write_video(tmp_path / "upright.mp4", pictures, at(30, pictures))
     turn(write_video(tmp_path / "turned.mp4", [np.rot90(each) for each in pictures], at(30, pictures)), 1)
@@ -118,7 +118,7 @@ def test_a_turned_video_is_captured_like_an_upright_one(capture, made, images, t
     assert np.abs(made.track("upright") - made.track("turned")).mean() < 0.01
 
 
-def test_a_cut_divides_audio_and_motion_at_one_instant(capture, made, images, tmp_path):
+def test_a_cut_divides_audio_and_motion_at_the_same_time(capture, made, images, tmp_path):
     pictures = images(RADIO, 36) + images(MARKEY, 45)
     sound = tone(2.7, click_s=1.3)
     record = capture(write_video(tmp_path / "a.mp4", pictures, at(30, pictures), [(0.0, sound)]))[0]
@@ -131,21 +131,21 @@ def test_a_cut_divides_audio_and_motion_at_one_instant(capture, made, images, tm
     assert "1 cuts: 2 parts." in record.notes
 
 
-def test_a_short_scene_is_left_out_and_told(capture, made, images, tmp_path):
+def test_a_short_scene_is_excluded_and_noted(capture, made, images, tmp_path):
     pictures = images(RADIO, 15) + images(MARKEY, 36)
     record = capture(write_video(tmp_path / "a.mp4", pictures, at(30, pictures)))[0]
     assert record.num_recordings == 1
     assert len(made.track("a_part1")) == 36
-    assert any("1 with less than 1 s of a face are left out" in note for note in record.notes)
+    assert any("1 parts with less than 1 s of a face are excluded" in note for note in record.notes)
 
 
-def test_a_video_with_cuts_is_excluded_on_request_and_divided_when_that_changes(capture, made, images, tmp_path):
+def test_a_video_with_cuts_is_captured_again_when_on_cut_changes(capture, made, images, tmp_path):
     pictures = images(RADIO, 31) + images(HILL, 31)
     video = write_video(tmp_path / "a.mp4", pictures, at(30, pictures))
     whole = write_video(tmp_path / "b.mp4", pictures[:31], at(30, pictures[:31]))
     capture(video, whole, on_cut="exclude")
     assert made.videos().status.to_dict() == {"a": "excluded", "b": "captured"}
-    assert "it is cut 1 times (at 1.03 s)" in made.videos().reason["a"]
+    assert "it has 1 cuts (at 1.03 s)" in made.videos().reason["a"]
     before = (tmp_path / "captured/blendshape/b.npy").stat().st_mtime_ns
     assert [record.num_recordings for record in capture(video, whole, on_cut="divide")] == [2, 1]
     assert (tmp_path / "captured/blendshape/b.npy").stat().st_mtime_ns == before
@@ -170,7 +170,7 @@ def test_the_larger_of_two_faces_is_captured(capture, made, images, tmp_path, sm
     assert np.corrcoef(made.track("two")[:, 24], made.track("alone")[:, 24])[0, 1] > 0.9
 
 
-def test_a_short_blackout_is_bridged_and_a_long_one_marked(capture, made, images, tmp_path):
+def test_a_short_gap_without_a_face_is_interpolated_and_a_long_one_is_nan(capture, made, images, tmp_path):
     pictures, black = list(images(RADIO, 100)), np.zeros((512, 512, 3), np.uint8)
     pictures[20:30] = [black] * 10
     pictures[50:75] = [black] * 25
@@ -184,7 +184,7 @@ def test_a_short_blackout_is_bridged_and_a_long_one_marked(capture, made, images
     assert any(note.startswith("No face for 1.") for note in record.notes)
 
 
-def test_broken_packets_cost_their_frames_alone(capture, made, images, tmp_path):
+def test_only_the_frames_of_broken_packets_are_lost(capture, made, images, tmp_path):
     pictures = images(RADIO, 40)
     whole = write_video(tmp_path / "whole.mkv", pictures, at(30, pictures))
     record = capture(damage(whole, tmp_path / "a.mkv", [17, 18]))[0]
@@ -193,7 +193,7 @@ def test_broken_packets_cost_their_frames_alone(capture, made, images, tmp_path)
     assert not np.isnan(made.track("a")).any()
 
 
-def test_what_shows_no_face_is_excluded_with_its_reason_and_the_rest_is_captured(capture, made, images, tmp_path):
+def test_videos_without_a_face_are_excluded_with_the_reason(capture, made, images, tmp_path):
     folder = tmp_path / "videos"
     black = [np.zeros((64, 64, 3), np.uint8)] * 40
     write_video(folder / "black.mp4", black, at(30, black))
@@ -203,13 +203,13 @@ def test_what_shows_no_face_is_excluded_with_its_reason_and_the_rest_is_captured
     capture(folder)
     videos = made.videos()
     assert videos.status.to_dict() == {"Actor_01/a": "captured", "black": "excluded", "text": "excluded"}
-    assert videos.reason["black"] == "it shows no face for 1 s in one scene"
+    assert videos.reason["black"] == "no scene has a face for at least 1 s"
     assert videos.reason["text"].startswith("text.mp4 cannot be opened as a video")
     assert made.track("Actor_01/a").shape == (35, 52)
-    assert "It has no audio" in videos.notes["Actor_01/a"]
+    assert "The video has no audio" in videos.notes["Actor_01/a"]
 
 
-def test_nothing_is_captured_twice(capture, images, tmp_path):
+def test_captured_videos_are_skipped_until_they_change(capture, images, tmp_path):
     pictures = images(RADIO, 32)
     video = write_video(tmp_path / "a.mp4", pictures, at(30, pictures))
     capture(video)
@@ -225,7 +225,7 @@ def test_nothing_is_captured_twice(capture, images, tmp_path):
     assert (tmp_path / "captured/blendshape/a.npy").exists()
 
 
-def test_a_killed_capture_goes_on_where_it_was(images, model, tmp_path):
+def test_a_killed_capture_is_resumed(images, model, tmp_path):
     pictures = images(RADIO, 40)
     for name in "abcd":
         write_video(tmp_path / f"videos/{name}.mp4", pictures, at(30, pictures))
@@ -260,60 +260,60 @@ def test_videos_are_captured_in_parallel(images, model, tmp_path, monkeypatch):
     np.testing.assert_array_equal(tracks[0], tracks[2])
 
 
-def test_files_of_others_are_not_replaced(capture, images, tmp_path):
+def test_other_or_edited_files_are_not_replaced(capture, images, tmp_path):
     pictures = images(RADIO, 32)
     video = write_video(tmp_path / "a.mp4", pictures, at(30, pictures))
     track = tmp_path / "captured/blendshape/a.npy"
     track.parent.mkdir(parents=True)
     track.write_bytes(b"precious")
-    with pytest.raises(CaptureError, match=r"a\.npy was not written by a capture.*not replaced; move it away"):
+    with pytest.raises(CaptureError, match=r"a\.npy was not written by a capture.*not replaced; move it"):
         capture(video)
     assert track.read_bytes() == b"precious"
     track.unlink()
     capture(video)
     track.write_bytes(b"edited")
     write_video(tmp_path / "a.mp4", pictures[:31], at(30, pictures[:31]))
-    with pytest.raises(CaptureError, match="was changed since"):
+    with pytest.raises(CaptureError, match="was changed afterwards"):
         capture(video)
     assert track.read_bytes() == b"edited"
 
 
-def test_two_videos_of_one_name_are_refused(capture, tmp_path):
+def test_two_videos_with_the_same_name_are_an_error(capture, tmp_path):
     for name in ("a.mp4", "a.mov"):
         (tmp_path / name).touch()
-    with pytest.raises(CaptureError, match=r"a\.mov and .*a\.mp4 would both become a\.npy"):
+    with pytest.raises(CaptureError, match=r"a\.mov and .*a\.mp4 have the same output a\.npy"):
         capture(tmp_path)
 
 
-def test_an_empty_folder_and_a_missing_one_are_said(capture, tmp_path):
-    with pytest.raises(CaptureError, match=r"There is no video\. In folders, names must end in one of \.mp4"):
+def test_an_empty_or_missing_folder_is_an_error(capture, tmp_path):
+    with pytest.raises(CaptureError, match=r"No video was found\. In folders, names must end in one of \.mp4"):
         capture(tmp_path)
-    with pytest.raises(CaptureError, match="There is no video or folder"):
+    with pytest.raises(CaptureError, match="does not exist"):
         capture(tmp_path / "nowhere")
 
 
-def test_a_link_that_leads_to_no_file_is_said(capture, tmp_path):
+def test_a_broken_link_is_an_error(capture, tmp_path):
     (tmp_path / "a.mp4").symlink_to(tmp_path / "gone.mp4")
-    with pytest.raises(CaptureError, match=r"a\.mp4 leads to no file"):
+    with pytest.raises(CaptureError, match=r"a\.mp4 is a broken link"):
         capture(tmp_path)
 
 
-def test_a_videos_parquet_of_the_user_is_kept(model, tmp_path):
+def test_another_videos_parquet_is_not_replaced(model, tmp_path):
     (tmp_path / "videos.parquet").write_bytes(b"mine")
-    with pytest.raises(CaptureError, match=r"videos\.parquet is no parquet file"):
+    with pytest.raises(CaptureError, match=r"videos\.parquet is not a parquet file"):
         capture_videos([VIDEOS], tmp_path, CaptureSettings(model=str(model)), processes=1)
     assert (tmp_path / "videos.parquet").read_bytes() == b"mine"
 
 
-def test_a_missing_or_other_model_is_said(model, tmp_path):
+def test_a_missing_or_other_model_is_an_error(model, tmp_path):
     (tmp_path / "other.task").write_bytes(b"other")
-    with pytest.raises(CaptureError, match=r"other\.task is not the model that this program knows"):
+    with pytest.raises(CaptureError, match=r"other\.task is not the supported model"):
         capture_videos([VIDEOS], tmp_path, CaptureSettings(model=str(tmp_path / "other.task")), processes=1)
-    with pytest.raises(CaptureError, match=r"There is no model .*none\.task\. Download it once: curl"):
+    with pytest.raises(CaptureError, match=r"Model .*none\.task does not exist\. Download it once: curl"):
         capture_videos([VIDEOS], tmp_path, CaptureSettings(model=str(tmp_path / "none.task")), processes=1)
 
 
-def test_a_missing_extra_is_said(monkeypatch, tmp_path):
+def test_a_missing_extra_is_an_error(monkeypatch, tmp_path):
     (tmp_path / "any.task").touch()
     monkeypatch.setattr("emotalk.capture.landmarks.MODEL_SHA256", file_digest(tmp_path / "any.task"))
     monkeypatch.setitem(sys.modules, "mediapipe", None)

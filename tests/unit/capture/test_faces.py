@@ -1,9 +1,9 @@
-"""Choice of a face and of cuts, on made-up pictures; what MediaPipe does is played by stand-ins."""
+"""Choice of the face and detection of cuts in synthetic pictures, with fakes of MediaPipe."""
 
 import numpy as np
 import pytest
 
-from emotalk.capture.faces import Faces, View, choose_face, follow_face, is_cut, overlap, pose_of, without_others
+from emotalk.capture.faces import Faces, View, choose_face, follow_face, head_pose, hide_other_faces, is_cut, overlap
 from emotalk.capture.landmarks import Landmarks
 from emotalk.capture.video import Frame
 
@@ -14,30 +14,30 @@ def boxes(*each):
     return np.array(each, np.float32).reshape(-1, 4)
 
 
-def test_boxes_overlap_by_their_common_part():
+def test_overlap_is_intersection_over_union():
     assert overlap(LEFT, LEFT) == 1
     assert overlap(LEFT, RIGHT) == 0
     assert overlap(np.array([0, 0, 2, 1]), np.array([1, 0, 3, 1])) == pytest.approx(1 / 3)
 
 
-def test_the_largest_face_is_chosen_then_the_one_that_continues_it():
+def test_the_overlapping_face_is_chosen_else_the_largest():
     assert choose_face(boxes(LEFT, RIGHT), None) == 1
     assert choose_face(boxes(LEFT, RIGHT), LEFT + 3) == 0
     assert choose_face(boxes(LEFT, RIGHT), LEFT + 500) == 1
     assert choose_face(boxes(), LEFT) is None
 
 
-def test_other_faces_are_hidden_and_the_chosen_one_never():
+def test_only_other_faces_are_hidden():
     image = np.full((100, 200, 3), 255, np.uint8)
-    hidden = without_others(image, boxes(LEFT, RIGHT), 1)
+    hidden = hide_other_faces(image, boxes(LEFT, RIGHT), 1)
     assert not hidden[10:50, 10:50].any()
     assert (hidden[10:90, 100:180] == 255).all()
-    assert (without_others(image, boxes(LEFT, LEFT + 10), 1)[20:60, 20:60] == 255).all()
+    assert (hide_other_faces(image, boxes(LEFT, LEFT + 10), 1)[20:60, 20:60] == 255).all()
     assert image.all()
 
 
 def picture(seed, light=1.0, shift=0):
-    """Blurred noise in its own colours."""
+    """Return blurred noise with a color cast that depends on the seed."""
     random = np.random.default_rng(seed)
     coarse = random.integers(0, 256, (8, 8, 3)) * random.random(3)
     whole = np.kron(np.roll(coarse, shift, axis=1), np.ones((16, 16, 1))) * light
@@ -53,14 +53,14 @@ def test_another_picture_is_a_cut():
     assert is_cut(*views(picture(0), picture(1), LEFT, RIGHT))
 
 
-def test_light_and_motion_are_no_cuts():
+def test_changes_of_light_and_motion_are_not_cuts():
     assert not is_cut(*views(picture(0), picture(0, light=0.6)))
     assert not is_cut(*views(picture(0), picture(0, shift=2), LEFT, RIGHT))
     assert not is_cut(*views(picture(0), picture(0), LEFT, RIGHT))
 
 
 @pytest.mark.parametrize("shape", [(1080, 1920, 3), (90, 120, 3), (20, 17, 3)])
-def test_a_view_is_made_of_any_size(shape):
+def test_a_view_can_have_any_size(shape):
     assert View.from_image(np.zeros(shape, np.uint8), LEFT).thumbnail.shape == (16, 16)
 
 
@@ -75,18 +75,18 @@ def turned(yaw=0.0, pitch=0.0, roll=0.0):
     return matrix
 
 
-def test_the_pose_of_a_matrix_is_what_it_was_made_of():
-    np.testing.assert_allclose(pose_of(turned(20, -10, 5)), [20, -10, 5, 1, 2, -30], atol=1e-4)
+def test_the_head_pose_is_recovered_from_a_matrix():
+    np.testing.assert_allclose(head_pose(turned(20, -10, 5)), [20, -10, 5, 1, 2, -30], atol=1e-4)
 
 
-def test_a_face_that_looks_right_has_positive_yaw_and_one_that_looks_up_positive_pitch():
+def test_yaw_is_positive_to_the_right_and_pitch_up():
     forward = turned(yaw=30, pitch=15)[:3, :3] @ [0, 0, 1]
     assert forward[0] > 0
     assert forward[1] > 0
 
 
-class Detected:
-    """A detector that finds what the test says."""
+class FakeDetector:
+    """Fake detector with given results."""
 
     def __init__(self, *found):
         self._found = iter(found)
@@ -96,8 +96,8 @@ class Detected:
         return each, np.full(len(each), 0.9, np.float32)
 
 
-class Landmarked:
-    """A landmarker that finds a face at `LEFT`, else at `RIGHT`, where the picture is not black."""
+class FakeLandmarker:
+    """Fake landmarker that finds a face at `LEFT`, else at `RIGHT`, if the picture is not black there."""
 
     def __init__(self):
         self.restarts, self.images = 0, []
@@ -124,38 +124,40 @@ def with_faces(*faces, background=40):
     return image
 
 
-def test_the_larger_of_two_faces_is_followed_and_their_number_is_kept():
-    samples = list(follow_face(frames(*[with_faces(LEFT, RIGHT)] * 2), Detected([LEFT, RIGHT], [RIGHT]), Landmarked()))
+def test_the_larger_of_two_faces_is_tracked():
+    samples = list(
+        follow_face(frames(*[with_faces(LEFT, RIGHT)] * 2), FakeDetector([LEFT, RIGHT], [RIGHT]), FakeLandmarker())
+    )
     assert samples[0].num_faces == 2
     np.testing.assert_array_equal(samples[0].box, RIGHT)
     assert samples[0].confidence == pytest.approx(0.9)
 
 
-def test_landmarks_on_another_face_are_not_taken():
-    landmarker = Landmarked()
-    detector = Detected([RIGHT], [LEFT, RIGHT])
+def test_landmarks_on_another_face_are_discarded():
+    landmarker = FakeLandmarker()
+    detector = FakeDetector([RIGHT], [LEFT, RIGHT])
     samples = list(follow_face(frames(with_faces(RIGHT), with_faces(LEFT, RIGHT)), detector, landmarker))
     np.testing.assert_array_equal(samples[0].box, RIGHT)
     assert np.isnan(samples[1].values).all()
     assert landmarker.restarts == 1
 
 
-def test_a_face_that_the_detector_does_not_find_is_followed_without_confidence():
-    samples = list(follow_face(frames(with_faces(LEFT)), Detected([]), Landmarked()))
+def test_a_face_without_detection_is_tracked_with_confidence_0():
+    samples = list(follow_face(frames(with_faces(LEFT)), FakeDetector([]), FakeLandmarker()))
     assert (samples[0].num_faces, samples[0].confidence) == (1, 0.0)
     assert not np.isnan(samples[0].values).any()
 
 
-def test_a_face_is_followed_while_the_detector_finds_another_one_only():
-    detector = Detected([LEFT], [RIGHT], [LEFT, RIGHT])
-    samples = list(follow_face(frames(*[with_faces(LEFT, RIGHT)] * 3), detector, Landmarked()))
+def test_a_face_is_tracked_while_only_another_face_is_detected():
+    detector = FakeDetector([LEFT], [RIGHT], [LEFT, RIGHT])
+    samples = list(follow_face(frames(*[with_faces(LEFT, RIGHT)] * 3), detector, FakeLandmarker()))
     assert all((sample.box == LEFT).all() for sample in samples)
     assert [sample.confidence for sample in samples] == pytest.approx([0.9, 0.0, 0.9])
 
 
-def test_a_cut_starts_the_landmarks_again_with_the_largest_face():
-    landmarker = Landmarked()
-    detector = Detected([LEFT], [], [LEFT, RIGHT])
+def test_a_cut_restarts_tracking_with_the_largest_face():
+    landmarker = FakeLandmarker()
+    detector = FakeDetector([LEFT], [], [LEFT, RIGHT])
     pictures = frames(with_faces(LEFT), np.zeros((100, 200, 3), np.uint8), 255 - with_faces(background=100)[::-1])
     faces = Faces.from_samples(follow_face(pictures, detector, landmarker))
     np.testing.assert_array_equal(faces.is_cut, [False, False, True])
@@ -163,8 +165,10 @@ def test_a_cut_starts_the_landmarks_again_with_the_largest_face():
     assert not landmarker.images[2][12:48, 12:48].any()
 
 
-def test_samples_are_stacked_and_none_is_none():
+def test_samples_are_stacked():
     assert Faces.from_samples(()).values.shape == (0, 52)
-    faces = Faces.from_samples(follow_face(frames(with_faces(), with_faces(LEFT)), Detected([], [LEFT]), Landmarked()))
+    faces = Faces.from_samples(
+        follow_face(frames(with_faces(), with_faces(LEFT)), FakeDetector([], [LEFT]), FakeLandmarker())
+    )
     np.testing.assert_array_equal(faces.is_found, [False, True])
     assert faces.pose.shape == (2, 6)

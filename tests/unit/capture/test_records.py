@@ -1,4 +1,4 @@
-"""What a capture leaves behind, and what it may replace."""
+"""Records of captured videos, and replacement of files."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from emotalk.capture.records import (
     is_current,
     read_record,
     read_records,
-    staging,
+    staged_paths,
     write_videos_table,
 )
 from emotalk.capture.tracks import Scene
@@ -43,9 +43,9 @@ def no_faces():
 
 
 def captured(out, video, files, before=None, **facts):
-    """Commit a capture whose files hold what is given."""
+    """Commit a capture with given file contents."""
     origin = Origin.from_files(video, MODEL, facts.pop("on_cut", "divide"))
-    with staging(out, files) as staged:
+    with staged_paths(out, files) as staged:
         for file, content in files.items():
             staged[file].write_bytes(content)
         digests = {file: file_digest(path) for file, path in staged.items()}
@@ -54,7 +54,7 @@ def captured(out, video, files, before=None, **facts):
     return record
 
 
-def test_a_record_is_read_as_it_was_written(tmp_path, video):
+def test_a_record_can_be_written_and_read(tmp_path, video):
     record = captured(
         tmp_path, video, {"audio/a.wav": b"1", "blendshape/a.npy": b"2"}, notes=("One.", "Two."), fps=25.0
     )
@@ -80,13 +80,13 @@ def test_a_record_is_current_for_the_same_bytes_model_and_settings(tmp_path, vid
     assert not is_current(record, tmp_path, video, MODEL, "divide")
 
 
-def test_parts_that_are_no_longer_made_are_removed(tmp_path, video):
+def test_obsolete_parts_are_removed(tmp_path, video):
     before = captured(tmp_path, video, {"blendshape/a_part1.npy": b"1", "blendshape/a_part2.npy": b"2"})
     captured(tmp_path, video, {"blendshape/a.npy": b"3"}, before)
     assert [path.name for path in (tmp_path / "blendshape").iterdir()] == ["a.npy"]
 
 
-def test_a_capture_that_is_killed_while_files_are_renamed_is_made_again(tmp_path, video, monkeypatch):
+def test_a_capture_that_was_killed_while_renaming_is_not_current(tmp_path, video, monkeypatch):
     before = captured(tmp_path, video, {"audio/a.wav": b"1", "blendshape/a.npy": b"2"})
     video.write_bytes(b"another")
     renames, rename = [], Path.replace
@@ -107,22 +107,22 @@ def test_a_capture_that_is_killed_while_files_are_renamed_is_made_again(tmp_path
     check_replaceable(tmp_path, ["audio/a.wav", "blendshape/a.npy"], record)
 
 
-def test_what_others_wrote_or_changed_is_not_replaced(tmp_path, video):
+def test_foreign_or_edited_files_are_not_replaced(tmp_path, video):
     record = captured(tmp_path, video, {"blendshape/a.npy": b"2"})
     check_replaceable(tmp_path, ["audio/a.wav", "blendshape/a.npy"], record)
     (tmp_path / "blendshape/a.npy").write_bytes(b"edited")
-    with pytest.raises(CaptureError, match=r"a\.npy was not written by a capture, or was changed since"):
+    with pytest.raises(CaptureError, match=r"a\.npy was not written by a capture, or was changed afterwards"):
         check_replaceable(tmp_path, [], record)
     with pytest.raises(CaptureError, match=r"a\.npy was not written by a capture"):
         check_replaceable(tmp_path, ["blendshape/a.npy"], None)
 
 
 @pytest.mark.parametrize("content", [b"text", b""])
-def test_a_parquet_of_others_is_no_record(tmp_path, content):
+def test_another_parquet_is_not_a_record(tmp_path, content):
     (tmp_path / "videos.parquet").write_bytes(content)
     with pytest.raises(CaptureError, match="was not written by a capture"):
         read_record(tmp_path / "videos.parquet")
-    with pytest.raises(CaptureError, match=r"videos\.parquet is no parquet file"):
+    with pytest.raises(CaptureError, match=r"videos\.parquet is not a parquet file"):
         check_videos_table(tmp_path)
     pq.write_table(no_faces(), tmp_path / "videos.parquet")
     with pytest.raises(CaptureError, match=r"videos\.parquet was not written by a capture"):
@@ -139,7 +139,7 @@ def test_the_table_of_videos_has_a_row_for_each(tmp_path, video):
     ]
 
 
-def test_faces_have_a_row_per_frame_and_the_part_it_belongs_to():
+def test_the_table_of_faces_has_a_row_per_frame_with_its_part():
     faces = Faces(
         np.arange(6) / 30,
         np.zeros((6, 52), np.float32),

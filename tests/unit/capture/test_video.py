@@ -17,7 +17,7 @@ SECONDS = np.arange(24) / 24
 
 @pytest.fixture
 def pictures():
-    """A bright square that moves through a picture that is wider than high."""
+    """A bright square that moves through a wide picture."""
     images = np.full((24, 96, 128, 3), 60, np.uint8)
     for number, image in enumerate(images):
         image[10:30, 4 * number : 4 * number + 20] = 220
@@ -30,7 +30,7 @@ def read(path):
     return reader, np.array([frame.seconds for frame in frames]), [frame.image for frame in frames]
 
 
-def test_frames_come_with_their_times(tmp_path, pictures):
+def test_frames_have_the_times_of_the_file(tmp_path, pictures):
     seconds = SECONDS[[0, 1, 2, 5, 6, 7, 11, 12, 20]] + 0.5
     reader, read_s, images = read(write_video(tmp_path / "a.mp4", pictures[:9], seconds))
     np.testing.assert_allclose(read_s, seconds, atol=1e-6)
@@ -39,7 +39,7 @@ def test_frames_come_with_their_times(tmp_path, pictures):
 
 
 @pytest.mark.parametrize("quarters", [1, 2, 3])
-def test_a_rotation_flag_is_honoured(tmp_path, pictures, quarters):
+def test_a_rotation_flag_is_applied(tmp_path, pictures, quarters):
     path = write_video(tmp_path / "a.mp4", [np.rot90(image, quarters) for image in pictures], SECONDS)
     turn(path, quarters)
     assert np.abs(read(path)[2][9].astype(int) - pictures[9]).mean() < 3
@@ -59,14 +59,14 @@ def test_interlaced_frames_are_deinterlaced(tmp_path, pictures):
     assert combing[1] < 0.3 * combing[0]
 
 
-def test_broken_packets_are_left_out_and_counted(tmp_path, pictures):
+def test_broken_packets_are_skipped_and_counted(tmp_path, pictures):
     whole = write_video(tmp_path / "a.mkv", pictures, SECONDS)
     reader, seconds, _ = read(damage(whole, tmp_path / "b.mkv", [6, 7]))
     assert reader.num_broken == 2
     np.testing.assert_allclose(seconds, np.delete(SECONDS, [6, 7]), atol=1e-3)
 
 
-def test_a_file_that_breaks_off_ends_there(tmp_path):
+def test_a_truncated_file_is_read_to_its_end(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (24, 96, 128, 3)).astype(np.uint8)
     whole = write_video(tmp_path / "a.mkv", noise, SECONDS)
     (tmp_path / "b.mkv").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
@@ -74,13 +74,13 @@ def test_a_file_that_breaks_off_ends_there(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"no video", b"\0" * 5000])
-def test_what_is_no_video_is_said_in_a_sentence(tmp_path, content):
+def test_an_invalid_video_is_an_error(tmp_path, content):
     (tmp_path / "a.mp4").write_bytes(content)
     with pytest.raises(CaptureError, match=r"a\.mp4 cannot be opened as a video"):
         read(tmp_path / "a.mp4")
 
 
-def test_a_file_with_audio_alone_has_no_picture(tmp_path):
+def test_a_file_without_video_stream_is_an_error(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros(1000), RATE)
     with pytest.raises(CaptureError, match=r"a\.wav has no video stream"):
         read(tmp_path / "a.wav")
@@ -99,7 +99,7 @@ def test_audio_begins_with_the_picture(tmp_path, pictures, suffix, video_s, audi
     assert abs(len(samples) / RATE - (2.0 + audio_s - video_s)) < 0.002
 
 
-def test_spans_of_audio_follow_each_other_without_loss(tmp_path, pictures):
+def test_consecutive_spans_of_audio_are_complete(tmp_path, pictures):
     sound = np.random.default_rng(0).integers(-9000, 9000, 2 * RATE).astype(np.int16)
     path = write_video(tmp_path / "a.mkv", pictures, SECONDS, [(0.0, sound)])
     spans, files = [Span(0.0, 0.75), Span(1.0, 1.25), Span(1.25, 9.0)], [tmp_path / f"{n}.wav" for n in range(3)]
@@ -120,13 +120,13 @@ def test_audio_that_is_too_long_for_wav_is_written_as_rf64_and_read_by_the_index
 
 
 @pytest.mark.parametrize(("video_s", "audio_s"), [(1.0, 1.5), (1.5, 1.2), (3.0, 1.0)])
-def test_audio_ends_with_its_span_unless_much_is_missing(tmp_path, pictures, video_s, audio_s):
+def test_audio_is_padded_to_its_span_unless_much_is_missing(tmp_path, pictures, video_s, audio_s):
     path = write_video(tmp_path / "a.mkv", pictures, SECONDS, [(0.0, tone(audio_s, 0.5))])
     write_audio(path, [Span(0.0, video_s)], [tmp_path / "a.wav"])
     assert soundfile.info(tmp_path / "a.wav").duration == (audio_s if video_s - audio_s > 0.5 else video_s)
 
 
-def test_of_several_audio_streams_one_is_taken(tmp_path, pictures):
+def test_the_default_audio_stream_is_read(tmp_path, pictures):
     path = write_video(tmp_path / "a.mkv", pictures, SECONDS, [(0.0, tone(1.0, 0.2)), (0.0, tone(1.0, 0.7))])
     report = write_audio(path, [Span(0.0, 9.0)], [tmp_path / "a.wav"])
     assert (report.num_streams, report.chosen) == (2, 0)
@@ -139,7 +139,7 @@ def test_without_audio_no_file_is_written(tmp_path, pictures):
     assert not (tmp_path / "a.wav").exists()
 
 
-def test_audio_that_is_interrupted_stays_in_time(tmp_path, pictures):
+def test_interrupted_audio_stays_in_sync(tmp_path, pictures):
     import av
 
     whole = write_video(tmp_path / "a.mkv", pictures, SECONDS, [(0.0, tone(2.0, click_s=1.5))])

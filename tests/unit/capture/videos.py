@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 CLOCK = 12_000
-"""Units of time per second in which frames are stamped: it divides by 24, 25, 30, 50 and 60."""
+"""Time base of frames in units per second, a multiple of 24, 25, 30, 50 and 60."""
 RATE = 16_000
 
 
@@ -21,7 +21,7 @@ def write_video(
     options: dict[str, str] | None = None,
     interlaced: bool = False,
 ) -> Path:
-    """Write (H, W, 3) uint8 images shown at the given times, and 16 kHz mono audio streams that begin at theirs."""
+    """Write (H, W, 3) uint8 images with given times, and 16 kHz mono audio streams with given begin times."""
     import av
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +53,7 @@ def _fraction(denominator: int):
 
 
 def turn(path: Path, quarters: int) -> None:
-    """Let players turn an mp4's picture by quarters clockwise: its track header has a matrix, of 16.16 numbers."""
+    """Set the rotation flag of an mp4, in quarters clockwise: a matrix of 16.16 numbers in its track header."""
     cosine, sine = ((1, 0), (0, 1), (-1, 0), (0, -1))[quarters % 4]
     content = bytearray(path.read_bytes())
     header = content.index(b"tkhd") + 4
@@ -84,7 +84,7 @@ def damage(source: Path, target: Path, packets: Sequence[int]) -> Path:
 
 
 def tone(seconds: float, click_s: float) -> np.ndarray:
-    """Silence of int16 samples with one click."""
+    """Return int16 silence with one click."""
     samples = np.zeros(round(seconds * RATE), np.int16)
     samples[round(click_s * RATE)] = 30_000
     return samples

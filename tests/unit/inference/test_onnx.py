@@ -1,4 +1,4 @@
-"""The network as ONNX graphs, beside torch."""
+"""ONNX graphs of the network, compared with torch."""
 
 import json
 import subprocess
@@ -11,10 +11,10 @@ import pytest
 from emotalk.blendshapes import CHANNELS
 from emotalk.errors import ExportError, OutputError
 from emotalk.inference import onnx
-from emotalk.inference.onnx import data_file, emotion_file, export_onnx, largest_difference, open_session, write_onnx
+from emotalk.inference.onnx import data_file, emotion_file, export_onnx, max_difference, open_session, write_onnx
+from emotalk.model.batch_layout import num_emotion_frames
 from emotalk.model.card import write_card
 from emotalk.model.inputs import mean_subject
-from emotalk.model.layout import num_emotion_frames
 from emotalk.model.weights import save_weights
 from emotalk.timing import frames_to_predict
 from tests.conftest import TINY
@@ -25,7 +25,7 @@ needs_extra = pytest.mark.skipif(not INSTALLED, reason="the extra [onnx] is not 
 
 @pytest.fixture
 def weights(network, tmp_path):
-    """Folder with the network's weights."""
+    """Folder with weights of the network."""
     folder = tmp_path / "weights"
     folder.mkdir()
     save_weights(network, folder, "emotalk")
@@ -35,7 +35,7 @@ def weights(network, tmp_path):
 
 @pytest.fixture(scope="module")
 def written(network, tmp_path_factory):
-    """Files of the network; exporting takes half a minute."""
+    """Exported network; the export takes half a minute."""
     pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")
     file = tmp_path_factory.mktemp("onnx") / "emotalk.onnx"
     write_onnx(network, file, metadata={"mean_subject": "[1]"})
@@ -52,10 +52,10 @@ def noise(num_samples, seed=0):
 
 
 def predicted(sessions, waveform, *, intensity=0, subject=0, emotion_from=None):
-    """What a program without torch computes."""
+    """Predict with the ONNX graphs."""
     emotion_session, session = sessions
-    donor = waveform if emotion_from is None else emotion_from
-    (features,) = emotion_session.run(None, {"waveform": donor[None]})
+    reference = waveform if emotion_from is None else emotion_from
+    (features,) = emotion_session.run(None, {"waveform": reference[None]})
     weights = np.eye(24, dtype=np.float32)[subject] if isinstance(subject, int) else np.array(subject, np.float32)
     inputs = {
         "waveform": waveform[None],
@@ -66,23 +66,23 @@ def predicted(sessions, waveform, *, intensity=0, subject=0, emotion_from=None):
     return session.run(["coefficients"], inputs)[0][0]
 
 
-def test_coefficients_are_those_of_torch_for_short_and_long_speech(network, written):
-    assert largest_difference(network, written, (0.5, 3.7, 20)) < 1e-4
+def test_coefficients_equal_torch_for_short_and_long_audio(network, written):
+    assert max_difference(network, written, (0.5, 3.7, 20)) < 1e-4
 
 
 @pytest.mark.parametrize("num_samples", [1600, 1601, 16_000, 16_001, 66_000, 131_072])
-def test_every_length_gives_the_frames_of_torch(network, sessions, num_samples):
-    """At export the speech had 16,123 samples, and the emotion features 41 frames."""
-    waveform, donor = noise(num_samples), noise(40_000, seed=1)
-    found = predicted(sessions, waveform, emotion_from=donor)
-    assert len(found) == frames_to_predict(num_samples)
-    expected = network.predict(waveform, intensity=0, subject=0, emotion_from=donor)
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+def test_the_number_of_frames_equals_torch_for_every_length(network, sessions, num_samples):
+    """The example inputs of the export had 16,123 samples and 41 frames of emotion features."""
+    waveform, reference = noise(num_samples), noise(40_000, seed=1)
+    actual = predicted(sessions, waveform, emotion_from=reference)
+    assert len(actual) == frames_to_predict(num_samples)
+    expected = network.predict(waveform, intensity=0, subject=0, emotion_from=reference)
+    np.testing.assert_allclose(actual, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("num_conv_frames", [3, 204, 205, 206, 410, 820])
-def test_emotion_features_have_the_frames_of_the_released_code(network, sessions, num_conv_frames):
-    """Which differ from those of integer arithmetic at 205, 410 and 820."""
+def test_emotion_features_have_as_many_frames_as_in_the_released_code(network, sessions, num_conv_frames):
+    """They differ from integer arithmetic at 205, 410 and 820."""
     conv = network.conv_frames[1]
     num_samples = next(n for n in range(320 * num_conv_frames, 2**20) if conv.count(n) == num_conv_frames)
     (features,) = sessions[0].run(None, {"waveform": noise(num_samples)[None]})
@@ -92,11 +92,11 @@ def test_emotion_features_have_the_frames_of_the_released_code(network, sessions
 @pytest.mark.parametrize(("intensity", "subject"), [(0, 0), (1, 0), (0, 23), (1, mean_subject([2, 5, 7]))])
 def test_intensity_and_subject_are_inputs(network, sessions, intensity, subject):
     waveform = noise(20_000)
-    found = predicted(sessions, waveform, intensity=intensity, subject=subject)
+    actual = predicted(sessions, waveform, intensity=intensity, subject=subject)
     expected = network.predict(waveform, intensity=intensity, subject=subject)
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+    np.testing.assert_allclose(actual, expected, atol=1e-4)
     if (intensity, subject) != (0, 0):
-        assert np.abs(found - predicted(sessions, waveform)).max() > 1e-3
+        assert np.abs(actual - predicted(sessions, waveform)).max() > 1e-3
 
 
 def test_emotion_features_can_be_stored_and_mixed(sessions):
@@ -107,7 +107,7 @@ def test_emotion_features_can_be_stored_and_mixed(sessions):
     assert np.abs(tracks[0] - tracks[1]).max() > 1e-3
 
 
-def test_loudness_and_offset_of_speech_do_not_matter(sessions):
+def test_loudness_and_offset_of_audio_have_no_effect(sessions):
     waveform = noise(16_000)
     np.testing.assert_allclose(
         predicted(sessions, 3 * waveform + 0.5), predicted(sessions, waveform), atol=1e-3, rtol=1e-3
@@ -120,14 +120,14 @@ def test_silence_is_finite(network, sessions):
     np.testing.assert_allclose(predicted(sessions, silence), expected, atol=1e-4)
 
 
-def test_an_intensity_that_does_not_exist_is_refused(sessions):
+def test_an_invalid_intensity_is_an_error(sessions):
     from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
     with pytest.raises(InvalidArgument, match="out of data bounds"):
         predicted(sessions, noise(16_000), intensity=2)
 
 
-def test_files_tell_what_a_program_must_know_and_nothing_of_this_machine(written):
+def test_metadata_has_what_programs_need_and_no_local_paths(written):
     entries = open_session(written).get_modelmeta().custom_metadata_map
     assert tuple(json.loads(entries["channels"])) == CHANNELS
     assert {name: entries[name] for name in ("fps", "sampling_rate", "mean_subject")} == {
@@ -143,25 +143,25 @@ def test_files_tell_what_a_program_must_know_and_nothing_of_this_machine(written
 
 @pytest.fixture
 def exporting(monkeypatch, written):
-    """Exports take no time: the graphs are those that were written, with other metadata."""
+    """Replace the slow export by the graphs of `written`, with other metadata."""
     import onnx_ir
 
     def read(graph):
         return onnx_ir.load(written if graph.output == "coefficients" else emotion_file(written))
 
-    monkeypatch.setattr(onnx, "exported", read)
+    monkeypatch.setattr(onnx, "export_graph", read)
 
 
-def test_float16_is_half_as_large_and_close(exporting, network, written, tmp_path, caplog):
+def test_float16_files_are_half_as_large_and_accurate(exporting, network, written, tmp_path, caplog):
     file = tmp_path / "half.onnx"
     write_onnx(network, file, fp16=True)
     assert file.stat().st_size < 0.55 * written.stat().st_size
-    assert "Largest difference of a coefficient from torch, fp16" in caplog.text
+    assert "Maximum difference of a coefficient from torch, fp16" in caplog.text
     largest = np.abs(network.predict(noise(16_000), intensity=0, subject=0)).max()
-    assert 1e-5 < largest_difference(network, file, (0.5, 3.7)) < 0.005 * largest
+    assert 1e-5 < max_difference(network, file, (0.5, 3.7)) < 0.005 * largest
 
 
-def test_weights_are_exported_with_the_mean_of_their_subjects(exporting, weights, tmp_path):
+def test_the_mean_of_the_training_subjects_is_exported(exporting, weights, tmp_path):
     file = tmp_path / "new/folder/face.onnx"
     export_onnx(weights, file, fp16=False, overwrite=False)
     assert sorted(path.name for path in file.parent.iterdir()) == ["face.emotion.onnx", "face.onnx"]
@@ -170,7 +170,7 @@ def test_weights_are_exported_with_the_mean_of_their_subjects(exporting, weights
 
 
 @pytest.mark.parametrize("name", ["face.onnx", "face.emotion.onnx", "face.onnx.data"])
-def test_an_existing_file_is_replaced_only_on_request(exporting, weights, tmp_path, name):
+def test_an_existing_file_is_replaced_only_with_overwrite(exporting, weights, tmp_path, name):
     (tmp_path / name).write_text("kept")
     with pytest.raises(OutputError, match=rf"These files exist: .*{name}\. Set another output, or --overwrite"):
         export_onnx(weights, tmp_path / "face.onnx", fp16=False, overwrite=False)
@@ -180,57 +180,57 @@ def test_an_existing_file_is_replaced_only_on_request(exporting, weights, tmp_pa
     assert not (tmp_path / "face.onnx.data").exists()
 
 
-def test_parameters_of_large_graphs_lie_beside_them(exporting, network, tmp_path, monkeypatch):
-    monkeypatch.setattr(onnx, "MOST_BYTES", 1_000_000)
+def test_parameters_of_large_graphs_are_in_separate_files(exporting, network, tmp_path, monkeypatch):
+    monkeypatch.setattr(onnx, "MAX_GRAPH_BYTES", 1_000_000)
     file = tmp_path / "face.onnx"
     write_onnx(network, file)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["face.emotion.onnx", "face.onnx", "face.onnx.data"]
     assert data_file(file).stat().st_size > 1_000_000 > file.stat().st_size
-    assert largest_difference(network, file, (0.5,)) < 1e-4
+    assert max_difference(network, file, (0.5,)) < 1e-4
 
 
-def test_what_differs_from_torch_is_not_written(exporting, network, tmp_path, monkeypatch):
+def test_a_graph_that_differs_from_torch_is_not_written(exporting, network, tmp_path, monkeypatch):
     (tmp_path / "face.onnx").write_text("kept")
     for difference in (2e-4, float("nan")):
-        monkeypatch.setattr(onnx, "largest_difference", lambda *_, difference=difference: difference)
-        with pytest.raises(ExportError, match=r"at most 0\.0001 is accepted\. Nothing is written"):
+        monkeypatch.setattr(onnx, "max_difference", lambda *_, difference=difference: difference)
+        with pytest.raises(ExportError, match=r"the limit is 0\.0001\. No file is written"):
             write_onnx(network, tmp_path / "face.onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["face.onnx"]
     assert (tmp_path / "face.onnx").read_text() == "kept"
 
 
-def test_another_network_than_the_exported_one_is_noticed(exporting, network, written):
+def test_another_network_differs_from_the_exported_one(exporting, network, written):
     other = type(network).from_configs(*network.encoder_configs.values())
-    assert largest_difference(other, written, (0.5,)) > 1e-2
+    assert max_difference(other, written, (0.5,)) > 1e-2
 
 
 @needs_extra
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("folder.onnx", "folder.onnx is a folder"),
         ("name.bin", "must end in .onnx"),
         ("folder.onnx/file/face.onnx", "it or one of its parents is a file"),
     ],
 )
-def test_a_target_that_is_none_is_refused_before_weights_are_read(tmp_path, name, said):
+def test_an_invalid_target_is_an_error_before_weights_are_read(tmp_path, name, message):
     (tmp_path / "folder.onnx").mkdir()
     (tmp_path / "folder.onnx/file").touch()
-    with pytest.raises((ExportError, OutputError), match=said):
+    with pytest.raises((ExportError, OutputError), match=message):
         export_onnx(tmp_path / "none.pth", tmp_path / name, fp16=False, overwrite=True)
 
 
-def test_a_missing_extra_is_named_with_its_remedy(tmp_path, monkeypatch):
+def test_a_missing_extra_is_an_error_with_instructions(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(ExportError, match=r"onnxscript.*pip install -c requirements.lock '\.\[onnx\]'"):
         export_onnx(tmp_path / "none.pth", tmp_path / "face.onnx", fp16=False, overwrite=False)
 
 
 @needs_extra
-def test_a_mistake_is_one_sentence_and_no_traceback(tmp_path):
+def test_an_input_error_is_reported_without_traceback(tmp_path):
     command = [sys.executable, "-m", "emotalk", "export", "none.pth", "--onnx", tmp_path / "face.onnx"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "There is no file none.pth" in done.stderr
+    assert "File none.pth does not exist" in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())

@@ -15,10 +15,10 @@ from emotalk.errors import EvaluationError, OutputError, WeightsError
 from emotalk.formats.files import read_motion
 from emotalk.inference.predict import predict_files, predict_folder, resolve_subject
 from emotalk.inference.recordings import find_recordings
-from emotalk.model.card import weights_in, write_card
+from emotalk.model.card import find_weights, write_card
 from emotalk.model.emotion_references import EmotionReferences, read_reference
 from emotalk.model.inputs import mean_subject
-from emotalk.model.sequences import normalise
+from emotalk.model.sequences import normalize
 from emotalk.model.weights import save_weights
 from tests.conftest import TINY
 
@@ -91,7 +91,7 @@ def test_two_recordings_with_the_same_output_are_an_error_before_prediction(weig
 
 def test_an_emotion_by_name_is_the_stored_reference(network, weights, speech, tmp_path):
     reference, _ = soundfile.read(speech / "deep/b.flac", dtype="float32")
-    features = network.encode_emotion(torch.from_numpy(normalise(reference)))
+    features = network.encode_emotion(torch.from_numpy(normalize(reference)))
     references = EmotionReferences({("angry", "strong"): features}, {("angry", "strong"): "clip"})
     references.save(weights / "emotalk.emotions.safetensors")
     tracks = {}
@@ -216,11 +216,11 @@ def test_recordings_with_errors_are_listed_beside_the_predictions(weights, speec
 
 def test_a_folder_with_several_weights_files_is_ambiguous(network, tmp_path):
     folder = save_network(network, tmp_path / "weights")
-    assert weights_in(folder).name == "emotalk.json"
+    assert find_weights(folder).name == "emotalk.json"
     (folder / "emotalk.json").unlink()
-    assert weights_in(folder).name == "emotalk.safetensors"
+    assert find_weights(folder).name == "emotalk.safetensors"
     (folder / "other.safetensors").touch()
     with pytest.raises(WeightsError, match=r"2 \.safetensors files; set one"):
-        weights_in(folder)
+        find_weights(folder)
     with pytest.raises(WeightsError, match="contains no weights"):
-        weights_in(tmp_path)
+        find_weights(tmp_path)

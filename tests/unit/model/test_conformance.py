@@ -1,4 +1,4 @@
-"""Our network answers what the released one answers (tests/conformance/README.md)."""
+"""Our network has the outputs of the released one (tests/conformance/README.md)."""
 
 import json
 
@@ -12,7 +12,7 @@ from emotalk.config.training import LossWeights
 from emotalk.data.clips import Clip
 from emotalk.model import EmoTalk
 from emotalk.model.encoder_config import RELEASED_ENCODER, EncoderConfig
-from emotalk.model.weights import released_names
+from emotalk.model.weights import to_released_names
 from emotalk.training import batches
 from emotalk.training.finite import FiniteGuard
 from emotalk.training.optimizer import Optimizer
@@ -61,9 +61,10 @@ def test_the_papers_pair_has_the_released_losses(released, reference):
 
 @pytest.fixture
 def threads_of_the_reference():
-    """Adam makes whole steps of gradients that are all rounding, so that the order of sums tells after five steps.
+    """Use two threads as in the reference.
 
-    With its two threads the reference is met to 2e-6, with one or four to 1.2e-4.
+    Adam amplifies gradients that are only rounding errors, so that the order of sums matters after five steps: with two
+    threads the difference from the reference is 2e-6, with one or four threads 1.2e-4.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(2)
@@ -97,8 +98,8 @@ def test_five_steps_of_the_reports_recipe_follow_the_released_trajectory(release
         terms = training_step(network, optimizer, [batch], loss_weights, precision="fp32")
         if k == 0:
             assert_gradients_equal(network)
-        found = [terms[name].item() for name in ("cross", "self", "velocity", "loss")]
-        np.testing.assert_allclose(found, reference["report_trajectory"][k], rtol=1e-3)
+        actual = [terms[name].item() for name in ("cross", "self", "velocity", "loss")]
+        np.testing.assert_allclose(actual, reference["report_trajectory"][k], rtol=1e-3)
     waveform = weights.waveform(0, weights.PREDICT_SAMPLES[0])
     predicted = network.predict(waveform, intensity=weights.PREDICT_LEVEL[0], subject=weights.PREDICT_PERSON[0])
     np.testing.assert_allclose(predicted, reference["predict_after_5_steps"], atol=1e-4)
@@ -106,19 +107,19 @@ def test_five_steps_of_the_reports_recipe_follow_the_released_trajectory(release
 
 def assert_gradients_equal(network) -> None:
     expected = json.loads((CONFORMANCE / "gradient_norms_step0.json").read_text())
-    found = {
+    actual = {
         name: 0.0 if parameter.grad is None else parameter.grad.norm().item()
-        for name, parameter in released_names(dict(network.named_parameters())).items()
+        for name, parameter in to_released_names(dict(network.named_parameters())).items()
     }
-    assert found.keys() == expected.keys()
+    assert actual.keys() == expected.keys()
     for name, norm in expected.items():
-        assert found[name] == pytest.approx(norm or 0.0, rel=1e-3, abs=1e-6), name
+        assert actual[name] == pytest.approx(norm or 0.0, rel=1e-3, abs=1e-6), name
 
 
 def test_the_full_size_network_has_the_882_released_names_and_shapes():
     with torch.device("meta"):
         network = EmoTalk.from_configs(EncoderConfig(**RELEASED_ENCODER), EncoderConfig(**RELEASED_ENCODER))
-    shapes = {name: list(value.shape) for name, value in released_names(network.state_dict()).items()}
+    shapes = {name: list(value.shape) for name, value in to_released_names(network.state_dict()).items()}
     assert shapes == json.loads((CONFORMANCE / "state_dict_full.json").read_text())
     assert len(shapes) == 882
     assert sum(p.numel() for p in network.parameters()) == 640_570_427

@@ -1,4 +1,4 @@
-"""Layers in mixed precision compute what the plain ones do, and so do their gradients."""
+"""Layers in mixed precision have the outputs and gradients of plain layers."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from emotalk.model.encoders import SpeechEncoder
 from emotalk.model.mixed import attention_bias, mixed_layer
 from emotalk.model.positions import positional_embedding
 from emotalk.model.sequences import frame_mask
-from emotalk.model.wav2vec2 import EncoderLayer, PositionalConvolution, draw_parameters
+from emotalk.model.wav2vec2 import EncoderLayer, PositionalConvolution, init_parameters
 
 FP32 = torch.float32
 MASK = frame_mask([11, 7, 4])
@@ -26,18 +26,18 @@ def states(seed=0) -> torch.Tensor:
 
 
 def outcome(module, x, compute) -> dict[str, torch.Tensor]:
-    """What is computed on valid frames, and the gradients of everything that went in."""
+    """Return the output for valid frames, and the gradients of all inputs and parameters."""
     module.zero_grad()
     x.grad = None
-    found = compute(x)[MASK]
-    (found.float() * states(1)[MASK]).sum().backward()
-    return {"": found, "x": x.grad, **{name: each.grad for name, each in module.named_parameters()}}
+    actual = compute(x)[MASK]
+    (actual.float() * states(1)[MASK]).sum().backward()
+    return {"": actual, "x": x.grad, **{name: each.grad for name, each in module.named_parameters()}}
 
 
-def assert_same(found, expected, **tolerance):
-    assert found.keys() == expected.keys()
+def assert_same(actual, expected, **tolerance):
+    assert actual.keys() == expected.keys()
     for name, each in expected.items():
-        torch.testing.assert_close(found[name].float(), each.float(), **tolerance, msg=lambda text, n=name: n + text)
+        torch.testing.assert_close(actual[name].float(), each.float(), **tolerance, msg=lambda text, n=name: n + text)
 
 
 @pytest.fixture(params=[True, False])
@@ -55,25 +55,25 @@ def mixed(layer, dtype):
     return lambda x: mixed_layer(layer, x, bias, dtype)
 
 
-def test_a_layer_and_its_gradients_equal_the_plain_ones_where_nothing_is_rounded(layer):
+def test_in_fp32_a_layer_and_its_gradients_equal_the_plain_ones(layer):
     expected = outcome(layer, states(), plain(layer))
     assert_same(outcome(layer, states(), mixed(layer, FP32)), expected, atol=1e-5, rtol=1e-4)
 
 
-def test_in_bf16_it_is_as_near_to_fp32_as_the_plain_layer_under_autocast(layer):
+def test_in_bf16_a_layer_is_as_accurate_as_the_plain_layer_under_autocast(layer):
     exact = outcome(layer, states(), plain(layer))
     with torch.autocast("cpu", torch.bfloat16):
         cast = outcome(layer, states(), plain(layer))
-        found = outcome(layer, states(), mixed(layer, torch.bfloat16))
+        actual = outcome(layer, states(), mixed(layer, torch.bfloat16))
 
     def distance(rounded):
         return sum((rounded[name].float() - exact[name]).square().sum() for name in exact).sqrt().item()
 
-    assert distance(found) < 1.2 * distance(cast)
-    assert all(gradient.dtype == FP32 for name, gradient in found.items() if name not in ("", "x"))
+    assert distance(actual) < 1.2 * distance(cast)
+    assert all(gradient.dtype == FP32 for name, gradient in actual.items() if name not in ("", "x"))
 
 
-def test_gradients_of_several_batches_add_up(layer):
+def test_gradients_of_several_batches_are_accumulated(layer):
     layer.zero_grad()
     for _ in range(2):
         mixed(layer, FP32)(states())[MASK].sum().backward()
@@ -84,7 +84,7 @@ def test_gradients_of_several_batches_add_up(layer):
         torch.testing.assert_close(twice[name], 2 * parameter.grad, msg=name)
 
 
-def test_a_frozen_layer_passes_gradients_on_and_has_none(layer):
+def test_a_frozen_layer_passes_gradients_to_its_input_only(layer):
     layer.requires_grad_(False)
     hidden = states()
     mixed(layer, torch.bfloat16)(hidden).sum().backward()
@@ -94,8 +94,8 @@ def test_a_frozen_layer_passes_gradients_on_and_has_none(layer):
 
 @pytest.fixture(params=[True, False])
 def encoder_of(request, monkeypatch):
-    """Encoders in training that compute as they do on a GPU in mixed precision."""
-    monkeypatch.setattr(encoders, "mixed_type", lambda device: torch.bfloat16)
+    """Function that builds encoders in training mode, which use mixed precision on the CPU as on a GPU."""
+    monkeypatch.setattr(encoders, "mixed_dtype", lambda device: torch.bfloat16)
 
     def build(**changes) -> SpeechEncoder:
         torch.manual_seed(0)
@@ -113,35 +113,35 @@ def gradients(encoder) -> dict[str, torch.Tensor]:
     return {name: each.grad.clone() for name, each in encoder.named_parameters() if each.grad is not None}
 
 
-def test_layers_that_were_left_out_have_no_gradients(encoder_of):
-    """Adam leaves alone what has none; zeros would move it on."""
-    found = gradients(encoder_of(layerdrop=1.0))
-    assert "encoder.pos_conv_embed.conv.bias" in found
-    assert not any(name.startswith("encoder.layers.") for name in found)
+def test_skipped_layers_have_no_gradients(encoder_of):
+    """Adam skips parameters without a gradient; with a gradient of zero they would still change."""
+    actual = gradients(encoder_of(layerdrop=1.0))
+    assert "encoder.pos_conv_embed.conv.bias" in actual
+    assert not any(name.startswith("encoder.layers.") for name in actual)
 
 
-def test_gradient_checkpointing_changes_no_gradient(encoder_of):
-    """With dropout, layers that are left out, and frozen ones, each of which must be the same ones again."""
+def test_gradient_checkpointing_does_not_change_gradients(encoder_of):
+    """With dropout, skipped layers and frozen layers, which must be the same in the recomputation."""
     encoder = encoder_of(layerdrop=0.3)
     encoder.encoder.layers[0].requires_grad_(False)
-    kept = gradients(encoder)
+    stored = gradients(encoder)
     encoder.gradient_checkpointing = True
-    again = gradients(encoder)
-    trained = {name.split(".")[2] for name in kept if name.startswith("encoder.layers.")}
+    recomputed = gradients(encoder)
+    trained = {name.split(".")[2] for name in stored if name.startswith("encoder.layers.")}
     assert 1 < len(trained) < 5
-    assert kept.keys() == again.keys()
-    assert all(torch.equal(kept[name], again[name]) for name in kept)
+    assert stored.keys() == recomputed.keys()
+    assert all(torch.equal(stored[name], recomputed[name]) for name in stored)
 
 
-def test_the_bias_lets_attention_see_what_the_mask_lets_it_see():
+def test_attention_with_the_bias_equals_attention_with_the_mask():
     query, key, value = torch.randn(3, 3, 2, 11, 8, generator=torch.Generator().manual_seed(0))
     expected = scaled_dot_product_attention(query, key, value, attn_mask=MASK[:, None, None, :])
-    found = scaled_dot_product_attention(query, key, value, attn_mask=attention_bias(MASK, FP32))
-    torch.testing.assert_close(found, expected)
+    actual = scaled_dot_product_attention(query, key, value, attn_mask=attention_bias(MASK, FP32))
+    torch.testing.assert_close(actual, expected)
 
 
-def test_rows_of_the_bias_lie_a_multiple_of_eight_apart():
-    """Else attention on a GPU pads a copy of it in every layer."""
+def test_the_stride_of_the_bias_is_a_multiple_of_eight():
+    """Otherwise attention on a GPU copies the bias in every layer."""
     assert attention_bias(MASK, torch.bfloat16).stride(0) % 8 == 0
 
 
@@ -150,13 +150,13 @@ def test_positions_and_their_gradients_equal_those_of_the_plain_convolution(size
     torch.manual_seed(0)
     sizes = {"num_conv_pos_embeddings": size, "num_conv_pos_embedding_groups": groups}
     embedding = PositionalConvolution(config(**sizes))
-    draw_parameters(embedding, std=1.0)
+    init_parameters(embedding, std=1.0)
     expected = outcome(embedding, states(), embedding)
-    found = outcome(embedding, states(), lambda x: positional_embedding(embedding, x, FP32))
-    assert_same(found, expected, atol=1e-5, rtol=1e-4)
+    actual = outcome(embedding, states(), lambda x: positional_embedding(embedding, x, FP32))
+    assert_same(actual, expected, atol=1e-5, rtol=1e-4)
 
 
-def test_gradients_of_the_positional_convolution_are_those_of_finite_differences():
+def test_gradients_of_the_positional_convolution_equal_finite_differences():
     from emotalk.model.positions import _GroupedConvolution
 
     generator = torch.Generator().manual_seed(0)

@@ -10,7 +10,7 @@ from emotalk.errors import WeightsError
 from emotalk.model.encoder_config import RELEASED_ENCODER, EncoderConfig
 from emotalk.model.encoders import EmotionEncoder, SpeechEncoder
 from emotalk.model.pretrained import build_network, encoder_digest, load_encoder
-from emotalk.model.weights import released_names
+from emotalk.model.weights import to_released_names
 from emotalk.provenance import file_digest
 from tests.conftest import TINY
 
@@ -19,10 +19,10 @@ PUBLISHED = Wav2Vec2Config(**TINY).to_dict() | {"architectures": ["Wav2Vec2ForCT
 
 
 def published(encoder, *, prefix: str, drop=("lm_head", "masked_spec_embed")) -> dict[str, torch.Tensor]:
-    """State dict as the hub has it: a prefix, old weight-norm names, a vocabulary of another size."""
+    """Return a state dict as on the hub: with a prefix, old weight-norm names, and a vocabulary of another size."""
     state = {
         f"{prefix}{name}" if not name.startswith(("wav2vec2", "classifier")) else name: value.clone()
-        for name, value in released_names(encoder.state_dict()).items()
+        for name, value in to_released_names(encoder.state_dict()).items()
         if not any(d in name for d in drop)
     }
     return state | {"lm_head.weight": torch.zeros(33, TINY["hidden_size"]), "lm_head.bias": torch.zeros(33)}
@@ -50,26 +50,26 @@ def trained(state: dict) -> dict:
 
 @pytest.fixture(params=["old", "new"])
 def form(request, monkeypatch):
-    """Old: pytorch_model.bin with weight_g; new: safetensors with parametrizations. The hub is out of reach."""
+    """Old: pytorch_model.bin with weight_g; new: safetensors with parametrizations. The hub cannot be reached."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     return request.param
 
 
 @pytest.mark.parametrize("kind", [SpeechEncoder, EmotionEncoder])
-def test_a_local_folder_of_either_form_is_loaded_in_full(tmp_path, form, kind):
+def test_a_local_folder_of_either_format_is_loaded_completely(tmp_path, form, kind):
     torch.manual_seed(1)
     source = kind(CONFIG)
     folder = write(tmp_path, published(source, prefix="wav2vec2."), form)
     torch.manual_seed(2)
     loaded = load_encoder(kind, EncoderSettings(source=folder))
     expected = trained(source.state_dict())
-    found = trained(loaded.state_dict())
-    assert found.keys() == expected.keys()
+    actual = trained(loaded.state_dict())
+    assert actual.keys() == expected.keys()
     for name, value in expected.items():
-        assert torch.equal(found[name], value), name
+        assert torch.equal(actual[name], value), name
 
 
-def test_a_head_of_another_vocabulary_is_passed_over_without_a_word(tmp_path, form, capfd, caplog):
+def test_a_head_with_another_vocabulary_is_ignored_without_a_message(tmp_path, form, capfd, caplog):
     from transformers.utils import logging
 
     before = logging.get_verbosity()
@@ -83,30 +83,30 @@ def test_a_head_of_another_vocabulary_is_passed_over_without_a_word(tmp_path, fo
     assert logging.is_progress_bar_enabled()
 
 
-def test_the_released_encoders_drop_a_twentieth_of_their_layers():
+def test_the_released_encoders_have_a_layerdrop_of_5_percent():
     assert RELEASED_ENCODER["layerdrop"] == 0.05
 
 
 @pytest.mark.parametrize("kind", [Wav2Vec2Model, Wav2Vec2ForCTC])
 @pytest.mark.parametrize("shard_size", ["1GB", "4KB"])
-def test_what_transformers_saves_is_loaded(tmp_path, kind, shard_size):
+def test_a_model_saved_by_transformers_is_loaded(tmp_path, kind, shard_size):
     model = kind(Wav2Vec2Config(**TINY))
     model.save_pretrained(tmp_path, max_shard_size=shard_size)
     assert (len(list(tmp_path.glob("*.safetensors"))) > 1) == (shard_size == "4KB")
-    found = load_encoder(SpeechEncoder, EncoderSettings(source=str(tmp_path))).state_dict()
+    actual = load_encoder(SpeechEncoder, EncoderSettings(source=str(tmp_path))).state_dict()
     expected = getattr(model, "wav2vec2", model).state_dict()
-    assert found.keys() - expected.keys() == {"lm_head.weight", "lm_head.bias"}
-    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    assert actual.keys() - expected.keys() == {"lm_head.weight", "lm_head.bias"}
+    assert all(torch.equal(actual[name], value) for name, value in expected.items())
 
 
-def test_all_parameters_of_a_loaded_encoder_have_memory_and_train(tmp_path):
+def test_all_parameters_of_a_loaded_encoder_are_trainable(tmp_path):
     write(tmp_path, published(SpeechEncoder(CONFIG), prefix="wav2vec2."))
     loaded = load_encoder(SpeechEncoder, EncoderSettings(source=str(tmp_path)))
     assert all(p.requires_grad and p.isfinite().all() for p in loaded.parameters())
 
 
-def test_nothing_else_of_a_configuration_file_is_followed(tmp_path):
-    """transformers would install, fetch or import what these name."""
+def test_other_values_of_a_configuration_file_have_no_effect(tmp_path):
+    """transformers would install, download or import code for these values."""
     hostile = {
         "auto_map": {"AutoModel": "someone/code--modeling.Model"},
         "quantization_config": {"quant_method": "gptq", "bits": 4},
@@ -130,7 +130,7 @@ def test_the_convolutional_stacks_of_loaded_encoders_are_frozen_too(tmp_path):
     assert any("feature_projection" in name for name in trainable)
 
 
-def test_the_digest_of_a_folder_is_that_of_its_weights_wherever_it_lies(tmp_path):
+def test_the_digest_of_a_folder_does_not_depend_on_its_path(tmp_path):
     write(tmp_path / "here", published(SpeechEncoder(CONFIG), prefix="wav2vec2."))
     digest = encoder_digest(EncoderSettings(source=str(tmp_path / "here")))
     assert digest == f"SHA-256 {file_digest(tmp_path / 'here/model.safetensors')}"
@@ -146,47 +146,47 @@ def test_half_precision_files_become_float32(tmp_path):
 
 
 @pytest.mark.parametrize("lost", ["classifier.out_proj.weight", "wav2vec2.encoder.layers.0.attention.k_proj.weight"])
-def test_a_folder_that_lacks_a_parameter_is_refused_by_name(tmp_path, form, lost):
+def test_a_missing_parameter_is_an_error(tmp_path, form, lost):
     state = published(EmotionEncoder(CONFIG), prefix="")
     del state[lost]
-    with pytest.raises(WeightsError, match=rf"lacks 1 parameters of the EmotionEncoder.*{lost}"):
+    with pytest.raises(WeightsError, match=rf": 1 parameters of the EmotionEncoder are missing.*{lost}"):
         load_encoder(EmotionEncoder, EncoderSettings(source=write(tmp_path, state, form)))
 
 
-def test_a_stock_classifier_is_no_emotion_encoder(tmp_path, form):
-    """Its head is called projector and classifier; a random head would be taken in silence."""
+def test_a_standard_classifier_is_an_error(tmp_path, form):
+    """Its head has the names projector and classifier, so that the head would be random without an error."""
     state = published(SpeechEncoder(CONFIG), prefix="wav2vec2.") | {"projector.weight": torch.zeros(8, 32)}
-    with pytest.raises(WeightsError, match="lacks 4 parameters"):
+    with pytest.raises(WeightsError, match=": 4 parameters"):
         load_encoder(EmotionEncoder, EncoderSettings(source=write(tmp_path, state, form)))
 
 
-def test_a_parameter_of_another_shape_is_refused(tmp_path, form):
+def test_a_parameter_of_another_shape_is_an_error(tmp_path, form):
     state = published(SpeechEncoder(CONFIG), prefix="wav2vec2.")
     state["wav2vec2.feature_projection.projection.weight"] = torch.zeros(3, 3)
     with pytest.raises(WeightsError, match=r"feature_projection\.projection\.weight"):
         load_encoder(SpeechEncoder, EncoderSettings(source=write(tmp_path, state, form)))
 
 
-def test_a_folder_that_is_no_encoder_is_named(tmp_path):
+def test_an_empty_folder_is_an_error(tmp_path):
     with pytest.raises(WeightsError, match=f"The folder {tmp_path} is not a wav2vec2 encoder"):
         load_encoder(SpeechEncoder, EncoderSettings(source=str(tmp_path)))
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
 @pytest.mark.parametrize("content", [b"", b"half a download"])
-def test_a_damaged_file_in_a_folder_is_named(tmp_path, name, content):
+def test_a_damaged_file_in_a_folder_is_an_error(tmp_path, name, content):
     (tmp_path / "config.json").write_text(json.dumps(PUBLISHED))
     (tmp_path / name).write_bytes(content)
     with pytest.raises(WeightsError, match=f"The folder {tmp_path} is not a wav2vec2 encoder"):
         load_encoder(SpeechEncoder, EncoderSettings(source=str(tmp_path)))
 
 
-def test_an_unreachable_hub_is_told_with_the_way_out(monkeypatch):
+def test_the_error_for_an_unreachable_hub_describes_alternatives(monkeypatch):
     def unreachable(*given, **options):
         raise OSError("We couldn't connect to the hub to load the files.")
 
     monkeypatch.setattr(Wav2Vec2Config, "get_config_dict", unreachable)
     with pytest.raises(
-        WeightsError, match=r"There is no folder nobody/nothing, and it cannot be downloaded .* HF_ENDPOINT"
+        WeightsError, match=r"Folder nobody/nothing does not exist, and it cannot be downloaded .* HF_ENDPOINT"
     ):
         load_encoder(SpeechEncoder, EncoderSettings(source="nobody/nothing"))

@@ -1,4 +1,4 @@
-"""Our wav2vec2 computes what that of transformers does."""
+"""Our wav2vec2 has the outputs and gradients of the one in transformers."""
 
 import pytest
 import torch
@@ -30,7 +30,7 @@ def values(request, is_stable) -> dict:
 
 @pytest.fixture
 def pair(values) -> tuple[SpeechEncoder, Wav2Vec2Model]:
-    """Ours and theirs with the same parameters, far from those that they begin with."""
+    """Our encoder and that of transformers with the same parameters, which differ from the initial ones."""
     torch.manual_seed(0)
     theirs = Wav2Vec2Model(Wav2Vec2Config(**values)).eval()
     with torch.no_grad():
@@ -43,19 +43,19 @@ def pair(values) -> tuple[SpeechEncoder, Wav2Vec2Model]:
 
 
 def speech() -> tuple[torch.Tensor, torch.Tensor]:
-    """Three clips, zeros behind the shorter ones, and where they have samples."""
+    """Return three clips, padded with zeros at the end, and the mask of valid samples."""
     mask = frame_mask(LENGTHS)
     return torch.randn(mask.shape, generator=torch.Generator().manual_seed(1)) * mask, mask
 
 
 def encoded(ours: SpeechEncoder) -> tuple[torch.Tensor, torch.Tensor]:
-    """Hidden states of the padded batch, and which of them mean anything."""
+    """Return hidden states of the padded batch, and the mask of valid frames."""
     mask = frame_mask([ours.conv_frames.count(length) for length in LENGTHS])
     return ours.encode(ours.conv_features(speech()[0]), mask), mask
 
 
 def test_parameters_have_the_same_names_in_the_same_order(pair):
-    """Optimizers, whose state is in checkpoints, know parameters by their order."""
+    """The optimizer state in checkpoints identifies parameters by their order."""
     ours, theirs = ([(name, p.shape) for name, p in encoder.named_parameters()] for encoder in pair)
     assert [name for name, _ in ours[-2:]] == ["lm_head.weight", "lm_head.bias"]
     assert ours[:-2] == theirs
@@ -65,25 +65,25 @@ def test_hidden_states_of_a_padded_batch_are_the_same(pair):
     ours, theirs = pair
     waveforms, mask = speech()
     with torch.no_grad():
-        found, valid = encoded(ours)
+        actual, valid = encoded(ours)
         expected = theirs(waveforms, attention_mask=mask).last_hidden_state
-    torch.testing.assert_close(found[valid], expected[valid], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(actual[valid], expected[valid], atol=1e-5, rtol=1e-5)
 
 
 def test_hidden_states_of_one_clip_are_the_same(pair):
     ours, theirs = pair
     waveform = speech()[0][:1]
     with torch.no_grad():
-        found = ours.encode(ours.conv_features(waveform), None)
-        torch.testing.assert_close(found, theirs(waveform).last_hidden_state, atol=1e-5, rtol=1e-5)
+        actual = ours.encode(ours.conv_features(waveform), None)
+        torch.testing.assert_close(actual, theirs(waveform).last_hidden_state, atol=1e-5, rtol=1e-5)
 
 
 def test_gradients_are_the_same(pair):
     ours, theirs = pair
     waveforms, mask = speech()
-    found, valid = encoded(ours)
-    weights = torch.randn(found[valid].shape, generator=torch.Generator().manual_seed(2))
-    (found[valid] * weights).sum().backward()
+    actual, valid = encoded(ours)
+    weights = torch.randn(actual[valid].shape, generator=torch.Generator().manual_seed(2))
+    (actual[valid] * weights).sum().backward()
     theirs.freeze_feature_encoder()
     (theirs(waveforms, attention_mask=mask).last_hidden_state[valid] * weights).sum().backward()
     gradients = {name: p.grad for name, p in ours.named_parameters() if p.grad is not None}
@@ -116,7 +116,7 @@ def test_random_encoders_have_the_stated_distributions():
     assert (state["encoder.layer_norm.weight"] == 1).all()
 
 
-def test_a_new_positional_convolution_has_the_weights_that_were_drawn():
+def test_a_new_positional_convolution_has_the_weights_of_its_directions():
     torch.manual_seed(0)
     convolution = SpeechEncoder(EncoderConfig(**TINY)).encoder.pos_conv_embed.conv
     torch.testing.assert_close(convolution.weight, convolution.parametrizations["weight"].original1)

@@ -12,7 +12,7 @@ from emotalk.model import EmoTalk, load_weights
 from emotalk.model.card import write_card
 from emotalk.model.encoder_config import EncoderConfig
 from emotalk.model.initial import load_initial
-from emotalk.model.weights import load_strict, released_names, save_weights
+from emotalk.model.weights import load_strict, save_weights, to_released_names
 from tests.conftest import TINY
 
 
@@ -33,7 +33,7 @@ def equal(one: EmoTalk, other: EmoTalk) -> bool:
 
 
 @pytest.mark.parametrize("suffix", ["pth", "safetensors"])
-def test_weights_come_back_bit_by_bit(network, saved, suffix):
+def test_loaded_weights_equal_the_saved_ones(network, saved, suffix):
     assert equal(load_weights(saved / f"emotalk.{suffix}", encoder=TINY), network)
 
 
@@ -43,63 +43,63 @@ def test_saved_names_are_the_released_ones(saved):
     assert not any("parametrizations" in name for name in names)
 
 
-def test_a_card_beside_the_weights_gives_the_sizes(network, saved):
+def test_sizes_are_read_from_the_card(network, saved):
     write_card(saved / "emotalk.json", {"encoders": {"content": TINY, "emotion": TINY}})
     for suffix in ("pth", "safetensors", "json"):
         assert equal(load_weights(saved / f"emotalk.{suffix}"), network)
 
 
-def test_weights_that_do_not_fit_are_refused_with_the_first_name(saved):
+def test_weights_that_do_not_match_are_an_error_with_parameter_names(saved):
     with pytest.raises(WeightsError, match=r"are of another shape \(audio_encoder_cont.*…\).*pass them as 'encoder'"):
         load_weights(saved / "emotalk.pth", encoder={**TINY, "hidden_size": 64})
     with pytest.raises(WeightsError, match="are missing"):
         load_weights(saved / "emotalk.pth", encoder={**TINY, "num_hidden_layers": 2})
 
 
-def test_leftovers_are_ignored_and_named(network):
-    state = released_names(network.state_dict()) | {"PPE.pe": torch.zeros(1)}
+def test_unexpected_parameters_are_ignored_and_returned(network):
+    state = to_released_names(network.state_dict()) | {"PPE.pe": torch.zeros(1)}
     assert load_strict(network, state, "released") == ["PPE.pe"]
 
 
 @pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
 @pytest.mark.parametrize("content", [b"", b"x" * 100, b"PK\x03\x04 cut"])
-def test_a_damaged_file_is_named(tmp_path, name, content):
+def test_a_damaged_file_is_an_error(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(WeightsError, match=rf"{name} (is no readable|holds more)"):
+    with pytest.raises(WeightsError, match=rf"{name} (cannot be read|is damaged or contains)"):
         load_weights(tmp_path / name, encoder=TINY)
 
 
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(WeightsError, match=r"There is no file .*w.pth"):
+def test_a_missing_file_is_an_error(tmp_path):
+    with pytest.raises(WeightsError, match=r"File .*w.pth does not exist"):
         load_weights(tmp_path / "w.pth", encoder=TINY)
 
 
-def test_code_in_a_weights_file_is_never_run(tmp_path):
+def test_code_in_a_weights_file_is_never_executed(tmp_path):
     class Bomb:
         def __reduce__(self):
             return os.mkdir, (str(tmp_path / "was_run"),)
 
     for write in (lambda path: torch.save(Bomb(), path), lambda path: path.write_bytes(pickle.dumps(Bomb()))):
         write(tmp_path / "w.pth")
-        with pytest.raises(WeightsError, match=r"w.pth (holds more|is no readable)"):
+        with pytest.raises(WeightsError, match=r"w.pth (is damaged or contains|cannot be read)"):
             load_weights(tmp_path / "w.pth", encoder=TINY)
     assert not (tmp_path / "was_run").exists()
 
 
-def test_a_training_checkpoint_is_told_apart_from_weights(tmp_path):
+def test_a_training_checkpoint_is_an_error(tmp_path):
     torch.save({"epoch": 1, "model": {}}, tmp_path / "c.pth")
-    with pytest.raises(WeightsError, match="becomes weights by rule 'extract'"):
+    with pytest.raises(WeightsError, match="Rule 'extract' converts"):
         load_weights(tmp_path / "c.pth", encoder=TINY)
 
 
 @pytest.mark.parametrize("card", ["", "[]", "{}", '{"encoders": {"content": {}}}'])
-def test_a_broken_card_is_named(saved, card):
+def test_an_invalid_card_is_an_error(saved, card):
     (saved / "emotalk.json").write_text(card)
-    with pytest.raises(WeightsError, match=r"emotalk.json is no card"):
+    with pytest.raises(WeightsError, match=r"emotalk.json is not a valid card"):
         load_weights(saved / "emotalk.pth")
 
 
-def test_safetensors_of_another_network_are_refused(tmp_path):
+def test_safetensors_of_another_network_are_an_error(tmp_path):
     save_file({"a": torch.zeros(1)}, tmp_path / "w.safetensors")
     with pytest.raises(WeightsError, match="are missing"):
         load_weights(tmp_path / "w.safetensors", encoder=TINY)
@@ -120,32 +120,32 @@ NAME = "bs_map_r.weight"
 
 @pytest.mark.parametrize("suffix", ["pth", "safetensors"])
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
-        (lambda value: value.long(), "is of type int64, and weights must be floating-point"),
-        (lambda value: value.bool(), "is of type bool"),
+        (lambda value: value.long(), "has type int64; weights must be floating-point"),
+        (lambda value: value.bool(), "has type bool"),
         (lambda value: value.index_fill(0, torch.tensor([3]), float("nan")), "NaN or infinite"),
         (lambda value: value.index_fill(1, torch.tensor([0]), -float("inf")), "NaN or infinite"),
-        (lambda value: value.double().fill_(1e300), "NaN or infinite in float32"),
+        (lambda value: value.double().fill_(1e300), "NaN or infinite values in float32"),
     ],
 )
-def test_a_tensor_that_is_no_weight_is_refused_by_name(saved, suffix, change, said):
+def test_an_invalid_tensor_is_an_error_with_its_name(saved, suffix, change, message):
     path = rewritten(saved, suffix, lambda state: {NAME: change(state[NAME])})
     for load in (load_weights, lambda path: load_initial(InitialWeights(source=str(path)))):
-        with pytest.raises(WeightsError, match=rf"Tensor {NAME} in .*{said}") as error:
+        with pytest.raises(WeightsError, match=rf"Tensor {NAME} in .*{message}") as error:
             load(path)
         assert str(path) in str(error.value)
 
 
 @pytest.mark.parametrize("suffix", ["pth", "safetensors"])
-def test_a_tensor_of_another_shape_is_refused_by_name(saved, suffix):
+def test_a_tensor_of_another_shape_is_an_error_with_its_name(saved, suffix):
     path = rewritten(saved, suffix, lambda state: {NAME: state[NAME].T.contiguous()})
     with pytest.raises(WeightsError, match=rf"1 parameters are of another shape \({NAME}\)"):
         load_weights(path)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
-def test_other_floating_point_numbers_become_float32(network, saved, dtype):
+def test_other_floating_point_types_become_float32(network, saved, dtype):
     path = rewritten(saved, "pth", lambda state: {name: value.to(dtype) for name, value in state.items()})
     loaded = load_weights(path).state_dict()
     for name, value in network.state_dict().items():
@@ -153,11 +153,11 @@ def test_other_floating_point_numbers_become_float32(network, saved, dtype):
         torch.testing.assert_close(loaded[name], value.to(dtype).float(), rtol=0, atol=0)
 
 
-def test_integers_among_the_leftovers_are_no_weights(saved):
+def test_unexpected_parameters_may_be_integers(saved):
     assert load_weights(rewritten(saved, "pth", lambda state: {"step": torch.tensor(3)}))
 
 
-def test_files_that_cannot_be_mapped_are_loaded_too(network, saved):
+def test_files_that_cannot_be_memory_mapped_are_loaded(network, saved):
     state = torch.load(saved / "emotalk.pth", weights_only=True)
     torch.save(state, saved / "old.pth", _use_new_zipfile_serialization=False)
     with zipfile.ZipFile(saved / "emotalk.pth") as plain, zipfile.ZipFile(saved / "packed.pth", "w", 8) as packed:
@@ -167,7 +167,7 @@ def test_files_that_cannot_be_mapped_are_loaded_too(network, saved):
         assert equal(load_weights(saved / name, encoder=TINY), network)
 
 
-def test_loaded_weights_stay_what_they_were_when_the_file_is_replaced(network, saved):
+def test_loaded_weights_do_not_change_when_the_file_is_replaced(network, saved):
     loaded = load_weights(saved / "emotalk.pth", encoder=TINY)
     other = EmoTalk.from_configs(EncoderConfig(**TINY), EncoderConfig(**TINY))
     save_weights(other, saved, "emotalk")
@@ -175,13 +175,13 @@ def test_loaded_weights_stay_what_they_were_when_the_file_is_replaced(network, s
     assert equal(load_weights(saved / "emotalk.pth", encoder=TINY), other)
 
 
-def test_what_is_frozen_stays_so_in_loaded_weights(network, saved):
+def test_frozen_parameters_are_frozen_in_loaded_weights(network, saved):
     loaded = load_weights(saved / "emotalk.safetensors", encoder=TINY)
     assert [p.requires_grad for p in loaded.parameters()] == [p.requires_grad for p in network.parameters()]
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o027, 0o002])
-def test_files_have_the_mode_that_the_umask_gives(network, tmp_path, umask):
+def test_file_modes_follow_the_umask(network, tmp_path, umask):
     before = os.umask(umask)
     try:
         save_weights(network, tmp_path, "emotalk")
@@ -192,7 +192,7 @@ def test_files_have_the_mode_that_the_umask_gives(network, tmp_path, umask):
 
 
 @pytest.mark.parametrize("writer", ["torch.save", "emotalk.model.weights.save_file"])
-def test_a_write_that_fails_leaves_the_files_before_it(network, saved, monkeypatch, writer):
+def test_a_failed_write_leaves_the_previous_files(network, saved, monkeypatch, writer):
     def broken(state, path):
         path.write_bytes(b"half")
         raise OSError("disk full")

@@ -248,8 +248,8 @@ def test_read_only_folder_keeps_its_checkpoint_and_is_an_error(read_only):
 @pytest.mark.parametrize(
     ("weight", "message"),
     [
-        (torch.tensor([1.0, torch.nan]), r"Tensor weight in \S+ holds values that are NaN or infinite"),
-        (torch.tensor([1, 2]), r"Tensor weight in \S+ is of type int64"),
+        (torch.tensor([1.0, torch.nan]), r"Tensor weight in \S+ contains NaN or infinite values"),
+        (torch.tensor([1, 2]), r"Tensor weight in \S+ has type int64"),
     ],
 )
 def test_invalid_parameter_is_named_even_if_the_checksum_is_correct(folder, weight, message, with_checksum, caplog):

@@ -56,9 +56,9 @@ def test_invalid_tensor_in_a_checkpoint_is_an_error_with_its_name(finished, clip
     content = torch.load(finished / "checkpoint.pth", weights_only=True)
     bias = content["model"]["bs_map_r.bias"]
     for value, message in (
-        (bias.int(), r"Tensor bs_map_r\.bias in .*changed\.pth is of type int32"),
-        (bias + float("nan"), r"Tensor bs_map_r\.bias in .*changed\.pth holds values that are NaN"),
-        (bias[:51], r"changed\.pth does not fit .* 1 parameters are of another shape \(bs_map_r\.bias\)"),
+        (bias.int(), r"Tensor bs_map_r\.bias in .*changed\.pth has type int32"),
+        (bias + float("nan"), r"Tensor bs_map_r\.bias in .*changed\.pth contains NaN"),
+        (bias[:51], r"changed\.pth does not match .* 1 parameters are of another shape \(bs_map_r\.bias\)"),
     ):
         changed = {"bs_map_r.bias": value}
         for change in ({"model": content["model"] | changed}, {"average": {"weights": changed, "count": 1}}):

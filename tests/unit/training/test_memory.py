@@ -55,7 +55,7 @@ def saved_bytes(network, batch, precision) -> int:
 def precision(request, monkeypatch):
     """In mixed precision a GPU uses our layers, which save slightly less than the plain layers."""
     if "our" in request.param:
-        monkeypatch.setattr(encoders, "mixed_type", lambda device: torch.bfloat16)
+        monkeypatch.setattr(encoders, "mixed_dtype", lambda device: torch.bfloat16)
     return request.param[:4]
 
 

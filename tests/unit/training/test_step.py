@@ -118,7 +118,7 @@ def test_mixed_precision_has_nearly_the_losses_of_fp32(network, make_batch, prec
     exact = batch_losses(network, make_batch(ROWS), WEIGHTS, precision="fp32")
     with pytest.MonkeyPatch.context() as patch:
         if device == "cuda":  # A GPU uses our layers.
-            patch.setattr(encoders, "mixed_type", lambda device: torch.get_autocast_dtype(device.type))
+            patch.setattr(encoders, "mixed_dtype", lambda device: torch.get_autocast_dtype(device.type))
         mixed = batch_losses(network, make_batch(ROWS), WEIGHTS, precision=precision)
     for name, value in exact.items():
         assert mixed[name].dtype == torch.float32
