@@ -33,6 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_capture(commands.add_parser("capture", help="capture recordings, wav and npy, from videos of faces"))
     _add_scan(commands.add_parser("scan", help="look at a folder of recordings and write a settings file"))
     _add_export(commands.add_parser("export", help="write trained weights as ONNX, for programs without torch"))
+    _add_app(commands.add_parser("app", help="serve a page that predicts motion in the browser"))
     return root
 
 
@@ -90,13 +91,17 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="longest part that is processed at once, at least 10 (default 30)",
     )
-    parser.add_argument(
-        "--device", type=_parse_device, default="auto", help="auto (a GPU if one is available), cpu, cuda or cuda:1"
-    )
+    _add_device(parser)
 
 
 def _add_overwrite(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--device", type=_parse_device, default="auto", help="auto (a GPU if one is available), cpu, cuda or cuda:1"
+    )
 
 
 def _add_fps(parser: argparse.ArgumentParser, text: str) -> None:
@@ -238,3 +243,24 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--onnx", type=Path, metavar="FILE", required=True, help="target, named <name>.onnx")
     parser.add_argument("--fp16", action="store_true", help="half the size: weights and products in float16")
     _add_overwrite(parser)
+
+
+def _add_app(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Serve a page on this machine: drop or record speech, see and hear the face, download its motion. Two weights "
+        "are shown side by side."
+    )
+    parser.add_argument(
+        "weights", nargs="*", type=Path, metavar="WEIGHTS", help="file, card or folder (default results/weights)"
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for all networks")
+    parser.add_argument("--port", type=_parse_port, default=7860)
+    parser.add_argument("--share", action="store_true", help="also make a public link through Gradio's servers")
+    _add_device(parser)
+
+
+def _parse_port(text: str) -> int:
+    """Parse the port to listen on."""
+    if not text.isdigit() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 1 to 65535")
+    return int(text)

@@ -112,3 +112,12 @@ def export(args: argparse.Namespace) -> None:
     from emotalk.inference.onnx import export_onnx
 
     export_onnx(args.weights, args.onnx, fp16=args.fp16, overwrite=args.overwrite)
+
+
+def app(args: argparse.Namespace) -> None:
+    """Serve a page that predicts motion in the browser."""
+    from emotalk.app.server import run
+    from emotalk.device import device_from_name
+
+    weights, device = args.weights or [Path("results/weights")], device_from_name(args.device)
+    run(weights, device=device, host=args.host, port=args.port, share=args.share)

@@ -13,7 +13,7 @@ STAGE_VERSIONS = {
     "pair": 1,
     "encoders": 1,
     "train": 1,
-    "extract": 1,
+    "extract": 2,
     "evaluate": 2,
     "check": 1,
     "data_page": 2,

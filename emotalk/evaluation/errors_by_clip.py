@@ -34,6 +34,7 @@ class Row(NamedTuple):
 def score_clips(
     predictions: Path,
     swapped: Path,
+    by_name: Path,
     store: ClipStore,
     manifest: Manifest,
     *,
@@ -60,8 +61,11 @@ def score_clips(
             # Baselines predict the clip that has both the content and the emotion.
             tracks = {"model": cross, "own_emotion": stretch_track(own, len(target))}
             tracks |= {name: baseline(example["track_c1e1"], len(target)) for name, baseline in baselines.items()}
+            rows += _score_swap(clip_id, "model", Swap(own, cross, true, target))
+            if (by_name / f"{clip_id}.npy").exists():
+                tracks["by_name"] = read_prediction(by_name, clip_id)
+                rows += _score_swap(clip_id, "by_name", Swap(own, tracks["by_name"], true, target))
             rows += _score_cross_reconstruction(clip_id, tracks, target)
-            rows += _score_swap(clip_id, Swap(own, cross, true, target))
     rows += _score_classification(predicted_emotions)
     table = pd.DataFrame(rows, columns=Row._fields)
     return table[np.isfinite(table["value"])]
@@ -92,7 +96,8 @@ def _score_reconstruction(
 def _score_cross_reconstruction(clip_id: str, tracks: Mapping[str, np.ndarray], target: np.ndarray) -> Iterator[Row]:
     """Score content of one clip with the emotion of another, compared with the clip that has both.
 
-    Predictors are the model, the model without the swap (`own_emotion`) and the baselines.
+    Predictors are the model, the model with the emotion by name (`by_name`), the model without the swap
+    (`own_emotion`), and the baselines.
     """
     for region, columns in _COLUMNS.items():
         for predictor, track in tracks.items():
@@ -117,7 +122,7 @@ class Swap(NamedTuple):
     target: np.ndarray
 
 
-def _score_swap(clip_id: str, swap: Swap) -> Iterator[Row]:
+def _score_swap(clip_id: str, predictor: str, swap: Swap) -> Iterator[Row]:
     """Score the effect of the emotion swap.
 
     `emotion_shift` is the change of the mean face as a fraction of the captured change: the sum over clips of Δ·d
@@ -133,9 +138,9 @@ def _score_swap(clip_id: str, swap: Swap) -> Iterator[Row]:
         weight = float(true_change @ true_change)
         if weight > 0:
             shift = float(predicted_change @ true_change) / weight
-            yield Row(clip_id, "emotion_shift", region, "model", shift, "ratio", weight)
+            yield Row(clip_id, "emotion_shift", region, predictor, shift, "ratio", weight)
         kept = correlation(swap.swapped[:, columns], unswapped[:, columns])
-        yield Row(clip_id, "motion_kept", region, "model", kept, "Pearson's r")
+        yield Row(clip_id, "motion_kept", region, predictor, kept, "Pearson's r")
 
 
 def _score_classification(predicted_emotions: pd.DataFrame) -> Iterator[Row]:

@@ -20,6 +20,8 @@ from emotalk.evaluation.errors_by_clip import score_clips
 from emotalk.evaluation.metrics import channel_correlations
 from emotalk.evaluation.prediction import predict_test_split, read_prediction, select_test_examples
 from emotalk.evaluation.vertices import read_basis
+from emotalk.logs import LOG_FILE_ONLY
+from emotalk.model.emotion_references import EmotionReferences
 from emotalk.model.weights import load_weights
 
 _LOG = logging.getLogger(__name__)
@@ -33,6 +35,7 @@ def evaluate(
     *,
     predictions: str | Path,
     swapped: str | Path,
+    by_name: str | Path,
     metrics: str | Path,
     by_clip: str | Path,
     groups: str | Path,
@@ -50,6 +53,8 @@ def evaluate(
         Folder for predictions `<clip_id>.npy` with the clip's own emotion.
     swapped
         Folder for predictions `<clip_id>.npy` with the emotion of another clip.
+    by_name
+        Folder for predictions `<clip_id>.npy` with the same emotion by name, from the references of the weights.
     metrics
         CSV file with one row per metric, region and predictor: mean over test clips and 95 % interval.
     by_clip
@@ -64,12 +69,12 @@ def evaluate(
     basis = settings.basis
     vertices = None if basis is None else read_basis(basis, mm_per_unit=settings.mm_per_unit)
     loaded_manifest, store = Manifest(manifest), ClipStore(clips)
-    folder = Path(predictions)
+    folder, swapped, by_name = Path(predictions), Path(swapped), Path(by_name)
     if not loaded_manifest.examples("test"):
         _LOG.warning(
             "Nothing is evaluated, because the test split has no clips. To evaluate, hold data out by 'split'."
         )
-        for output in (folder, Path(swapped)):
+        for output in (folder, swapped, by_name):
             output.mkdir(parents=True, exist_ok=True)
         empty = pd.DataFrame({"clip_id": [], "predicted_subject": []}, dtype=str)
         empty.to_parquet(by_clip, index=False)
@@ -82,10 +87,17 @@ def evaluate(
             pd.DataFrame(columns=columns).to_csv(path, index=False)
         return
     predicted_emotions = predict_test_split(
-        load_weights(weights, device), store, loaded_manifest, folder, swapped=Path(swapped), subject=settings.subject
+        load_weights(weights, device),
+        EmotionReferences.from_weights(Path(weights)),
+        store,
+        loaded_manifest,
+        folder,
+        swapped=swapped,
+        by_name=by_name,
+        subject=settings.subject,
     )
     table = score_clips(
-        folder, Path(swapped), store, loaded_manifest, predicted_emotions=predicted_emotions, basis=vertices
+        folder, swapped, by_name, store, loaded_manifest, predicted_emotions=predicted_emotions, basis=vertices
     )
     table.assign(predicted_subject=str(settings.subject)).to_parquet(by_clip, index=False)
     _score_channels(folder, store, loaded_manifest).to_csv(channels, index=False)
@@ -95,7 +107,8 @@ def evaluate(
     result = _average(table, draws=settings.bootstrap_draws, seed=seed)[_COLUMNS]
     result.to_csv(metrics, index=False)
     text = result.to_string(index=False, float_format="%.4f")
-    _LOG.info("Test split, subject %s (mean over clips, 95 %% interval):\n%s", settings.subject, text)
+    message = "Test split, subject %s (mean over clips, 95 %% interval):\n%s"
+    _LOG.info(message, settings.subject, text, extra=LOG_FILE_ONLY)
 
 
 def _average(table: pd.DataFrame, keys: Sequence[str] = (), *, draws: int, seed: int) -> pd.DataFrame:

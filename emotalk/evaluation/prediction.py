@@ -12,7 +12,8 @@ from emotalk.data.clips import Clip, ClipStore
 from emotalk.data.manifest import Example, Manifest
 from emotalk.data.samples import from_int16
 from emotalk.errors import EvaluationError
-from emotalk.model.inputs import mean_subject
+from emotalk.model.emotion_references import EmotionReferences
+from emotalk.model.inputs import INTENSITIES, mean_subject
 from emotalk.model.network import EmoTalk
 from emotalk.model.sequences import normalize
 from emotalk.progress import progress
@@ -22,12 +23,21 @@ _LOG = logging.getLogger(__name__)
 
 
 def predict_test_split(
-    network: EmoTalk, store: ClipStore, manifest: Manifest, folder: Path, *, swapped: Path, subject: str | int
+    network: EmoTalk,
+    references: EmotionReferences,
+    store: ClipStore,
+    manifest: Manifest,
+    folder: Path,
+    *,
+    swapped: Path,
+    by_name: Path,
+    subject: str | int,
 ) -> pd.DataFrame:
     """Predict each test clip with its own emotion and write `<clip_id>.npy`, (T, 52) float32, to `folder`.
 
     If `has_swap`, also predict the clip's content with the emotion of another clip, as long as the captured motion of
-    the clip that has both, and write `<clip_id>.npy` to `swapped`.
+    the clip that has both, and write `<clip_id>.npy` to `swapped`. If `references` has that emotion, also predict with
+    the reference, and write `<clip_id>.npy` to `by_name`.
 
     Parameters
     ----------
@@ -48,7 +58,8 @@ def predict_test_split(
     """
     examples = select_test_examples(manifest)
     training = manifest.training_subjects()
-    for path in (folder, swapped):
+    labels = store.labels().to_pandas().set_index("clip_id")
+    for path in (folder, swapped, by_name):
         path.mkdir(parents=True, exist_ok=True)
     predicted_emotions = []
     for example in progress(examples, total=len(examples), what="Predicting", unit="clips"):
@@ -64,6 +75,10 @@ def predict_test_split(
             emotion = network.encode_emotion(_load_speech(store[example["audio_c2e1"]]))
             track, _ = network.infer(content, emotion, num_frames=num_frames, **conditioning)
             np.save(swapped / f"{clip_id}.npy", track, allow_pickle=False)
+            reference = _find_reference(references, labels.loc[example["audio_c2e1"]])
+            if reference is not None:
+                track, _ = network.infer(content, reference, num_frames=num_frames, **conditioning)
+                np.save(by_name / f"{clip_id}.npy", track, allow_pickle=False)
     _LOG.info("Predicted %d test clips, subject: %s", len(examples), subject)
     return pd.DataFrame(predicted_emotions, columns=["clip_id", "emotion", "predicted_emotion"])
 
@@ -71,6 +86,15 @@ def predict_test_split(
 def read_prediction(folder: str | Path, clip_id: str) -> np.ndarray:
     """Read the track, (T, 52), that `predict_test_split` wrote for a clip."""
     return np.load(Path(folder) / f"{clip_id}.npy", allow_pickle=False)
+
+
+def _find_reference(references: EmotionReferences, labels: pd.Series) -> torch.Tensor | None:
+    """Stored emotion features for the labelled emotion and intensity of a clip; None if there are none."""
+    if pd.isna(labels["emotion"]):
+        return None
+    intensity = INTENSITIES[0 if pd.isna(labels["intensity"]) else int(labels["intensity"]) - 1]
+    key = references.find(labels["emotion"], intensity)
+    return None if key is None else references.features[key]
 
 
 def has_swap(example: Example) -> bool:

@@ -68,6 +68,40 @@ def resolve_subject(setting: str | int, weights: str | Path) -> int | list[float
     return slots[found[0]]
 
 
+def build_predictor(network: EmoTalk, weights: Path, settings: PredictSettings) -> Callable[[AudioFile], np.ndarray]:
+    """Return the function that predicts the (T, 52) motion of a recording at 30 fps with all settings.
+
+    Parameters
+    ----------
+    weights
+        File of the network's weights, with the card and the emotion references beside it.
+
+    Raises
+    ------
+    EmoTalkError
+        If the emotion is unknown, or its reference cannot be used.
+    """
+    predict_motion = partial(
+        predict_speech,
+        network,
+        intensity=INTENSITIES.index(settings.intensity),
+        subject=resolve_subject(settings.subject, weights),
+        emotion=_load_emotion(network, weights, settings),
+        strength=settings.strength,
+        window_s=settings.window_s,
+    )
+
+    def predict(speech: AudioFile) -> np.ndarray:
+        track = predict_motion(speech)
+        if settings.smooth:
+            track = smooth(track)
+        if settings.blink_seed is not None:
+            track = add_blinks(track, seed=settings.blink_seed)
+        return track
+
+    return predict
+
+
 def predict_files(
     recordings: Sequence[PredictInput],
     out: str | Path,
@@ -98,16 +132,7 @@ def predict_files(
         If no recording could be predicted, or the emotion is unknown.
     """
     weights_path = find_weights(Path(weights))
-    network, subject = load_weights(weights_path, device), resolve_subject(settings.subject, weights_path)
-    predict = partial(
-        predict_speech,
-        network,
-        intensity=INTENSITIES.index(settings.intensity),
-        subject=subject,
-        emotion=_load_emotion(network, weights_path, settings),
-        strength=settings.strength,
-        window_s=settings.window_s,
-    )
+    predict = build_predictor(load_weights(weights_path, device), weights_path, settings)
     failed = []
     for recording in recordings:
         try:
@@ -140,10 +165,6 @@ def _predict_file(
     if speech.peak < _SILENT_PEAK:
         _LOG.warning("%s is silent (its peak is %.1g of full scale).", recording.path, speech.peak)
     track = predict(speech)
-    if settings.smooth:
-        track = smooth(track)
-    if settings.blink_seed is not None:
-        track = add_blinks(track, seed=settings.blink_seed)
     motion = Motion.from_track(track)
     outputs = recording.outputs(out, settings.formats)
     for kind, path in outputs.items():

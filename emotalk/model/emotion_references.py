@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -47,6 +48,39 @@ class EmotionReferences:
             save_file(tensors, unfinished, {"clips": json.dumps(clips)})
             unfinished.chmod(mode)  # safetensors makes its files readable by the owner only.
 
+    @classmethod
+    def from_weights(cls, weights: Path) -> Self:
+        """Read the references beside weights.
+
+        Raises
+        ------
+        WeightsError
+            If the file is missing or damaged.
+        """
+        path = references_file(weights)
+        if not path.is_file():
+            raise WeightsError(
+                f"{weights} has no emotion references: file {path} does not exist. Rule 'extract' writes it for a "
+                "finished training. Or set a recording as emotion reference (--emotion-from)."
+            )
+        try:
+            with safe_open(path, "pt") as file:
+                names = [name for name in file.keys() if name.count("/") == 1]  # noqa: SIM118 (not a dict)
+                tensors = {name: as_weight(name, file.get_tensor(name), path) for name in names}
+                clips = json.loads((file.metadata() or {}).get("clips", "{}"))
+        except (SafetensorError, OSError, ValueError, RecursionError) as error:
+            raise WeightsError(f"{path} is not a valid file of emotion references: {error}") from None
+        keys = {name: (name.partition("/")[0], name.partition("/")[2]) for name in names}
+        return cls(
+            {keys[name]: value for name, value in tensors.items()},
+            {keys[name]: str(clips.get(name, "")) for name in names},
+        )
+
+    def find(self, emotion: str, intensity: str) -> Key | None:
+        """Find the reference of an emotion, with the other intensity if it is missing; None if both are."""
+        other = INTENSITIES[1 - INTENSITIES.index(intensity)]
+        return next((key for key in ((emotion, intensity), (emotion, other)) if key in self.features), None)
+
     def names(self) -> str:
         """List the emotions with their intensities, for messages."""
         emotions = dict.fromkeys(emotion for emotion, _ in self.features)
@@ -76,14 +110,8 @@ def read_reference(weights: Path, emotion: str, intensity: str, hidden_size: int
         If the file is missing or damaged, or training had no clip of this emotion.
     """
     path = references_file(weights)
-    if not path.is_file():
-        raise WeightsError(
-            f"{weights} has no emotion references: file {path} does not exist. Rule 'extract' writes it for a finished "
-            "training. Or set a recording as emotion reference (--emotion-from)."
-        )
-    references = _read(path)
-    other = INTENSITIES[1 - INTENSITIES.index(intensity)]
-    key = next((key for key in ((emotion, intensity), (emotion, other)) if key in references.features), None)
+    references = EmotionReferences.from_weights(weights)
+    key = references.find(emotion, intensity)
     if key is None:
         known = f"it has {references.names()}" if references.features else "its training data had no emotion labels"
         raise WeightsError(
@@ -91,26 +119,12 @@ def read_reference(weights: Path, emotion: str, intensity: str, hidden_size: int
         )
     if key[1] != intensity:
         _LOG.warning("Training had no clip of %s with %s intensity; %s is used.", emotion, intensity, " ".join(key))
-    features = as_weight("/".join(key), references.features[key], path)
+    features = references.features[key]
     if features.ndim != 2 or not len(features) or features.shape[1] != hidden_size:
         raise WeightsError(
             f"{'/'.join(key)} in {path} has shape {tuple(features.shape)}; the network needs (frames, {hidden_size})."
         )
     return features
-
-
-def _read(path: Path) -> EmotionReferences:
-    try:
-        with safe_open(path, "pt") as file:
-            names = [name for name in file.keys() if name.count("/") == 1]  # noqa: SIM118 (not a dict)
-            tensors = {name: file.get_tensor(name) for name in names}
-            clips = json.loads((file.metadata() or {}).get("clips", "{}"))
-    except (SafetensorError, OSError, ValueError, RecursionError) as error:
-        raise WeightsError(f"{path} is not a valid file of emotion references: {error}") from None
-    keys = {name: (name.partition("/")[0], name.partition("/")[2]) for name in names}
-    return EmotionReferences(
-        {keys[name]: value for name, value in tensors.items()}, {keys[name]: str(clips.get(name, "")) for name in names}
-    )
 
 
 def mix_emotions(own: Tensor, reference: Tensor, strength: float) -> Tensor:

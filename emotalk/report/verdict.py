@@ -13,6 +13,7 @@ PREDICTORS = {
     "mean_face": "mean face",
     "still_face": "still face",
     "nearest_clip": "nearest training clip",
+    "by_name": "emotion by name",
     "own_emotion": "without the swap",
     "most_frequent": "most frequent class",
 }

@@ -3,11 +3,13 @@ rule evaluate:
     input:
         card=rules.extract.output.card,
         weights=rules.extract.output.safetensors,
+        emotions=rules.extract.output.emotions,
         clips=CLIPS,
         manifest=rules.pair.output.manifest,
     output:
         predictions=directory(f"{RESULTS}/predictions"),
         swapped=directory(f"{RESULTS}/evaluation/swapped"),
+        by_name=directory(f"{RESULTS}/evaluation/by_name"),
         metrics=report(
             f"{RESULTS}/evaluation/metrics.csv",
             caption="../report/metrics.rst",
@@ -138,6 +140,7 @@ rule predict:
     input:
         card=[] if config["predict"]["weights"] else rules.extract.output.card,
         tensors=[] if config["predict"]["weights"] else rules.extract.output.safetensors,
+        emotions=[] if config["predict"]["weights"] else rules.extract.output.emotions,
     output:
         motion=directory(f"{RESULTS}/predicted"),
     log:

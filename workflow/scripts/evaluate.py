@@ -14,6 +14,7 @@ with job_log(snakemake.log[0]):
         snakemake.input.manifest,
         predictions=snakemake.output.predictions,
         swapped=snakemake.output.swapped,
+        by_name=snakemake.output.by_name,
         metrics=snakemake.output.metrics,
         by_clip=snakemake.output.by_clip,
         groups=snakemake.output.groups,

@@ -17,6 +17,7 @@ from emotalk.evaluation.errors_by_clip import Swap, _score_swap
 from emotalk.evaluation.evaluate import check_improvement, evaluate, mouth_improvement
 from emotalk.model import EmoTalk
 from emotalk.model.card import write_card
+from emotalk.model.emotion_references import EmotionReferences
 from emotalk.model.encoder_config import EncoderConfig
 from emotalk.model.weights import save_weights
 from emotalk.report.names import name_clips
@@ -64,7 +65,12 @@ def score(clips, manifest, tmp_path):
         torch.nn.init.constant_(network.bs_map_r.bias, 0.5)
         save_weights(network, tmp_path, "emotalk")
         write_card(tmp_path / "emotalk.json", {"encoders": {"content": TINY, "emotion": TINY}})
+        features = network.encode_emotion(torch.randn(16_000))
+        EmotionReferences({("happy", "normal"): features}, {("happy", "normal"): "clip"}).save(
+            tmp_path / "emotalk.emotions.safetensors"
+        )
         out = dict(predictions=tmp_path / "predictions", swapped=tmp_path / "swapped", metrics=tmp_path / "metrics.csv")
+        out |= dict(by_name=tmp_path / "by_name")
         out |= dict(by_clip=tmp_path / "clips.parquet", channels=tmp_path / "channels.csv")
         out |= dict(groups=tmp_path / "groups.csv", comparisons=tmp_path / "comparisons.csv")
         settings = EvaluateSettings(bootstrap_draws=100, **changes)
@@ -194,8 +200,11 @@ def test_a_swap_is_compared_with_the_clip_that_has_the_content_and_the_other_emo
     # The nearest training clip to dogs_happy is train_a with value 0.2.
     assert rows["cross_mae", "mouth", "nearest_clip"] == pytest.approx(0.6, abs=1e-6)
     assert rows["emotion_shift", "upper", "model"] == pytest.approx(0, abs=1e-6)
+    assert rows["emotion_shift", "upper", "by_name"] == pytest.approx(0, abs=1e-6)
+    assert rows["cross_mae", "mouth", "by_name"] == rows["cross_mae", "mouth", "model"]
     assert rows["emotion_accuracy", "all", "most_frequent"] == 1
     assert np.load(tmp_path / "swapped/dogs_sad.npy").shape == (26, 52)
+    assert np.load(tmp_path / "by_name/dogs_sad.npy").shape == (26, 52)
 
 
 def test_player_clips_have_the_predictions_with_both_emotions(paired, score, tmp_path):
@@ -217,6 +226,6 @@ def test_half_of_the_captured_change_is_an_emotion_shift_of_one_half():
     motion = 0.1 * np.sin(np.arange(20))[:, None] * np.ones(52)
     true = np.zeros((20, 52))
     swap = Swap(own=face + motion, swapped=face + change / 2 + motion, true=true, target=true + change)
-    rows = {(row.metric, row.region): row.value for row in _score_swap("clip", swap)}
+    rows = {(row.metric, row.region): row.value for row in _score_swap("clip", "model", swap)}
     assert rows["emotion_shift", "upper"] == pytest.approx(0.5)
     assert rows["motion_kept", "mouth"] == pytest.approx(1)
