@@ -8,7 +8,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-# The package beside the Snakefile is used, also in a module and where another copy is installed.
+# Use the package beside the Snakefile, also in a module and if another copy is installed.
 ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1]
 sys.path.insert(0, str(ROOT))
 
@@ -22,8 +22,8 @@ from emotalk.provenance import canonical, file_listing
 from emotalk.stages import STAGE_VERSIONS
 
 
-def checked_config() -> Config:
-    """The configuration; a wrong setting ends the run with a sentence, not with a traceback."""
+def load_checked_config() -> Config:
+    """Load the configuration; an invalid setting stops the run with a message and without traceback."""
     try:
         settings = load_config(user_settings(), recipes=ROOT / "config/recipes")
         check_results_folder(settings.results, checkout=ROOT)
@@ -33,21 +33,22 @@ def checked_config() -> Config:
 
 
 def user_settings() -> list[dict]:
-    """What was set in files and on the command line, each over the one before.
+    """Read the settings of files and of the command line; later ones override earlier ones.
 
-    Read again, as Snakemake takes the subject 010 for 8 and values within braces on the command line for text. The
-    settings of a module come from the workflow that uses it.
+    They are read again, because Snakemake converts the subject 010 to 8, and values in braces on the command line to
+    text. The settings of a module are those of the workflow that uses it.
     """
     if workflow.modifier.skip_configfile:
         return [config]
     command_line = workflow.config_settings
     arguments = read_arguments(command_line.config_args)
-    own_files = [] if command_line.replace_workflow_config else workflow.configfiles[len(command_line.configfiles) :]
-    return [*map(read_file, [*own_files, *command_line.configfiles]), arguments]
+    is_replaced = command_line.replace_workflow_config
+    workflow_files = [] if is_replaced else workflow.configfiles[len(command_line.configfiles) :]
+    return [*map(read_file, [*workflow_files, *command_line.configfiles]), arguments]
 
 
 def listing(*paths, suffixes: tuple[str, ...] = ("",)) -> str:
-    """Digest of files and of those in folders; a folder that cannot be read ends the run with its sentence."""
+    """Return a digest of files and folders; an unreadable folder stops the run with a message."""
     try:
         return file_listing(*paths, suffixes=suffixes)
     except CorpusError as error:
@@ -55,43 +56,43 @@ def listing(*paths, suffixes: tuple[str, ...] = ("",)) -> str:
 
 
 @cache
-def delivered_files() -> str:
-    """Digest of the delivered files, listed once: a million take 20 seconds."""
+def corpus_listing() -> str:
+    """Return a digest of the files of all corpora. It is cached, because listing a million files takes 20 seconds."""
     sources = make_sources([corpus for corpus in CORPORA if corpus not in CAPTURED], DATA, SOURCES)
     paths = [path for source in sources for path in (source.audio, source.tracks, source.table) if path]
     if tables := [source for source in sources if source.table]:
-        from emotalk.data.tables import files_outside_folders  # Takes a second to import.
+        from emotalk.data.tables import files_outside_folders  # Slow import.
 
         paths += [path for source in tables for path in files_outside_folders(source)]
     return listing(*paths, suffixes=AUDIO_SUFFIXES + TRACK_SUFFIXES)
 
 
 def data_listing(wildcards) -> str:
-    """Digest of the delivered files: a recording that comes, goes or changes makes the index stale.
+    """Return a digest of the recordings: the index becomes stale if a recording is added, removed or changed.
 
-    Only the process that decides what is stale needs it, and not each job.
+    Only the main process, which decides what is stale, computes it.
     """
-    return delivered_files() if workflow.is_main_process else ""
+    return corpus_listing() if workflow.is_main_process else ""
 
 
 def video_folder(wildcards) -> str:
-    """Folder of a corpus's videos."""
+    """Return the folder of the videos of a corpus."""
     return SOURCES[wildcards.corpus].video
 
 
 def video_listing(wildcards) -> str:
-    """Digest of a corpus's videos: one that comes, goes or changes makes the capture stale, and only its own is made."""
+    """Return a digest of the videos of a corpus: the capture becomes stale if a video is added, removed or changed."""
     return listing(video_folder(wildcards)) if workflow.is_main_process else ""
 
 
-def listing_of_model(wildcards) -> str:
-    """Digest of MediaPipe's model; a model that is missing is reported by the job."""
+def model_listing(wildcards) -> str:
+    """Return a digest of MediaPipe's model; the job reports a missing model."""
     model = config["capture"]["model"]
     return listing(model) if os.path.exists(model) else ""
 
 
 def source_settings(corpus: str) -> SourceSettings:
-    """Source of a corpus; what is captured from its videos is below the results."""
+    """Return the source of a corpus; recordings that are captured from videos are in the results folder."""
     source = SETTINGS.sources[corpus]
     if source.video is None:
         return source
@@ -100,34 +101,34 @@ def source_settings(corpus: str) -> SourceSettings:
 
 
 def encoder_listing(wildcards) -> str:
-    """Digest of the files of encoders that lie in local folders: other weights make the training stale."""
+    """Return a digest of encoders in local folders: training becomes stale if their files change."""
     return listing(*(encoder["source"] for encoder in config["model"].values()))
 
 
 def initial_weights_listing(wildcards) -> str:
-    """Digest of the weights that training starts from and of their card, if some are named."""
-    return with_cards(config["train"]["init_weights"]["source"])
+    """Return a digest of the initial weights of training and their card, if they are set."""
+    return listing_of_weights(config["train"]["init_weights"]["source"])
 
 
-def with_cards(weights: str | None) -> str:
-    """Digest of a weights file, of its card and of the other form of it, or of a folder of them."""
+def listing_of_weights(weights: str | None) -> str:
+    """Return a digest of a folder of weights, or of a weights file, its card and its other format."""
     if not weights or os.path.isdir(weights):
         return listing(weights) if weights else ""
     return listing(*(os.path.splitext(weights)[0] + suffix for suffix in (".pth", ".safetensors", ".json")))
 
 
 def evaluate_settings(wildcards) -> str:
-    """Settings of rule evaluate; the requirement is checked by rule check."""
+    """Return the settings of rule evaluate, without the requirement, which rule check uses."""
     return canonical({name: value for name, value in config["evaluate"].items() if name != "required_improvement"})
 
 
 def basis_listing(wildcards) -> str:
-    """Digest of the files of a blendshape basis, if one is given."""
+    """Return a digest of the files of the blendshape basis, if it is set."""
     basis = config["evaluate"]["basis"]
     return listing(basis) if basis else ""
 
 
-def shipped(path: Path) -> str:
+def project_file(path: Path) -> str:
     """Path of a file of this project, relative, so that it is the same in a copy of the folder."""
     return os.path.relpath(path)
 
@@ -138,13 +139,13 @@ def read_summary() -> str:
 
 
 def log_summary() -> None:
-    """Show what the run made and what to do next, if it made the report."""
+    """Log the summary of the report and the next steps, if the run wrote the report."""
     if SUMMARY.is_file() and SUMMARY.stat().st_mtime >= STARTED:
         logger.info(read_summary())
 
 
 def parts_of(stage: str, suffix: str) -> list[str]:
-    """Files that the jobs of a divided stage write, corpus after corpus; none if it is one job."""
+    """Return the output files of the jobs of a divided stage, by corpus; no files if the stage is one job."""
     if config["parts"] == 1:
         return []
     patterns = [f"{RESULTS}/parts/{stage}/{corpus}.{{scatteritem}}{suffix}" for corpus in CORPORA]
@@ -152,10 +153,11 @@ def parts_of(stage: str, suffix: str) -> list[str]:
 
 
 def training_resources(gpus: int, nodes: int) -> dict:
-    """Resources of a training on so many GPUs of each of so many nodes.
+    """Return the resources of training with `gpus` GPUs on each of `nodes` nodes.
 
-    With `mpi`, Slurm's executor starts the job on the first node only, which then starts all others; `tasks_per_gpu`
-    keeps it from multiplying `tasks` by the GPUs. A node's memory holds what each of its processes reads to continue.
+    With `mpi`, the Slurm executor starts the job on the first node only, which then starts the others; with
+    `tasks_per_gpu`, it does not multiply `tasks` by the number of GPUs. The memory of a node includes the checkpoint
+    that each of its processes loads.
     """
     per_node = {"nodes": nodes, "mem_mb": 24_000 + 10_000 * (gpus - 1)}
     if nodes == 1:
@@ -164,16 +166,17 @@ def training_resources(gpus: int, nodes: int) -> dict:
 
 
 def is_training_forced() -> bool:
-    """Whether the user forced the training on the command line, by name, by an output or with everything."""
-    told = workflow.dag_settings
-    forced = set(told.forcerun) | (set(told.targets) if told.forcetargets else set())
-    return told.forceall or not forced.isdisjoint(["train", *rules.train.output])
+    """Whether the command line forces training: by its name, by an output, or with all rules."""
+    dag_settings = workflow.dag_settings
+    forced = set(dag_settings.forcerun) | (set(dag_settings.targets) if dag_settings.forcetargets else set())
+    return dag_settings.forceall or not forced.isdisjoint(["train", *rules.train.output])
 
 
 def start_over(wildcards, attempt: int) -> int:
-    """1 if training is to start over: it was forced, and this is the first attempt.
+    """Return 1 if training starts over, because it is forced and this is the first attempt; else 0.
 
-    A resource, because that is no reason to run the rule again. Jobs on other machines learn it from their environment.
+    It is a resource, because a changed resource does not make the rule stale. Jobs on other machines read it from their
+    environment.
     """
     if workflow.is_main_process:
         os.environ[START_OVER] = "yes" if is_training_forced() else "no"
@@ -181,14 +184,14 @@ def start_over(wildcards, attempt: int) -> int:
 
 
 def recordings_folder(wildcards, input) -> str:
-    """Folder above the corpora."""
+    """Return the folder of the corpora."""
     return input.demo if IS_DEMO else DATA
 
 
 def audio_listing(wildcards) -> str:
-    """Digest of the recordings to predict; asking for `predict` without naming any ends here."""
+    """Return a digest of the recordings to predict; stop the run if predict.audio is not set."""
     if config["predict"]["audio"] is None:
-        # Snakemake shows a traceback for its own errors in functions of params.
+        # For errors in functions of params, Snakemake would show a traceback.
         sys.exit("Error: predict.audio is not set. Set a folder: --config 'predict={audio: my-recordings}'.")
     paths = [config["predict"][name] for name in ("audio", "emotion_from") if config["predict"][name]]
     for path in paths:
@@ -199,24 +202,24 @@ def audio_listing(wildcards) -> str:
 
 
 def weights_listing(wildcards) -> str:
-    """Digest of the weights to predict with, if others than those of this run are named."""
-    return with_cards(config["predict"]["weights"])
+    """Return a digest of the weights for predictions, if other weights than those of this run are set."""
+    return listing_of_weights(config["predict"]["weights"])
 
 
 def training_folder(wildcards, output) -> str:
-    """Folder of the run, for files that are no outputs: resumable checkpoints must survive a failed job."""
+    """Return the folder of the run, for checkpoints, which are not outputs because they must survive a failed job."""
     return os.path.dirname(output.checkpoint)
 
 
-SETTINGS = checked_config()
+SETTINGS = load_checked_config()
 config = SETTINGS.model_dump()
 
-# Slurm's warning before a time limit reaches all processes of a job. Training saves then; those around it must live on,
-# and what is ignored here is so in what they start, until it asks for more.
+# Slurm sends a warning signal before a time limit to all processes of a job. Training then saves a checkpoint; the
+# other processes must not stop. Ignored signals are inherited by child processes, until training installs a handler.
 if hasattr(signal, "SIGUSR1"):
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
-# This process has the package from beside the Snakefile; in a container there is no other.
+# Jobs use the package beside the Snakefile; in a container, no other copy is installed.
 prepend_pythonpath()
 
 RESULTS = config["results"]
@@ -229,21 +232,21 @@ DATA = f"{RESULTS}/demo_corpus" if IS_DEMO else config["data"]
 STARTED = time.time()
 SOURCES = {corpus: source_settings(corpus) for corpus in CORPORA}
 CAPTURED = {corpus: f"{RESULTS}/captured/{corpus}.parquet" for corpus in CORPORA if SOURCES[corpus].video}
-"""Corpora that are captured from videos, and the table of these videos."""
+"""Corpora that are captured from videos, with the table of their videos."""
 START_OVER = "EMOTALK_START_OVER"
 os.environ.setdefault(START_OVER, "no")
 # What is read by its path lies here, also where everything else goes to a bucket (docs/cluster.md).
-TEMPLATES = [local(shipped(path)) for path in sorted(ROOT.glob("emotalk/report/templates/*"))]
+TEMPLATES = [local(project_file(path)) for path in sorted(ROOT.glob("emotalk/report/templates/*"))]
 TRACKS = [f"{RESULTS}/tracks/{corpus}.parquet" for corpus in CORPORA]
 CLIPS = [f"{RESULTS}/clips/{corpus}.arrow" for corpus in CORPORA]
 
 
-# Off by default: one job prepares a corpus (docs/cluster.md).
+# By default, a stage is one job for all corpora (docs/cluster.md).
 scattergather:
     part=config["parts"],
 
 
-# Used only with `--software-deployment-method apptainer`; container/emotalk.def tells how to build it.
+# Used only with `--software-deployment-method apptainer`; container/emotalk.def describes how to build it.
 container: "container/emotalk.sif"
 
 

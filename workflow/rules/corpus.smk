@@ -1,7 +1,7 @@
 rule demo_corpus:
     """Synthesize the demo corpus."""
     input:
-        recipe=local(shipped(ROOT / "resources/demo.yaml")),
+        recipe=local(project_file(ROOT / "resources/demo.yaml")),
     output:
         corpus=local(directory(f"{RESULTS}/demo_corpus")),
     log:
@@ -14,13 +14,13 @@ rule demo_corpus:
         actors=config["demo"]["actors"],
         seed=config["seed"],
     message:
-        "Synthesising a small corpus of speech and faces"
+        "Synthesizing the demo corpus"
     script:
         "../scripts/demo_corpus.py"
 
 
 rule capture:
-    """Capture coefficients and audio from videos (sources.<corpus>.video); captured videos are not captured again."""
+    """Capture coefficients and audio from videos (sources.<corpus>.video), skipping videos that are captured already."""
     output:
         videos=f"{RESULTS}/captured/{{corpus}}.parquet",
     log:
@@ -32,7 +32,7 @@ rule capture:
     params:
         videos=video_folder,
         listing=video_listing,
-        model=listing_of_model,
+        model=model_listing,
         capture=canonical(config["capture"]),
     message:
         "Capturing the videos of {wildcards.corpus} in {params.videos}"

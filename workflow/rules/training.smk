@@ -21,7 +21,7 @@ rule encoders:
 
 
 rule train:
-    """Train the network; a finished run of the same data and settings is delivered again."""
+    """Train the network; for a finished run with the same data and settings, only the outputs are written."""
     input:
         clips=CLIPS,
         manifest=rules.pair.output.manifest,
