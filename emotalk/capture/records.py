@@ -7,7 +7,7 @@ captured again. Only files that are listed in a record are replaced.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -27,6 +27,7 @@ _VERSION = 1
 """Raise it when the files change for the same video, model and settings."""
 CAPTURED, EXCLUDED = "captured", "excluded"
 TABLE = "videos.parquet"
+_MAX_LISTED = 5
 
 
 @dataclass(frozen=True)
@@ -234,11 +235,67 @@ def write_videos_table(out: Path) -> Path:
     rows = []
     for record in read_records(out):
         row = asdict(record) | {"num_recordings": record.num_recordings, "notes": " ".join(record.notes)}
+        row["made_with"] = ", ".join(f"{library} {version}" for library, version in record.made_with.items())
+        row["model_sha256"] = record.origin.model_sha256
         rows.append({name: row[name] for name in _COLUMNS})
     table = pa.Table.from_pylist(rows, schema=pa.schema(list(_COLUMNS.items())))
     with atomic_path(out / TABLE) as path:
         pq.write_table(table.replace_schema_metadata({_MARK: b"videos"}), path)
     return out / TABLE
+
+
+@dataclass(frozen=True)
+class CaptureSummary:
+    """What captured the tracks of a corpus, and how reliably.
+
+    Attributes
+    ----------
+    made_with
+        Libraries with their versions.
+    model_sha256
+        Digest of the face-tracking model.
+    num_videos, num_excluded
+        All videos, and those without a recording.
+    mean_confidence
+        Mean score of the face detector over all frames with a face.
+    least_confident
+        Name, mean confidence and seconds without a face of the videos with the lowest confidence.
+    """
+
+    made_with: str
+    model_sha256: str
+    num_videos: int
+    num_excluded: int
+    mean_confidence: float
+    least_confident: list[tuple[str, float, float]]
+
+
+def summarize_captures(tables: Mapping[str, Path]) -> dict[str, CaptureSummary]:
+    """Summarize the tables of videos of each corpus; tables of other programs are left out."""
+    return {corpus: _summarize(path) for corpus, path in tables.items() if _MARK in _metadata(path)}
+
+
+def _metadata(table: Path) -> Mapping[bytes, bytes]:
+    try:
+        return pq.read_schema(table).metadata or {}
+    except (pa.ArrowException, OSError):
+        return {}
+
+
+def _summarize(table: Path) -> CaptureSummary:
+    rows = pq.read_table(table).to_pylist()
+    captured = sorted((row for row in rows if row["status"] == CAPTURED), key=lambda row: row["mean_confidence"])
+    num_frames = sum(row["num_frames"] for row in captured)
+    return CaptureSummary(
+        made_with="; ".join(sorted({row.get("made_with") or "unknown" for row in captured})),
+        model_sha256=", ".join(sorted({row.get("model_sha256") or "unknown" for row in captured})),
+        num_videos=len(rows),
+        num_excluded=len(rows) - len(captured),
+        mean_confidence=sum(row["mean_confidence"] * row["num_frames"] for row in captured) / max(1, num_frames),
+        least_confident=[
+            (row["name"], row["mean_confidence"], row["without_face_s"]) for row in captured[:_MAX_LISTED]
+        ],
+    )
 
 
 def check_videos_table(out: Path) -> None:
@@ -272,4 +329,6 @@ _COLUMNS = {
     "most_faces": pa.int32(),
     "mean_confidence": pa.float64(),
     "notes": pa.string(),
+    "made_with": pa.string(),
+    "model_sha256": pa.string(),
 }

@@ -1,13 +1,15 @@
 """Page about the data: recordings that play, issues and training examples. It is made before training."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from emotalk.capture.records import summarize_captures
 from emotalk.data.manifest import Manifest
+from emotalk.data.names import clean_id
 from emotalk.data.recordings import RECORDINGS
 from emotalk.report import data_charts, data_quality
 from emotalk.report.conspicuous import Finding, Key, find_conspicuous, read_excerpts
@@ -28,12 +30,15 @@ def write_data_page(
     tracks: Sequence[str | Path],
     clips: Sequence[str | Path],
     manifest: str | Path,
+    captured: Mapping[str, Path],
     min_confidence: float,
 ) -> None:
     """Write the page about the data.
 
     Parameters
     ----------
+    captured
+        For corpora that were captured from videos, the table of the videos.
     min_confidence
         Minimum confidence of displayed offsets.
     """
@@ -43,13 +48,18 @@ def write_data_page(
     findings = find_conspicuous(table, tracks, min_confidence)
     names = _name_recordings(table)
     excluded, repaired = (_list_reasons(table, status) for status in ("excluded", "repaired"))
+    captures = summarize_captures(captured)
     keys = [finding.key for finding in findings] + [row["key"] for row in repaired["first"]]
+    videos = ((corpus, video[0]) for corpus, capture in captures.items() for video in capture.least_confident)
+    keys += [(corpus, _recording_id(name)) for corpus, name in videos if (corpus, _recording_id(name)) in names]
     excerpts = read_excerpts(keys, recordings, tracks, names)
     index = {key: number for number, key in enumerate(excerpts)}
     content = {
         "data": data,
         "names": names,
         "findings": sorted(findings, key=_kind_order),
+        "captures": captures,
+        "recording_id": _recording_id,
         "listed": {"Excluded": excluded, "Repaired": repaired},
         "index": index,
         "player": encode_clips(list(excerpts.values())) if excerpts else None,
@@ -57,6 +67,11 @@ def write_data_page(
     write_page("data_page.html.j2", page, content)
     for text in [*data["statements"], *data["concerns"]]:
         _LOG.info("%s", text)
+
+
+def _recording_id(video: str) -> str:
+    """Return the id of the recording of a video without cuts."""
+    return clean_id(video)[0]
 
 
 def _kind_order(finding: Finding) -> int:

@@ -4,6 +4,7 @@ import gc
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from emotalk.capture.records import summarize_captures
 from emotalk.data.clips import ClipStore
 from emotalk.data.manifest import Manifest
 from emotalk.data.samples import from_int16
@@ -39,6 +41,7 @@ def extract_weights(
     folder: str | Path,
     *,
     recipe: dict[str, Any],
+    captured: Mapping[str, Path],
 ) -> None:
     """Write `emotalk.pth`, `emotalk.safetensors` and the card `emotalk.json` to `folder`, and verify them.
 
@@ -57,6 +60,8 @@ def extract_weights(
         Manifest with the training clips, from which the emotion references are chosen.
     recipe
         Settings of the run for the card.
+    captured
+        For corpora that were captured from videos, the table of the videos.
 
     Raises
     ------
@@ -65,7 +70,12 @@ def extract_weights(
     """
     folder = Path(folder)
     notes = Manifest(manifest).notes
-    expected = _write_weights(checkpoint, folder, {"recipe": recipe, "subject_slots": notes["slots"]})
+    description = {
+        "recipe": recipe,
+        "subject_slots": notes["slots"],
+        "captured": {corpus: asdict(summary) for corpus, summary in summarize_captures(captured).items()},
+    }
+    expected = _write_weights(checkpoint, folder, description)
     gc.collect()  # The network has reference cycles that would keep the checkpoint mapped.
     for suffix in (".pth", ".safetensors"):
         path = folder / f"{_NAME}{suffix}"

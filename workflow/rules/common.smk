@@ -233,6 +233,12 @@ STARTED = time.time()
 SOURCES = {corpus: source_settings(corpus) for corpus in CORPORA}
 CAPTURED = {corpus: f"{RESULTS}/captured/{corpus}.parquet" for corpus in CORPORA if SOURCES[corpus].video}
 """Corpora that are captured from videos, with the table of their videos."""
+VIDEO_TABLES = CAPTURED | {
+    source.corpus: str(table)
+    for source in make_sources(CORPORA, DATA, SOURCES)
+    if source.corpus not in CAPTURED and (table := source.tracks.parent / "videos.parquet").is_file()
+}
+"""Tables of the videos of all captured corpora, including those that `emotalk capture` wrote."""
 START_OVER = "EMOTALK_START_OVER"
 os.environ.setdefault(START_OVER, "no")
 # What is read by its path lies here, also where everything else goes to a bucket (docs/cluster.md).

@@ -75,6 +75,7 @@ rule data_page:
         tracks=TRACKS,
         clips=CLIPS,
         manifest=rules.pair.output.manifest,
+        captured=list(VIDEO_TABLES.values()),
         templates=TEMPLATES,
     output:
         page=report(
@@ -91,6 +92,7 @@ rule data_page:
         runtime=30,
     params:
         version=STAGE_VERSIONS["data_page"],
+        captured=list(VIDEO_TABLES),
         min_confidence=config["index"]["min_confidence"],
     message:
         "Writing the page about the data, {output.page}"

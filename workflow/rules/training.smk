@@ -56,6 +56,7 @@ rule extract:
         checkpoint=rules.train.output.checkpoint,
         clips=CLIPS,
         manifest=rules.pair.output.manifest,
+        captured=list(VIDEO_TABLES.values()),
     output:
         pth=f"{RESULTS}/weights/emotalk.pth",
         safetensors=f"{RESULTS}/weights/emotalk.safetensors",
@@ -69,6 +70,7 @@ rule extract:
         runtime=60,
     params:
         version=STAGE_VERSIONS["extract"],
+        captured=list(VIDEO_TABLES),
         recipe=canonical(
             {name: config[name] for name in ("recipe", "corpora", "smooth", "slice", "split", "pair", "train")}
         ),

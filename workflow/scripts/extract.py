@@ -13,4 +13,5 @@ with job_log(snakemake.log[0]):
         snakemake.input.manifest,
         Path(snakemake.output.card).parent,
         recipe=json.loads(snakemake.params.recipe),
+        captured=dict(zip(snakemake.params.captured, map(Path, snakemake.input.captured), strict=True)),
     )

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -22,6 +23,7 @@ from emotalk.capture.records import (
     read_record,
     read_records,
     staged_paths,
+    summarize_captures,
     write_videos_table,
 )
 from emotalk.capture.tracks import Scene
@@ -49,7 +51,7 @@ def captured(out, video, files, before=None, **facts):
         for file, content in files.items():
             staged[file].write_bytes(content)
         digests = {file: file_digest(path) for file, path in staged.items()}
-        record = VideoRecord("a", str(video), origin, CAPTURED, files=digests, **facts)
+        record = VideoRecord(facts.pop("name", "a"), str(video), origin, CAPTURED, files=digests, **facts)
         commit(out, record, before, no_faces(), staged)
     return record
 
@@ -152,3 +154,21 @@ def test_the_table_of_faces_has_a_row_per_frame_with_its_part():
     table = faces_table(faces, [Scene(0, 2, Span(0, 2 / 30)), Scene(3, 6, Span(0.1, 0.2))])
     assert table["part"].to_pylist() == [1, 1, 0, 2, 2, 2]
     assert table.column_names == [*("time_s", "is_found", "num_faces", "confidence", *POSE, *BOX, "is_cut", "part")]
+
+
+def test_a_summary_of_a_capture_has_its_tools_and_the_least_confident_videos(tmp_path, video):
+    out = tmp_path / "out"
+    tools = {"mediapipe": "1.2", "av": "18.1"}
+    for name, frames, confidence in (("a", 100, 0.9), ("b", 300, 0.5)):
+        files = {f"blendshape/{name}.npy": b"track"}
+        captured(out, video, files, name=name, num_frames=frames, mean_confidence=confidence, made_with=tools)
+    (summary,) = summarize_captures({"mine": write_videos_table(out)}).values()
+    assert summary.made_with == "mediapipe 1.2, av 18.1"
+    assert summary.model_sha256 == MODEL
+    assert summary.mean_confidence == pytest.approx((100 * 0.9 + 300 * 0.5) / 400)
+    assert [name for name, _, _ in summary.least_confident] == ["b", "a"]
+
+
+def test_a_table_of_another_program_is_not_summarized(tmp_path):
+    pq.write_table(pa.table({"name": ["a"]}), tmp_path / "videos.parquet")
+    assert summarize_captures({"mine": tmp_path / "videos.parquet", "none": tmp_path / "none.parquet"}) == {}

@@ -62,7 +62,7 @@ def make_data(tmp_path):
         options = {"settings": config.pair, "split": config.split, "epochs": 1, "seed": 1}
         write_manifest(data.clips, data.manifest, **options)
         files = {"recordings": data.recordings, "tracks": data.tracks, "clips": data.clips, "manifest": data.manifest}
-        write_data_page(data.page, **files, min_confidence=0.3)
+        write_data_page(data.page, **files, captured={}, min_confidence=0.3)
         return data
 
     return make

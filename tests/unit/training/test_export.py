@@ -21,7 +21,9 @@ def finished(clips, manifest, settings, tmp_path):
 
 
 def test_exported_weights_load_from_all_three_files_with_the_sizes_of_the_card(finished, clips, manifest):
-    extract_weights(finished / "checkpoint.pth", clips, manifest, finished / "weights", recipe={"recipe": "paper"})
+    extract_weights(
+        finished / "checkpoint.pth", clips, manifest, finished / "weights", recipe={"recipe": "paper"}, captured={}
+    )
     trained = torch.load(finished / "checkpoint.pth", weights_only=True)["model"]
     for suffix in ("pth", "safetensors", "json"):
         state = load_weights(finished / f"weights/emotalk.{suffix}").state_dict()
@@ -29,7 +31,9 @@ def test_exported_weights_load_from_all_three_files_with_the_sizes_of_the_card(f
 
 
 def test_card_has_recipe_data_losses_and_versions(finished, clips, manifest):
-    extract_weights(finished / "checkpoint.pth", clips, manifest, finished / "weights", recipe={"recipe": "paper"})
+    extract_weights(
+        finished / "checkpoint.pth", clips, manifest, finished / "weights", recipe={"recipe": "paper"}, captured={}
+    )
     card = json.loads((finished / "weights/emotalk.json").read_text())
     assert card["recipe"] == {"recipe": "paper"}
     assert card["epochs"] == 2
@@ -49,7 +53,7 @@ def test_written_files_that_differ_are_an_error_with_the_name_of_a_tensor(finish
 
     monkeypatch.setattr(export, "save_weights", save_changed_weights)
     with pytest.raises(WeightsError, match=r"emotalk\.safetensors differs .* 1 tensors, for example bs_map_r\.bias"):
-        extract_weights(finished / "checkpoint.pth", clips, manifest, finished / "weights", recipe={})
+        extract_weights(finished / "checkpoint.pth", clips, manifest, finished / "weights", recipe={}, captured={})
 
 
 def test_invalid_tensor_in_a_checkpoint_is_an_error_with_its_name(finished, clips, manifest):
@@ -64,10 +68,10 @@ def test_invalid_tensor_in_a_checkpoint_is_an_error_with_its_name(finished, clip
         for change in ({"model": content["model"] | changed}, {"average": {"weights": changed, "count": 1}}):
             torch.save(content | change, finished / "changed.pth")
             with pytest.raises((TrainingError, WeightsError), match=message):
-                extract_weights(finished / "changed.pth", clips, manifest, finished / "weights", recipe={})
+                extract_weights(finished / "changed.pth", clips, manifest, finished / "weights", recipe={}, captured={})
             assert not list((finished / "weights").iterdir())
 
 
 def test_missing_checkpoint_is_an_error(clips, manifest, tmp_path):
     with pytest.raises(TrainingError, match="not a readable checkpoint"):
-        extract_weights(tmp_path / "none.pth", clips, manifest, tmp_path, recipe={})
+        extract_weights(tmp_path / "none.pth", clips, manifest, tmp_path, recipe={}, captured={})
