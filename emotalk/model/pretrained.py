@@ -149,20 +149,20 @@ def _transformers_class(encoder_class: type[nn.Module]) -> Any:
     """Define a model of transformers with the parameter names of `encoder_class`."""
     from transformers import Wav2Vec2Config, Wav2Vec2Model, Wav2Vec2PreTrainedModel
 
-    class Speech(Wav2Vec2Model):
+    class SpeechModel(Wav2Vec2Model):
         def __init__(self, config: Wav2Vec2Config) -> None:
             super().__init__(config)
             self.lm_head = nn.Linear(config.hidden_size, VOCABULARY)
             self.post_init()
 
-    class Emotion(Wav2Vec2PreTrainedModel):
+    class EmotionModel(Wav2Vec2PreTrainedModel):
         def __init__(self, config: Wav2Vec2Config) -> None:
             super().__init__(config)
-            self.wav2vec2 = Speech(config)
+            self.wav2vec2 = SpeechModel(config)
             self.classifier = EmotionClassifier(config)
             self.post_init()
 
-    return Speech if encoder_class is SpeechEncoder else Emotion
+    return SpeechModel if encoder_class is SpeechEncoder else EmotionModel
 
 
 @contextmanager

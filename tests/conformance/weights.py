@@ -1,10 +1,10 @@
-"""Recomputable weights and inputs behind reference.npz (numpy only; the same numbers on every machine)."""
+"""Reproducible weights and inputs of reference.npz, computed with numpy: the same numbers on every machine."""
 
 import zlib
 
 import numpy as np
 
-# Small encoders of the released architecture: every size that the released heads depend on is kept.
+# Small encoders with the released architecture, and the released hidden size, which other modules depend on.
 ENCODER = dict(
     hidden_size=1024,
     num_hidden_layers=2,
@@ -20,7 +20,7 @@ ENCODER = dict(
     num_conv_pos_embedding_groups=16,
     vocab_size=32,
     mask_time_prob=0.05,
-    # every dropout is 0, so that training steps can be compared
+    # Without dropout, so that training steps can be compared.
     feat_proj_dropout=0.0,
     activation_dropout=0.0,
     attention_dropout=0.0,
@@ -35,7 +35,7 @@ PREDICT_PERSON = [0, 23, 5, 11]
 
 
 def parameter(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Value of one state-dict entry, float32, by its released name (`..._g`, `..._v` for the weight norm)."""
+    """Return the value of a state-dict entry, float32, by its released name (`..._g`, `..._v` for weight norm)."""
     x = np.random.Generator(np.random.PCG64(zlib.crc32(name.encode()))).standard_normal(shape)
     if len(shape) > 1:
         x = x / np.sqrt(np.prod(shape[1:]))
@@ -48,11 +48,11 @@ def parameter(name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def waveform(index: int, num_samples: int) -> np.ndarray:
-    """Test audio, (num_samples,) float32, not normalised."""
+    """Return test audio, (num_samples,) float32, not normalized."""
     rng = np.random.Generator(np.random.PCG64(1000 + index))
     return (0.1 * rng.standard_normal(num_samples) + 0.01).astype(np.float32)
 
 
 def track(index: int, num_frames: int) -> np.ndarray:
-    """Test motion, (num_frames, 52) float32 in [0, 1)."""
+    """Return test motion, (num_frames, 52) float32 in [0, 1)."""
     return np.random.Generator(np.random.PCG64(2000 + index)).random((num_frames, 52)).astype(np.float32)

@@ -129,7 +129,7 @@ def basis_listing(wildcards) -> str:
 
 
 def project_file(path: Path) -> str:
-    """Path of a file of this project, relative, so that it is the same in a copy of the folder."""
+    """Return the relative path of a file of this project, which is the same in a copy of the folder."""
     return os.path.relpath(path)
 
 
@@ -241,7 +241,7 @@ VIDEO_TABLES = CAPTURED | {
 """Tables of the videos of all captured corpora, including those that `emotalk capture` wrote."""
 START_OVER = "EMOTALK_START_OVER"
 os.environ.setdefault(START_OVER, "no")
-# What is read by its path lies here, also where everything else goes to a bucket (docs/cluster.md).
+# Templates are read by path, and are therefore local files, even if other files are in a bucket (docs/cluster.md).
 TEMPLATES = [local(project_file(path)) for path in sorted(ROOT.glob("emotalk/report/templates/*"))]
 TRACKS = [f"{RESULTS}/tracks/{corpus}.parquet" for corpus in CORPORA]
 CLIPS = [f"{RESULTS}/clips/{corpus}.arrow" for corpus in CORPORA]
