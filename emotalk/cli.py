@@ -251,7 +251,12 @@ def _add_app(parser: argparse.ArgumentParser) -> None:
         "are shown side by side."
     )
     parser.add_argument(
-        "weights", nargs="*", type=Path, metavar="WEIGHTS", help="file, card or folder (default results/weights)"
+        "--weights",
+        nargs="+",
+        type=Path,
+        default=[Path("results/weights")],
+        metavar="WEIGHTS",
+        help="one or two weights: a file, its card or a folder (default results/weights)",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for all networks")
     parser.add_argument("--port", type=_parse_port, default=7860)

@@ -119,5 +119,4 @@ def app(args: argparse.Namespace) -> None:
     from emotalk.app.server import run
     from emotalk.device import device_from_name
 
-    weights, device = args.weights or [Path("results/weights")], device_from_name(args.device)
-    run(weights, device=device, host=args.host, port=args.port, share=args.share)
+    run(args.weights, device=device_from_name(args.device), host=args.host, port=args.port, share=args.share)

@@ -50,7 +50,17 @@ def free_port():
 def app(app_weights, tmp_path_factory):
     """The app with two weights. It must connect to nothing but itself, and leave no files."""
     folder, port = tmp_path_factory.mktemp("app"), free_port()
-    command = [sys.executable, "-c", RECORD_CONNECTIONS, folder / "hosts.txt", "app", *app_weights, "--port", str(port)]
+    command = [
+        sys.executable,
+        "-c",
+        RECORD_CONNECTIONS,
+        folder / "hosts.txt",
+        "app",
+        "--weights",
+        *app_weights,
+        "--port",
+        str(port),
+    ]
     (folder / "tmp").mkdir()
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("GRADIO_", "HF_"))}
     with subprocess.Popen(
