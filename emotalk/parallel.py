@@ -37,7 +37,7 @@ def parallel_map(
     items: Iterable[T],
     *,
     processes: int,
-    cost: Callable[[T], float] = lambda item: 0.0,
+    chunk_share: Callable[[T], float] = lambda item: 0.0,
 ) -> Iterator[R]:
     """Yield `function(item)` for each item, in order.
 
@@ -48,10 +48,10 @@ def parallel_map(
     items
         Read lazily, a few chunks ahead of the results.
     processes
-        Number of workers, limited to the available cores; 1 means this process only. No workers are started for work
-        that takes less than five seconds.
-    cost
-        Fraction of a chunk that an item fills. A chunk ends at 8 items or when its costs sum to 1, which limits the
+        Number of workers, limited to the available cores; 1 means this process only. The first five seconds of work run
+        in this process; workers are started only if items remain.
+    chunk_share
+        Share of a chunk that an item fills. A chunk ends at 8 items or when its shares sum to 1, which limits the
         number of long recordings in memory.
 
     Raises
@@ -74,7 +74,7 @@ def parallel_map(
     pending: deque[Future[list[R]]] = deque()
     with ProcessPoolExecutor(processes, context, initializer=_initialize_worker) as pool:
         try:
-            for chunk in _chunks(items, cost):
+            for chunk in _chunks(items, chunk_share):
                 with _main_module_hidden():  # The pool starts workers on demand.
                     pending.append(pool.submit(_apply, function, chunk))
                 if len(pending) > _CHUNKS_AHEAD * processes:
@@ -82,7 +82,7 @@ def parallel_map(
             while pending:
                 yield from pending.popleft().result()
         except KeyboardInterrupt:
-            for worker in active_children():  # Items may take hours, and the pool waits for those at work.
+            for worker in active_children():  # Items may take hours, and the pool would wait for running items.
                 worker.kill()
             raise
         except BrokenProcessPool:
@@ -95,12 +95,12 @@ def parallel_map(
                 future.cancel()
 
 
-def _chunks(items: Iterable[T], cost: Callable[[T], float]) -> Iterator[list[T]]:
+def _chunks(items: Iterable[T], chunk_share: Callable[[T], float]) -> Iterator[list[T]]:
     chunk: list[T] = []
     filled = 0.0
     for item in items:
         chunk.append(item)
-        filled += cost(item)
+        filled += chunk_share(item)
         if len(chunk) == _CHUNK_ITEMS or filled >= 1:
             yield chunk
             chunk, filled = [], 0.0

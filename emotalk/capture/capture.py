@@ -80,7 +80,7 @@ def capture_videos(
         _LOG.info("%d of %d videos are captured already.", len(records), len(jobs))
     out.mkdir(parents=True, exist_ok=True)
     capture = partial(capture_video, out=out, settings=settings, model_sha256=model_sha256)
-    captured = parallel_map(capture, _order_by_size(pending), processes=processes, cost=lambda job: 1.0)
+    captured = parallel_map(capture, _order_by_size(pending), processes=processes, chunk_share=lambda job: 1.0)
     try:
         for record in progress(captured, total=len(pending), what="Capturing", unit="videos"):
             _log_record(record)

@@ -97,7 +97,7 @@ def write_clips(out: str | Path, clips: Iterable[Mapping[str, Any]]) -> int:
 
 
 class ClipStore:
-    """Random access by clip id to one or more clip files, cached by the operating system.
+    """Read clips by id from one or more clip files, which are memory-mapped and cached by the operating system.
 
     The digest of a clip is verified when it is first read.
 

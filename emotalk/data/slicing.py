@@ -1,4 +1,4 @@
-"""Slicing: cuts recordings into clips of limited length, audio and motion at the same time."""
+"""Slicing: cuts recordings into clips of limited length, with audio and motion cut at the same points in time."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -20,11 +20,12 @@ from emotalk.progress import progress
 from emotalk.timing import EXACT_FRAMES, frame_to_sample
 
 _LOG = logging.getLogger(__name__)
+_INDEX_AGAIN = "Repeat the command with --forcerun index."
 _COPIED_COLUMNS = ("corpus", "recording_id", "subject", "emotion", "intensity", "statement", "repetition")
 
 
-def cut_points(num_frames: int, max_frames: int) -> list[int]:
-    """Compute the frames at which a recording is cut, including its start and end.
+def compute_clip_boundaries(num_frames: int, max_frames: int) -> list[int]:
+    """Compute the boundaries of the clips of a recording in frames, including 0 and `num_frames`.
 
     Clips have at most `max_frames` frames and nearly equal lengths, so that there is no short remainder. Cuts are at
     multiples of three frames, which are whole numbers of samples.
@@ -55,11 +56,12 @@ def slice_recording(item: tuple[Mapping[str, Any], np.ndarray], max_frames: int)
         If the audio has changed since it was indexed.
     """
     row, track = item
+    # Positive: the motion is late, and its first frames are dropped. Negative: the start of the audio is dropped.
     shift = row["shift_frames"] or 0
     num_frames = row["num_frames"]
-    waveform = _read_waveform(row["wav_path"], frame_to_sample(max(0, -shift)), frame_to_sample(num_frames))
+    waveform = _read_indexed_samples(row["wav_path"], frame_to_sample(max(0, -shift)), frame_to_sample(num_frames))
     track = track[max(0, shift) :][:num_frames]
-    cuts = cut_points(num_frames, max_frames)
+    cuts = compute_clip_boundaries(num_frames, max_frames)
     labels = {name: row[name] for name in _COPIED_COLUMNS} | {"is_whole": len(cuts) == 2}
     return [
         clip_row(
@@ -72,15 +74,15 @@ def slice_recording(item: tuple[Mapping[str, Any], np.ndarray], max_frames: int)
     ]
 
 
-def _read_waveform(path: str, start: int, count: int) -> np.ndarray:
+def _read_indexed_samples(path: str, start: int, count: int) -> np.ndarray:
     """Read `count` int16 samples at 16 kHz mono, from sample `start`."""
     try:
         samples = read_samples(path, start + count)[start:]
     except (soundfile.SoundFileError, OSError, ValueError) as error:
-        raise CorpusError(f"{path} has changed since it was indexed ({error}).") from None
+        raise CorpusError(f"{path} has changed since it was indexed ({error}). {_INDEX_AGAIN}") from None
     if len(samples) < count:
         difference = f"{len(samples)} samples instead of {count}"
-        raise CorpusError(f"{path} has changed since it was indexed: {difference}. Run --forcerun index.")
+        raise CorpusError(f"{path} has changed since it was indexed: {difference}. {_INDEX_AGAIN}")
     return samples
 
 
@@ -111,15 +113,15 @@ def slice_corpus(
     def items() -> Iterator[tuple[Mapping[str, Any], np.ndarray]]:
         for row, (recording_id, track) in zip(rows, read_tracks(tracks), strict=True):
             if recording_id != row["recording_id"]:
-                raise CorpusError(f"{tracks} does not match {recordings}. Recreate it with --forcerun smooth.")
+                raise CorpusError(f"{tracks} does not match {recordings}. Repeat the command with --forcerun smooth.")
             yield row, track
 
     clips = parallel_map(
         partial(slice_recording, max_frames=max_frames),
         items(),
         processes=threads,
-        cost=lambda item: item[0]["num_frames"] / FRAMES_PER_CHUNK,
+        chunk_share=lambda item: item[0]["num_frames"] / FRAMES_PER_CHUNK,
     )
     clips_with_progress = progress(clips, total=len(rows), what=f"Slicing {corpus}", unit="recordings")
     count = write_clips(out, chain.from_iterable(clips_with_progress))
-    _LOG.info("%s: %d recordings in %d clips", corpus, len(rows), count)
+    _LOG.info("Sliced %d recordings of %s into %d clips", len(rows), corpus, count)

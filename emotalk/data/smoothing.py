@@ -119,6 +119,6 @@ def smooth_corpus(
         partial(smooth_recording, settings=settings),
         rows,
         processes=threads,
-        cost=lambda row: row["num_track_frames"] / FRAMES_PER_CHUNK,
+        chunk_share=lambda row: row["num_track_frames"] / FRAMES_PER_CHUNK,
     )
-    write_tracks(out, progress(tracks, total=len(rows), what=f"Smoothing {corpus}", unit="tracks"))
+    write_tracks(out, progress(tracks, total=len(rows), what=f"Reading tracks of {corpus}", unit="tracks"))

@@ -93,7 +93,7 @@ rule smooth:
 
 
 rule slice:
-    """Slice recordings into clips."""
+    """Slice recordings into clips; with setting parts above 1, only join the clips of rule slice_part."""
     input:
         recordings=rules.index.output.recordings,
         tracks=TRACKS,

@@ -9,7 +9,7 @@ with job_log(snakemake.log[0]):
     options = {"max_frames": snakemake.params.max_frames, "threads": snakemake.threads}
     parts_by_corpus = group_by_corpus(inputs.parts, len(corpora))
     for corpus, tracks, out, parts in zip(corpora, inputs.tracks, outputs, parts_by_corpus, strict=True):
-        if parts:
+        if parts:  # Sliced by rule slice_part.
             join_arrow(parts, out)
         else:
             slice_corpus(inputs.recordings, tracks, out, corpus=corpus, **options)

@@ -6,7 +6,7 @@ import soundfile
 from emotalk.config.corpus import SmoothSettings
 from emotalk.data.audio import waveform_blocks
 from emotalk.data.clips import ClipStore
-from emotalk.data.slicing import cut_points, slice_corpus
+from emotalk.data.slicing import compute_clip_boundaries, slice_corpus
 from emotalk.data.smoothing import smooth_corpus
 from emotalk.errors import CorpusError
 from emotalk.timing import frame_to_sample
@@ -15,7 +15,7 @@ from emotalk.timing import frame_to_sample
 @pytest.mark.parametrize("max_frames", [30, 99, 300])
 @pytest.mark.parametrize("num_frames", [1, 29, 30, 31, 299, 300, 301, 1799, 15_000, 59_401])
 def test_clips_have_bounded_balanced_lengths_and_cover_all_frames(num_frames, max_frames):
-    cuts = cut_points(num_frames, max_frames)
+    cuts = compute_clip_boundaries(num_frames, max_frames)
     lengths = np.diff(cuts)
     assert (cuts[0], cuts[-1]) == (0, num_frames)
     assert all(cut % 3 == 0 for cut in cuts[:-1])
@@ -27,7 +27,7 @@ def test_clips_have_bounded_balanced_lengths_and_cover_all_frames(num_frames, ma
 @pytest.mark.parametrize("max_frames", [0, -3, 100])
 def test_a_clip_length_that_is_not_a_multiple_of_three_is_an_error(max_frames):
     with pytest.raises(ValueError, match="positive multiple of 3"):
-        cut_points(500, max_frames)
+        compute_clip_boundaries(500, max_frames)
 
 
 @pytest.fixture
