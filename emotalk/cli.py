@@ -39,13 +39,17 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Predict blendshapes for recordings of any length; writes <out>/<name>.npy, (frames, 52) at 30 fps, for each."
+        "Predict blendshapes for recordings of any length; writes one file per recording and format to the folder "
+        "<out>. An npy is (frames, 52) at 30 fps."
     )
     parser.add_argument(
         "audio", nargs="+", type=Path, help="audio or video files, or folders, whose subfolders are kept"
     )
     parser.add_argument(
-        "--weights", type=Path, default=Path("results/weights"), help="weights: a file, its card or a folder"
+        "--weights",
+        type=Path,
+        default=Path("results/weights"),
+        help="weights: a file, its card or a folder (default: results/weights)",
     )
     parser.add_argument("--out", type=Path, default=Path("predicted"), help="output folder (default: predicted)")
     _add_overwrite(parser)
@@ -58,7 +62,9 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
         default=1.0,
         help="share of --emotion or --emotion-from, 0 to 1; the rest is the emotion of the recording (default 1)",
     )
-    parser.add_argument("--intensity", choices=("normal", "strong"), default="normal")
+    parser.add_argument(
+        "--intensity", choices=("normal", "strong"), default="normal", help="intensity of the emotion (default normal)"
+    )
     parser.add_argument(
         "--subject",
         type=_parse_subject,
@@ -80,7 +86,7 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
         choices=formats,
         default=["npy"],
         metavar="FORMAT",
-        help=f"one or more of {', '.join(formats)}",
+        help=f"one or more of {', '.join(formats)}, after the recordings (default npy)",
     )
     _add_fps(parser, "frames per second of all formats but npy, for example 24 or 30000/1001 (default 30)")
     parser.add_argument(
@@ -133,7 +139,7 @@ def _parse_window(text: str) -> float:
     except ValueError:
         seconds = 0.0
     if not 10 <= seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds of at least 10")
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number of seconds, at least 10")
     return seconds
 
 
@@ -180,8 +186,8 @@ def _add_convert(parser: argparse.ArgumentParser) -> None:
         "Convert motion. The file name determines the format: .npy, .csv (Live Link Face), .arkit.csv, .json; or .glb, "
         "only as target and with --head."
     )
-    parser.add_argument("source", type=Path)
-    parser.add_argument("target", type=Path)
+    parser.add_argument("source", type=Path, help="motion file to read")
+    parser.add_argument("target", type=Path, help="motion file to write")
     _add_fps(parser, "frames per second of the target, for example 24 or 30000/1001; default: the times of the source")
     parser.add_argument(
         "--head", type=Path, metavar="GLB", help="head model with ARKit morph targets, for a .glb target"
@@ -193,7 +199,7 @@ def _add_convert(parser: argparse.ArgumentParser) -> None:
 def _add_source_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of motion files that are read."""
     parser.add_argument("--npy-fps", type=_parse_rate, default="30", help="frames per second of an npy (default 30)")
-    orders = "column order of an npy: arkit, mediapipe, livelink, or names with commas"
+    orders = "column order of an npy: arkit, mediapipe, livelink, or comma-separated channel names"
     parser.add_argument("--channels", default="arkit", help=orders)
     parser.add_argument("--scale", type=float, default=1.0, help="value in the file that means 1 (100: percentages)")
     parser.add_argument("--partial", action="store_true", help="accept that channels are missing; they are 0")

@@ -39,8 +39,8 @@ def predict(args: argparse.Namespace) -> None:
     failed = predict_files(recordings, args.out, settings, weights=weights, device=device_from_name(args.device))
     if failed:
         raise EvaluationError(
-            f"{len(failed)} of {len(recordings)} recordings could not be predicted: {', '.join(failed)}. The log has "
-            "the reasons."
+            f"{len(failed)} of {len(recordings)} recordings could not be predicted: {', '.join(failed)}. The "
+            "warnings above state the reasons."
         )
 
 

@@ -54,9 +54,11 @@ def resolve_subject(setting: str | int, weights: str | Path) -> int | list[float
     EvaluationError
         If the card has no such speaker, or several.
     """
-    if isinstance(setting, int):
-        return setting
     card = read_card(Path(weights)) or {}
+    if isinstance(setting, int):
+        if setting not in card.get("training_subjects", [setting]):
+            _LOG.warning("Subject %d has no training data; use --subject mean.", setting)
+        return setting
     if setting == "mean":
         return mean_subject(card.get("training_subjects") or range(NUM_SUBJECTS))
     slots: dict[str, int] = card.get("subject_slots") or {}

@@ -22,8 +22,8 @@ def find_weights(path: Path) -> Path:
     if not path.is_dir():
         if not weights_file(path).is_file():
             raise WeightsError(
-                f"File {weights_file(path)} does not exist. Set a .pth, a .safetensors or a card (.json) beside its "
-                "weights, with --weights or 'weights'."
+                f"File {weights_file(path)} does not exist. Train first, or set a .pth, a .safetensors or a card "
+                "(.json) beside its weights, with --weights or 'weights'."
             )
         return path
     for suffix in (".json", ".safetensors", ".pth"):

@@ -61,7 +61,7 @@ class EmotionReferences:
         if not path.is_file():
             raise WeightsError(
                 f"{weights} has no emotion references: file {path} does not exist. Rule 'extract' writes it for a "
-                "finished training. Or set a recording as emotion reference (--emotion-from)."
+                "finished training. Alternatively, use the emotion of a recording (--emotion-from)."
             )
         try:
             with safe_open(path, "pt") as file:
@@ -115,7 +115,7 @@ def read_reference(weights: Path, emotion: str, intensity: str, hidden_size: int
     if key is None:
         known = f"it has {references.names()}" if references.features else "its training data had no emotion labels"
         raise WeightsError(
-            f"{path} has no emotion {emotion}; {known}. Or set a recording as emotion reference (--emotion-from)."
+            f"{path} has no emotion {emotion}; {known}. Alternatively, use the emotion of a recording (--emotion-from)."
         )
     if key[1] != intensity:
         _LOG.warning("Training had no clip of %s with %s intensity; %s is used.", emotion, intensity, " ".join(key))

@@ -159,8 +159,8 @@ def load_strict(network: EmoTalk, state: Mapping[str, Tensor], source: str | Pat
     mismatch = compare(network, state)
     if mismatch.missing or mismatch.shape_mismatch:
         raise WeightsError(
-            f"{source} does not match the network: {mismatch}. The encoder sizes are read from the card beside the "
-            "weights; for weights without a card, pass them as 'encoder'."
+            f"{source} does not match the network: {mismatch}. The encoder sizes are read from the card: copy the card "
+            "(.json) that was written with the weights beside them, or pass the sizes to load_weights as 'encoder'."
         )
     load_matching(network, state, mismatch, source, assign=True)
     return mismatch.unexpected

@@ -199,7 +199,10 @@ class Checkpoints:
             return path, content
         if damaged:
             issues = " ".join(map(str, damaged.values()))
-            raise TrainingError(f"{issues} No valid checkpoint is left. Remove these files to start over.")
+            raise TrainingError(
+                f"{issues} No valid checkpoint is left. Run with --forcerun train to start over (the "
+                "folder is kept under another name), or restore a checkpoint from a backup."
+            )
         return None
 
     def save_if_due(self, trainer: Trainer, stop: StopRequest) -> None:
@@ -219,7 +222,7 @@ class Checkpoints:
             self.save(trainer)
         if action == _STOP:
             self._writer.wait()
-            position = f"Saved epoch {trainer.epoch}, step {trainer.step}"
+            position = f"Saved after {trainer.epoch} epochs and {trainer.step} steps of the next one"
             stop.raise_interrupted(f"{position}: run the same command to continue.")
 
     def save(self, trainer: Trainer) -> None:
@@ -281,7 +284,7 @@ class Checkpoints:
                 os.link(by_epoch[epoch], path)
             except OSError:
                 shutil.copyfile(by_epoch[epoch], path)
-        _LOG.info("Final checkpoint: %s, copied from %s.", out, by_epoch[epoch].name)
+        _LOG.info("Published checkpoint: %s (from %s).", out, by_epoch[epoch].name)
 
 
 def parse_position(path: Path) -> Position:
@@ -292,10 +295,10 @@ def parse_position(path: Path) -> Position:
 
 
 def list_differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
-    """Different keys of two identities with both values, for example `learning_rate: 0.0001 there, 0.001 here`."""
+    """List the different keys of two identities, for example `learning_rate: 0.0001 in that run, 0.001 in this run`."""
     there, here = dict(_flatten(theirs)), dict(_flatten(ours))
     return [
-        f"{key}: {there.get(key, 'not set')} there, {here.get(key, 'not set')} here"
+        f"{key}: {there.get(key, 'not set')} in that run, {here.get(key, 'not set')} in this run"
         for key in sorted(there.keys() | here.keys())
         if there.get(key, "not set") != here.get(key, "not set")
     ]

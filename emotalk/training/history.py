@@ -97,7 +97,8 @@ class History:
             row["motion"] = losses["predicted_variance"] / variance if variance else None
             self.rows.append({"epoch": epoch, "split": split, **row})
             terms = ", ".join(f"{name} {row[name]:.5f}" for name in TERMS)
-            _LOG.info("epoch %d of %d, %s: loss %.5f (%s)", epoch, total, split, row["loss"], terms)
+            motion = "undefined" if row["motion"] is None else f"{row['motion']:.3f}"
+            _LOG.info("epoch %d of %d, %s: loss %.5f (%s), motion %s", epoch, total, split, row["loss"], terms, motion)
             if self._writer is not None:
                 for name, value in row.items():
                     if value is not None:

@@ -79,7 +79,7 @@ def launch(job: TrainingJob, module: str = __name__) -> None:
     nodes = job.train["nodes"]
     if job.gpus and job.gpus < job.train["gpus"]:
         gpus = job.train["gpus"]
-        _LOG.warning("train.gpus is %d, but %d are granted: use --resources gpu=%d to grant all.", gpus, job.gpus, gpus)
+        _LOG.warning("train.gpus is %d, but Snakemake provides only %d. Add --resources gpu=%d.", gpus, job.gpus, gpus)
     available = torch.cuda.device_count()
     if 0 < available < job.gpus and nodes == 1:
         _LOG.warning("%d GPUs are granted, but torch finds %d: using these.", job.gpus, available)

@@ -82,7 +82,7 @@ def total_loss(terms: dict[str, Tensor], weights: LossWeights) -> Tensor:
 def batch_losses(network: EmoTalk, batch: Batch, weights: LossWeights, *, precision: str) -> dict[str, Tensor]:
     """Compute the loss terms of a batch in fp32, and their weighted sum `loss`; the network computes in `precision`.
 
-    The result also contains `motion_variance`, which is not part of the loss.
+    The result also contains `predicted_variance` and `target_variance`, which is not part of the loss.
     """
     with autocast(batch.targets.device, precision):
         compute = network.reconstruct if batch.audio.are_features else network

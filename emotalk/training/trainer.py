@@ -204,8 +204,8 @@ class Trainer:
             theirs, ours = (tuple(x[name].shape) if name in x else None for x in (state["model"], expected))
             if theirs != ours:
                 raise TrainingError(
-                    f"{name} has shape {theirs} in the checkpoint and {ours} in the network. Remove the checkpoint to "
-                    "use the previous one."
+                    f"{name} has shape {theirs} in the checkpoint and {ours} in the network. Remove the newest "
+                    ".pth file in the run's folder to use the previous one."
                 )
         if state["precision"] != self._precision:
             _LOG.warning("The run used precision %s; it continues with %s.", state["precision"], self._precision)
@@ -216,7 +216,9 @@ class Trainer:
         if self._group.rank < len(state["random_states"]):
             _restore_random_state(state["random_states"][self._group.rank], self.device)
         self.epoch, self.step = state["epoch"], state["step"]
-        _LOG.info("Continuing: epoch %d, step %d, loss %.6f", self.epoch, self.step, state["loss"])
+        _LOG.info(
+            "Continuing after %d epochs and %d steps of the next one, loss %.6f", self.epoch, self.step, state["loss"]
+        )
         if self._group.is_main:
             self._means = Means.from_state(state["means"], self.device)
 

@@ -115,7 +115,7 @@ def test_more_epochs_continue_the_finished_run(finished):
     assert done.returncode == 0, done.stderr
     log = (finished.folder / "results/logs/train.log").read_text()
     assert re.search(r"Newest checkpoint: emotalk_model_epoch1_\S+\.pth", log)
-    assert re.search(r"Continuing: epoch 1, step 0, loss \d", log)
+    assert re.search(r"Continuing after 1 epochs and 0 steps of the next one, loss \d", log)
     assert "epoch 2 of 2" in log
     assert "epoch 1 of 2" not in log
 

@@ -94,7 +94,7 @@ def test_more_epochs_continue_a_run_that_was_copied_without_metadata(finished, t
     clone = Project.from_checkout(tmp_path / "clone", TINY_RUN | {"train": {**TINY_RUN["train"], "epochs": 2}})
     shutil.copytree(finished.folder / "results", clone.folder / "results")
     log = train(clone)
-    assert "Continuing: epoch 1, step 0" in log
+    assert "Continuing after 1 epochs and 0 steps" in log
     assert "epoch 2 of 2" in log
     assert TRAINED not in log
 

@@ -47,7 +47,7 @@ def test_a_signalled_training_saves_and_the_same_invocation_continues_it(trainin
         job.send_signal(signal.SIGUSR1)
     assert process.wait() == 0
     log = log_of(training)
-    assert re.search(r"SIGUSR1: training saves.*\n(.*\n)*.*Continuing: epoch", log)
+    assert re.search(r"SIGUSR1: training saves.*\n(.*\n)*.*Continuing after", log)
     assert log.count("epoch 1 of 2, train") == 1
 
 
@@ -59,7 +59,7 @@ def test_after_ctrl_c_the_same_command_continues(training):
     assert process.wait() != 0
     assert "SIGINT: training saves" in log_of(training)
     training.finish("train")
-    assert "Continuing: epoch" in log_of(training)
+    assert "Continuing after" in log_of(training)
     assert len(pq.read_table(training.results / "metrics.parquet")) == 4
 
 
@@ -75,7 +75,7 @@ def test_one_process_per_granted_gpu_is_started(training):
     log = log_of(training)
     assert "shared by 2 processes" in log
     assert "SIGTERM: training saves" in log
-    assert "Continuing: epoch" in log
+    assert "Continuing after" in log
     assert "Traceback" not in log
     assert len(pq.read_table(training.results / "metrics.parquet")) == 4
 

@@ -103,7 +103,7 @@ def test_trainings_request_a_signal_and_all_jobs_can_be_requeued(finished):
 
 @pytest.mark.long
 def test_a_killed_training_ends_with_the_weights_of_an_uninterrupted_training(finished, tmp_path):
-    assert "Continuing: epoch" in finished.log()
+    assert "Continuing after" in finished.log()
     reference = finished.copy(tmp_path / "reference")
     shutil.rmtree(reference.results)
     done = reference.run("train", "--cores", "all")
@@ -120,12 +120,12 @@ def test_a_requeued_and_signalled_training_ends_with_the_same_weights(finished, 
     project.wait_for_checkpoint(process)
     number = job_of("train")["JobId"]
     subprocess.run(["scontrol", "requeue", number], check=True)
-    project.wait_until(process, lambda: "Continuing:" in project.log())
+    project.wait_until(process, lambda: "Continuing after" in project.log())
     subprocess.run(["scancel", "--signal=USR1", number], check=True)
     assert process.wait(600) == 0, (project.folder / "output.txt").read_text()
     assert next(job for job in jobs() if job["JobId"] == number)["Restarts"] == "1"
     assert "SIGUSR1: training saves" in project.log()
-    assert project.log().count("Continuing:") == 2
+    assert project.log().count("Continuing after") == 2
     assert list(list_differences(project, finished)) == []
 
 
@@ -144,5 +144,5 @@ def test_training_on_two_nodes_continues_after_a_signal(finished, tmp_path):
     log = project.log()
     assert "shared by 2 processes" in log
     assert "SIGUSR1: training saves" in log
-    assert "Continuing: epoch" in log
+    assert "Continuing after" in log
     assert (project.results / "checkpoint.pth").exists()

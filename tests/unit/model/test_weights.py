@@ -50,7 +50,9 @@ def test_sizes_are_read_from_the_card(network, saved):
 
 
 def test_weights_that_do_not_match_are_an_error_with_parameter_names(saved):
-    with pytest.raises(WeightsError, match=r"are of another shape \(audio_encoder_cont.*…\).*pass them as 'encoder'"):
+    with pytest.raises(
+        WeightsError, match=r"are of another shape \(audio_encoder_cont.*…\).*pass the sizes to load_weights"
+    ):
         load_weights(saved / "emotalk.pth", encoder={**TINY, "hidden_size": 64})
     with pytest.raises(WeightsError, match="are missing"):
         load_weights(saved / "emotalk.pth", encoder={**TINY, "num_hidden_layers": 2})

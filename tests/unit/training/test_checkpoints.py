@@ -116,7 +116,7 @@ def test_if_all_checkpoints_are_damaged_each_is_named_and_training_does_not_star
     for path in folder.list_newest_first():
         path.write_bytes(b"noise")
     for _ in range(2):
-        with pytest.raises(TrainingError, match=r"is damaged.*is damaged.*No valid checkpoint is left. Remove these"):
+        with pytest.raises(TrainingError, match=r"is damaged.*is damaged.*No valid checkpoint is left. Run with --forcerun train"):
             folder.load_newest()
 
 
@@ -136,7 +136,8 @@ def test_checkpoint_of_another_run_is_an_error_with_keys_and_values(folder, tmp_
     for path in folder.path.iterdir():
         shutil.copy(path, other.path)
     with pytest.raises(
-        TrainingError, match=r"belongs to another run: seed: 1 there, 2 here; split: not set there, \[3\] he"
+        TrainingError,
+        match=r"belongs to another run: seed: 1 in that run, 2 in this run; split: not set in that run, \[3\] in",
     ):
         other.load_newest()
     assert len(other.list_newest_first()) == 2

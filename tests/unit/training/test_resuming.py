@@ -63,7 +63,7 @@ def test_continued_run_logs_its_position(run, interrupted, caplog):
     caplog.clear()
     run("cut")
     assert re.search(r"Newest checkpoint: emotalk_model_epoch2_step1_\d{8}T\d{6}\.pth", caplog.text)
-    assert re.search(r"Continuing: epoch 2, step 1, loss \d", caplog.text)
+    assert re.search(r"Continuing after 2 epochs and 1 steps of the next one, loss \d", caplog.text)
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP"])
@@ -79,7 +79,10 @@ def test_signal_stops_after_the_step_and_saves(run, monkeypatch, name):
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "train_epoch", with_signal)
-        with pytest.raises(Interrupted, match=rf"Stopped by {name}. Saved epoch 1, step 1: run the same command"):
+        with pytest.raises(
+            Interrupted,
+            match=rf"Stopped by {name}. Saved after 1 epochs and 1 steps",
+        ):
             run("cut", checkpoint_every_minutes=60)
     continued, folder = run("cut")
     assert same_weights(whole, continued)
@@ -174,7 +177,7 @@ def test_log_of_the_run_has_all_attempts(run, interrupted, tmp_path):
     (log,) = tmp_path.glob("cut/checkpoints/*/train.log")
     assert "epoch 1 of 4" in log.read_text()
     assert "epoch 4 of 4" in log.read_text()
-    assert log.read_text().count("Continuing: epoch 2") == 1
+    assert log.read_text().count("Continuing after 2 epochs") == 1
 
 
 def test_run_continues_with_other_memory_settings(run, interrupted, caplog):
@@ -223,7 +226,7 @@ def test_other_settings_do_not_continue_a_run(run, caplog):
     _, folder = run(epochs=2, learning_rate=2e-3)
     assert "Continuing" not in caplog.text
     assert len(list(folder.glob("checkpoints/*/run.json"))) == 2
-    assert "is another run (learning_rate: 0.001 there, 0.002 here)" in caplog.text
+    assert "is another run (learning_rate: 0.001 in that run, 0.002 in this run)" in caplog.text
 
 
 @pytest.mark.parametrize("precisions", [("fp32", "bf16"), ("bf16", "fp16"), ("fp16", "fp32")])
@@ -252,7 +255,7 @@ def test_checkpoint_of_another_run_is_an_error_with_keys_and_both_values(run, in
     ours, theirs = (next(tmp_path.glob(f"{name}/checkpoints/*/run.json")).parent for name in ("one", "other"))
     for path in theirs.glob("*.pth*"):
         path.rename(ours / path.name)
-    expected = r"belongs to another run: learning_rate: 0.002 there, 0.001 here; seed: 8 there, 7 here. A run can only"
+    expected = r"belongs to another run: learning_rate: 0.002 in that run, 0.001 in this run; seed: 8 in that run"
     with pytest.raises(TrainingError, match=expected):
         run("one")
 
