@@ -170,6 +170,7 @@ def test_speech_is_dropped_predicted_played_and_downloaded(open_tab, speech, tmp
         assert np.ptp(values) > 0
 
 
+@pytest.mark.long
 def test_a_voice_is_recorded_and_predicted(open_tab):
     tab = open_tab(permissions=["microphone"])
     tab.get_by_role("tab", name="Microphone").click()
@@ -184,6 +185,7 @@ def test_a_voice_is_recorded_and_predicted(open_tab):
     assert tab.locator("#downloads a").first.get_attribute("download") == "recording.a.csv"
 
 
+@pytest.mark.long
 def test_another_recording_gives_the_emotion(open_tab, speech, tmp_path):
     tab = open_tab()
     upload(tab, speech)
@@ -196,6 +198,7 @@ def test_another_recording_gives_the_emotion(open_tab, speech, tmp_path):
     predict(tab)
 
 
+@pytest.mark.long
 def test_errors_are_messages_in_the_page(open_tab, speech, tmp_path):
     tab = open_tab()
     message = tab.locator("#error").get_by_role("alert")
@@ -221,6 +224,7 @@ def test_errors_are_messages_in_the_page(open_tab, speech, tmp_path):
     assert "Traceback" not in tab.content()
 
 
+@pytest.mark.long
 def test_everything_works_by_keyboard(open_tab, speech):
     tab = open_tab(1000)
 
@@ -304,6 +308,7 @@ base => {
 GROUND = "element => getComputedStyle(element).backgroundColor.match(/[\\d.]+/g).map(Number).slice(0, 3)"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_has_enough_contrast(open_tab, speech, scheme):
     tab = open_tab(1440, color_scheme=scheme)
@@ -330,6 +335,7 @@ def test_text_has_enough_contrast(open_tab, speech, scheme):
     )
 
 
+@pytest.mark.long
 def test_uploads_are_removed_when_the_tab_is_closed(app, open_tab, tmp_path):
     soundfile.write(tmp_path / "closing.wav", np.zeros(16_000), 16_000)
     tab = open_tab()
