@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from emotalk.capture.records import summarize_captures
 from emotalk.data.clips import ClipStore
 from emotalk.data.manifest import Manifest
 from emotalk.data.samples import from_int16
@@ -69,6 +68,8 @@ def extract_weights(
         If weights of the checkpoint have a wrong type or shape or are not finite, or if a written file differs.
     """
     folder = Path(folder)
+    from emotalk.capture.records import summarize_captures  # Training does without the audio libraries that it imports.
+
     notes = Manifest(manifest).notes
     description = {
         "recipe": recipe,

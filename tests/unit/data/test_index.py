@@ -55,7 +55,7 @@ INVALID_TRACKS = {
     "objects": (np.array([{"a": 1}], dtype=object), "pickled_track"),
     "words": (np.full((60, 52), "x"), "unreadable_track"),
     "complex": (np.zeros((60, 52), complex), "unreadable_track"),
-    "no frame": (np.zeros((0, 52), np.float32), "frame_mismatch: the track has 0 frames, the audio 60"),
+    "no frame": (np.zeros((0, 52), np.float32), "wrong_dims: {} has no frames"),
     "three frames too many": (
         np.zeros((63, 52), np.float32),
         "frame_mismatch: the track has 63 frames, the audio 60; the largest allowed difference is 2 frames",

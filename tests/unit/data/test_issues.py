@@ -160,7 +160,7 @@ CASES = {
     "one value of -0.6": ("out_of_range", sound(), changed(_5_5=-0.6)),
     "zeros as motion": ("constant_track", sound(), motion(np.zeros((FRAMES, 52)))),
     "one pose": ("constant_track", sound(), motion(np.tile(MOTION[:1], (FRAMES, 1)))),
-    "no frame": ("frame_mismatch", sound(), motion(MOTION[:0])),
+    "no frame": ("wrong_dims", sound(), motion(MOTION[:0])),
     "three frames too many": ("frame_mismatch", sound(), motion(np.concatenate([MOTION, MOTION[:3]]))),
     "three frames too few": ("frame_mismatch", sound(), motion(MOTION[:-3])),
     "60 fps": ("track_rate_mismatch", sound(), motion(np.repeat(MOTION, 2, axis=0))),

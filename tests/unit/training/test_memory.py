@@ -101,7 +101,8 @@ def test_peak_is_the_larger_of_gradients_and_activations_unless_gradients_accumu
 
 def test_estimate_for_the_full_size_network(settings):
     """docs/method.md, section "Network": parameters have 2.39 GiB, a checkpoint with Adam's moments 7.1 GiB."""
-    from emotalk.model.encoder_config import RELEASED_ENCODER, build_network
+    from emotalk.model.encoder_config import RELEASED_ENCODER
+    from emotalk.model.pretrained import build_network
 
     encoder = EncoderSettings(source="random", sizes=RELEASED_ENCODER)
     with torch.device("meta"):
