@@ -197,7 +197,7 @@ def test_freezing_freezes_exactly_the_selected_parts(settings, part, frozen):
 
 
 def test_more_frozen_layers_than_the_encoder_has_is_an_error(settings):
-    with pytest.raises(Exception, match="train.freeze is 25, but the encoder has only 1 layers"):
+    with pytest.raises(Exception, match=r"train\.freeze is 25, but the encoder has only 1 layers"):
         prepare_network(settings(freeze=FreezeSettings(content_encoder=25, emotion_encoder="conv")), CPU)
 
 
