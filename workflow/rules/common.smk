@@ -234,9 +234,10 @@ SOURCES = {corpus: source_settings(corpus) for corpus in CORPORA}
 CAPTURED = {corpus: f"{RESULTS}/captured/{corpus}.parquet" for corpus in CORPORA if SOURCES[corpus].video}
 """Corpora that are captured from videos, with the table of their videos."""
 VIDEO_TABLES = CAPTURED | {
-    source.corpus: str(table)
+    source.corpus: str(folder / "videos.parquet")
     for source in make_sources(CORPORA, DATA, SOURCES)
-    if source.corpus not in CAPTURED and (table := source.tracks.parent / "videos.parquet").is_file()
+    for folder in (source.tracks.parent, source.tracks)
+    if source.corpus not in CAPTURED and (folder / "videos.parquet").is_file()
 }
 """Tables of the videos of all captured corpora, including those that `emotalk capture` wrote."""
 START_OVER = "EMOTALK_START_OVER"
