@@ -156,11 +156,12 @@ def _parse_rate(text: str) -> str:
 
 def _parse_emotion(text: str) -> str:
     """Parse an emotion in any spelling."""
-    from emotalk.emotions import RAVDESS_EMOTIONS, parse_emotion
+    from emotalk.emotions import require_emotion
 
-    if (emotion := parse_emotion(text)) is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an emotion; use one of {', '.join(RAVDESS_EMOTIONS)}")
-    return emotion
+    try:
+        return require_emotion(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _parse_strength(text: str) -> float:

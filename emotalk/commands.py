@@ -87,7 +87,6 @@ def preview(args: argparse.Namespace) -> None:
     check_outputs([page], inputs=filter(None, [args.motion, args.audio]), overwrite=args.overwrite)
     motion = _read_motion(args.motion, args).at(FPS)
     write_preview(page, motion.values, title=args.motion.name, audio=args.audio)
-    _LOG.info("%s: open it in a browser", page)
 
 
 def capture(args: argparse.Namespace) -> None:

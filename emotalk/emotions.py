@@ -31,6 +31,19 @@ def parse_emotion(word: str) -> str | None:
     return _EMOTIONS.get(unicodedata.normalize("NFC", word).strip().lower())
 
 
+def require_emotion(word: str) -> str:
+    """Convert an emotion word to the label of RAVDESS.
+
+    Raises
+    ------
+    ValueError
+        If the word is unknown.
+    """
+    if (emotion := parse_emotion(word)) is None:
+        raise ValueError(f"{word} is not an emotion; use one of {', '.join(RAVDESS_EMOTIONS)}")
+    return emotion
+
+
 def emotion_class(label: str | None, *, calm: str) -> int:
     """Return the class index of a corpus's emotion label, or `UNLABELLED`.
 

@@ -5,16 +5,10 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from emotalk.config.section import PathSetting, Section
-from emotalk.emotions import RAVDESS_EMOTIONS, parse_emotion
+from emotalk.emotions import require_emotion
 from emotalk.timing import as_frame_rate
 
 SubjectIndex = Annotated[int, Field(ge=0, le=23)]
-
-
-def _check_emotion(word: str) -> str:
-    if parse_emotion(word) is None:
-        raise ValueError(f"{word} is not an emotion; use one of {', '.join(RAVDESS_EMOTIONS)}")
-    return word
 
 
 def _check_frame_rate(rate: float | str) -> float | str:
@@ -22,8 +16,8 @@ def _check_frame_rate(rate: float | str) -> float | str:
     return rate
 
 
-EmotionWord = Annotated[str, AfterValidator(_check_emotion)]
-"""Emotion in any spelling that `parse_emotion` knows."""
+EmotionWord = Annotated[str, AfterValidator(require_emotion)]
+"""Emotion label of RAVDESS, set in any spelling that `parse_emotion` knows."""
 FrameRate = Annotated[float | str, AfterValidator(_check_frame_rate)]
 """Frames per second, a number or a fraction as text; `as_frame_rate` converts it."""
 

@@ -21,7 +21,7 @@ _BLOCK_S, _MAX_VALUES_PER_S = 10, 1_000_000
 """Seconds per decoded block; 1 if a second has more values than the limit. Whole seconds have whole frames at any rate.
 Memory does not depend on the length of the file."""
 _MAX_RATE, _MAX_CHANNELS = 384_000, 64
-_SILENT_PEAK = 1e-3
+SILENT_PEAK = 1e-3
 _FULL_SCALE = 0.999
 _CLIPPED_SHARE = 1e-3
 _MAX_PEAK, _UNSCALED_PEAK = 1.001, 10
@@ -93,7 +93,7 @@ def _audio_issues(name: str, info: AudioInfo, num_missing: int, full_scale_share
     if info.sampling_rate < SAMPLING_RATE:
         rule = f"the network needs {SAMPLING_RATE}; resampling cannot restore the missing frequencies"
         yield Issue("unsupported_rate", f"{name} has {info.sampling_rate} samples per second; {rule}")
-    if info.peak < _SILENT_PEAK:
+    if info.peak < SILENT_PEAK:
         yield Issue("silent_wav", f"{name} has a peak of {info.peak:.1g} (1 is full scale)")
     if info.peak > _MAX_PEAK:
         rule = f"samples above 1 are clipped; a peak above {_UNSCALED_PEAK} means that the file was never scaled"

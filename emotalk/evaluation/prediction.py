@@ -13,7 +13,7 @@ from emotalk.data.manifest import Example, Manifest
 from emotalk.data.samples import from_int16
 from emotalk.errors import EvaluationError
 from emotalk.model.emotion_references import EmotionReferences
-from emotalk.model.inputs import INTENSITIES, mean_subject
+from emotalk.model.inputs import intensity_name, mean_subject
 from emotalk.model.network import EmoTalk
 from emotalk.model.sequences import normalize
 from emotalk.progress import progress
@@ -92,8 +92,7 @@ def _find_reference(references: EmotionReferences, labels: pd.Series) -> torch.T
     """Stored emotion features for the labelled emotion and intensity of a clip; None if there are none."""
     if pd.isna(labels["emotion"]):
         return None
-    intensity = INTENSITIES[0 if pd.isna(labels["intensity"]) else int(labels["intensity"]) - 1]
-    key = references.find(labels["emotion"], intensity)
+    key = references.find(labels["emotion"], intensity_name(labels["intensity"]))
     return None if key is None else references.features[key]
 
 

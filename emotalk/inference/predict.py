@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from emotalk.config.use import PredictSettings
-from emotalk.emotions import parse_emotion
+from emotalk.data.audio import SILENT_PEAK
 from emotalk.errors import EmoTalkError, EvaluationError
 from emotalk.files import check_outputs
 from emotalk.formats.files import write_motion
@@ -25,7 +25,6 @@ from emotalk.model.network import EmoTalk
 from emotalk.model.weights import load_weights
 
 _LOG = logging.getLogger(__name__)
-_SILENT_PEAK = 1e-3
 
 
 def predict_folder(out: str | Path, settings: PredictSettings, *, weights: str | Path, device: torch.device) -> None:
@@ -153,10 +152,8 @@ def _load_emotion(network: EmoTalk, weights: Path, settings: PredictSettings) ->
         return encode_reference(network, AudioFile.from_path(settings.emotion_from), window_s=settings.window_s)
     if settings.emotion is None:
         return None
-    emotion = parse_emotion(settings.emotion)
-    assert emotion is not None  # Checked by PredictSettings.
     hidden_size = network.encoder_configs["emotion"].hidden_size
-    return read_reference(weights, emotion, settings.intensity, hidden_size)
+    return read_reference(weights, settings.emotion, settings.intensity, hidden_size)
 
 
 def _predict_file(
@@ -164,7 +161,7 @@ def _predict_file(
 ) -> None:
     start = time.perf_counter()
     speech = AudioFile.from_path(recording.path)
-    if speech.peak < _SILENT_PEAK:
+    if speech.peak < SILENT_PEAK:
         _LOG.warning("%s is silent (its peak is %.1g of full scale).", recording.path, speech.peak)
     track = predict(speech)
     motion = Motion.from_track(track)

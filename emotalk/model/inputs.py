@@ -41,6 +41,11 @@ class ReconstructionSpec:
     subject: Sequence[int | Sequence[float]]
 
 
+def intensity_name(label: float | None) -> str:
+    """Return the name of an intensity label, 1 or 2; "normal" if it is missing (None or NaN)."""
+    return INTENSITIES[1 if label == 2 else 0]
+
+
 def mean_subject(subjects: Sequence[int]) -> list[float]:
     """Return the equal mixture of subjects, 24 weights, which is used for subjects without training data."""
     return [(index in subjects) / len(subjects) for index in range(NUM_SUBJECTS)]

@@ -15,7 +15,7 @@ from emotalk.data.clips import ClipStore
 from emotalk.data.issues import issue_code
 from emotalk.data.splits import SPLITS
 from emotalk.emotions import RAVDESS_EMOTIONS
-from emotalk.report.names import INTENSITIES
+from emotalk.model.inputs import INTENSITIES
 from emotalk.timing import FPS
 
 STATISTICS = ("jitter_before", "jitter_after", "mean", "std", "lowest", "highest")
@@ -85,7 +85,7 @@ def count_emotions(clips: pd.DataFrame) -> list[dict[str, Any]]:
         if group.empty:
             continue
         intensity, split = group["intensity"].value_counts(), group["split"].value_counts()
-        counts = {name: int(intensity.get(index, 0)) for index, name in INTENSITIES.items()}
+        counts = {name: int(intensity.get(index, 0)) for index, name in enumerate(INTENSITIES, start=1)}
         rows.append(
             {"emotion": word, "clips": len(group), **counts} | {name: int(split.get(name, 0)) for name in SPLITS}
         )

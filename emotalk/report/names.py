@@ -8,8 +8,6 @@ import pandas as pd
 
 from emotalk.timing import FPS
 
-INTENSITIES = {1: "normal", 2: "strong"}
-
 
 def name_clips(labels: pd.DataFrame) -> dict[str, str]:
     """Name each clip by its labels; equal names get the take, and then the id of the recording.

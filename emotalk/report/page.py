@@ -1,7 +1,6 @@
 """Report page: one self-contained page about data, training and results, with animated faces."""
 
 import json
-import shlex
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +18,7 @@ from emotalk.report.names import describe_speaker, format_duration, name_clips
 from emotalk.report.player import encode_clips
 from emotalk.report.result_charts import chart_channels, chart_errors, chart_mouth
 from emotalk.report.shown_clips import rank_clips, select_player_clips
+from emotalk.report.summary import next_command
 from emotalk.report.tables import CLASSIFICATION, SWAP, build_table
 from emotalk.report.training_charts import chart_losses
 from emotalk.report.verdict import PREDICTORS, REGION_NAMES, describe_group, find_clauses, summarize
@@ -81,7 +81,7 @@ def _list_facts(card: Path, training: Path) -> dict[str, Any]:
         "date": datetime.fromisoformat(content["written"]).astimezone().strftime("%Y-%m-%d %H:%M"),
         "training_time": None if seconds is None else format_duration(seconds),
         "weights": str(card.parent),
-        "next": f"emotalk predict SPEECH.wav --weights {shlex.quote(str(card.parent))}",
+        "next": next_command(card.parent),
     }
 
 

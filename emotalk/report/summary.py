@@ -29,7 +29,12 @@ def write_summary(
         ("Report", f"{page} (open it in a browser)"),
         ("Weights", f"{weights / 'emotalk.pth'} and .safetensors, {epochs} epochs"),
         *(("Result", result) for result in results),
-        ("Next", f"emotalk predict SPEECH.wav --weights {shlex.quote(str(weights))}"),
+        ("Next", next_command(weights)),
         *(("Warning", warning) for warning in Manifest(manifest).notes["warnings"]),
     ]
     Path(out).write_text("".join(f"{name + ':':<9}{text}\n" for name, text in lines), encoding="utf-8")
+
+
+def next_command(weights: Path) -> str:
+    """Return the command that predicts motion with the weights in a folder."""
+    return f"emotalk predict SPEECH.wav --weights {shlex.quote(str(weights))}"

@@ -20,7 +20,7 @@ from emotalk.errors import WeightsError
 from emotalk.model.card import references_file, write_card
 from emotalk.model.emotion_references import EmotionReferences, Key
 from emotalk.model.encoder_config import parse_encoder_configs
-from emotalk.model.inputs import INTENSITIES
+from emotalk.model.inputs import intensity_name
 from emotalk.model.network import EmoTalk
 from emotalk.model.sequences import normalize
 from emotalk.model.weights import load_strict, load_weights, read_state, save_weights, to_released_names
@@ -108,7 +108,7 @@ def choose_references(network: EmoTalk, store: ClipStore, training_clips: Sequen
     """
     labels = store.labels().to_pandas()
     labels = labels[labels["clip_id"].isin(training_clips) & labels["emotion"].notna()].sort_values("clip_id")
-    labels = labels.assign(intensity=[INTENSITIES[int(value) - 1] for value in labels["intensity"].fillna(1)])
+    labels = labels.assign(intensity=labels["intensity"].map(intensity_name, na_action=None))
     features: dict[Key, Tensor] = {}
     chosen: dict[Key, str] = {}
     groups = list(labels.groupby(["emotion", "intensity"])["clip_id"])
