@@ -69,7 +69,7 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
         "--subject",
         type=_parse_subject,
         default="mean",
-        help="subject index 0 to 23, name of a training speaker, or 'mean' of the training subjects (default)",
+        help="subject index, name of a training speaker, or 'mean' of the training subjects (default)",
     )
     parser.add_argument(
         "--smooth", action="store_true", help="smooth with Savitzky-Golay (window 5, degree 2), as in the released demo"

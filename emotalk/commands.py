@@ -20,14 +20,14 @@ def predict(args: argparse.Namespace) -> None:
     from emotalk.errors import ConfigError, EvaluationError
     from emotalk.files import check_outputs
     from emotalk.inference.recordings import find_recordings, planned_outputs
-    from emotalk.model.card import find_weights, read_encoder_configs
+    from emotalk.model.card import find_weights, read_network_config
 
     if args.strength != 1 and not (args.emotion or args.emotion_from):
         raise ConfigError("--strength needs --emotion or --emotion-from.")
     names = PredictSettings.model_fields.keys() & vars(args).keys() - {"audio", "weights"}
     settings = PredictSettings(**{name: getattr(args, name) for name in names})
     recordings, weights = find_recordings(args.audio), find_weights(args.weights)
-    read_encoder_configs(weights)  # Raises errors of the card.
+    read_network_config(weights)  # Raises errors of the card.
     if args.emotion_from:
         find_recordings([args.emotion_from])
     inputs = [weights, *(recording.path for recording in recordings)]

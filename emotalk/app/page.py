@@ -13,7 +13,7 @@ from emotalk.app.results import render, render_downloads, render_error, render_f
 from emotalk.app.sessions import Sessions
 from emotalk.config.use import PredictSettings
 from emotalk.errors import EmoTalkError, EvaluationError
-from emotalk.model.inputs import INTENSITIES, NUM_SUBJECTS
+from emotalk.model.inputs import INTENSITIES
 from emotalk.timing import FPS, SAMPLING_RATE
 
 _LOG = logging.getLogger(__name__)
@@ -149,7 +149,8 @@ def _show_emotion_settings(emotion: str) -> tuple[Any, Any]:
 def subject_choices(models: Sequence[Model]) -> list[tuple[str, str | int]]:
     """Return all subjects, with the names of the speakers; those that a model was not trained with are marked."""
     known = [set(subjects) for model in models if (subjects := model.card.get("training_subjects"))]
-    marks = ["" if all(index in subjects for subjects in known) else " (not trained)" for index in range(NUM_SUBJECTS)]
+    indices = range(min(model.network.num_subjects for model in models))
+    marks = ["" if all(index in subjects for subjects in known) else " (not trained)" for index in indices]
     slots = models[0].card.get("subject_slots") or {}
     if any((model.card.get("subject_slots") or {}) != slots for model in models):
         slots = {}  # The indices of two models are different speakers.

@@ -105,7 +105,8 @@ class Config(Section):
     )
     pair: PairSettings = Field(PairSettings(), description="Pairing of clips to training examples.")
     model: ModelSettings = Field(
-        ModelSettings(), description="The two speech encoders; other modules have the released sizes."
+        ModelSettings(),
+        description="The two speech encoders and the number of subject slots; other modules have the released sizes.",
     )
     train: TrainSettings = Field(TrainSettings(), description="Training of the network.")
     evaluate: EvaluateSettings = Field(EvaluateSettings(), description="Evaluation on the test split.")
@@ -141,6 +142,13 @@ class Config(Section):
                 "train.init_weights.source: recipe personal fine-tunes weights; set the released EmoTalk.pth or other "
                 "weights"
             )
+        slots = self.model.subject_slots
+        for name, index in (
+            ("pair.unlabelled_subject", self.pair.unlabelled_subject),
+            ("evaluate.subject", self.evaluate.subject),
+        ):
+            if isinstance(index, int) and index >= slots:
+                errors.append(f"{name}: is {index}; the network has the indices 0 to {slots - 1} (model.subject_slots)")
         if errors:
             raise ValueError("\n  ".join(errors))
         return self

@@ -332,12 +332,11 @@ class PairSettings(Section):
     unlabelled_subject: int = Field(
         0,
         ge=0,
-        le=23,
         description="Subject index of recordings of unknown speakers and of the corpora in `shared_slot`. Neither the "
         "paper nor the released code specifies it for HDTF; the training report uses 0 for all clips.",
     )
     shared_slot: list[str] = Field(
         ["HDTF"],
         description="Corpora whose speakers share the subject index `unlabelled_subject`. In other corpora, each "
-        "training speaker has an index of its own; the network has 24.",
+        "training speaker has an index of its own; `model.subject_slots` is their number.",
     )

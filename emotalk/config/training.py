@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from emotalk.config.section import PathSetting, Section
+from emotalk.subjects import MAX_SUBJECTS, NUM_SUBJECTS
 
 RANDOM = "random"
 """Source of encoders without pretrained weights."""
@@ -31,7 +32,7 @@ class EncoderSettings(Section):
 
 
 class ModelSettings(Section):
-    """The two speech encoders; other modules have the released sizes."""
+    """The two speech encoders and the number of subject slots; other modules have the released sizes."""
 
     content_encoder: EncoderSettings = Field(
         EncoderSettings(source="jonatasgrosman/wav2vec2-large-xlsr-53-english"),
@@ -40,6 +41,13 @@ class ModelSettings(Section):
     emotion_encoder: EncoderSettings = Field(
         EncoderSettings(source="r-f/wav2vec-english-speech-emotion-recognition"),
         description="Encoder and classifier of the emotion of speech.",
+    )
+    subject_slots: int = Field(
+        NUM_SUBJECTS,
+        ge=NUM_SUBJECTS,
+        le=MAX_SUBJECTS,
+        description="Number of subject slots. The released network has 24; its code cannot load weights with more. "
+        "Each training speaker has a slot of its own, except in the corpora in `pair.shared_slot`.",
     )
 
 

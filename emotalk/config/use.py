@@ -8,7 +8,7 @@ from emotalk.config.section import PathSetting, Section
 from emotalk.emotions import require_emotion
 from emotalk.timing import as_frame_rate
 
-SubjectIndex = Annotated[int, Field(ge=0, le=23)]
+SubjectIndex = Annotated[int, Field(ge=0)]
 
 
 def _check_frame_rate(rate: float | str) -> float | str:

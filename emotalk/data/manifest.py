@@ -20,6 +20,7 @@ from emotalk.data.subject_slots import assign_slots
 from emotalk.emotions import UNLABELLED, emotion_class
 from emotalk.errors import CorpusError, TrainingError
 from emotalk.progress import progress
+from emotalk.subjects import NUM_SUBJECTS
 
 _LOG = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ def write_manifest(
     split: Mapping[str, SplitSettings],
     epochs: int,
     seed: int,
+    num_subjects: int = NUM_SUBJECTS,
 ) -> None:
     """Write the examples of all epochs, with the held-out names and warnings as metadata.
 
@@ -77,6 +79,8 @@ def write_manifest(
     ----------
     split
         Held-out subjects of each corpus.
+    num_subjects
+        Number of subject slots of the network.
 
     Raises
     ------
@@ -86,7 +90,7 @@ def write_manifest(
     labels = ClipStore(clips).labels().to_pandas().sort_values("clip_id", ignore_index=True)
     table = _add_conditioning(labels, settings)
     table["split"], held_out = _assign_splits(table, split, seed)
-    table["subject_index"], slots = assign_slots(table, settings)
+    table["subject_index"], slots = assign_slots(table, settings, num_subjects)
     if settings.strategy == "random":
         table, slots = table.assign(intensity_index=REPORT_INTENSITY, subject_index=REPORT_SUBJECT), {}
     pairs = {
@@ -94,7 +98,7 @@ def write_manifest(
         for name in SPLITS
         if len(members := np.flatnonzero(table["split"] == name))
     }
-    warnings = list(_warnings(table, pairs, held_out))
+    warnings = list(_warnings(table, pairs, held_out, num_subjects))
     _log_splits(table, pairs, held_out, warnings)
     if slots:
         _LOG.info("Subject slots: %s", ", ".join(f"{name} {slot}" for name, slot in slots.items()))
@@ -143,7 +147,10 @@ def _assign_splits(
 
 
 def _warnings(
-    table: pd.DataFrame, pairs: Mapping[str, PseudoPairs | RandomPairs], held_out: Mapping[str, Mapping[str, Any]]
+    table: pd.DataFrame,
+    pairs: Mapping[str, PseudoPairs | RandomPairs],
+    held_out: Mapping[str, Mapping[str, Any]],
+    num_subjects: int,
 ) -> Iterator[str]:
     """Yield problems of the splits and pairs, each with a remedy."""
     for name in SPLITS[1:]:
@@ -164,6 +171,11 @@ def _warnings(
         yield (
             "There are no pseudo-pairs, so the network does not learn to separate emotion from content. Pseudo-pairs "
             "need a speaker with the same sentences in several emotions, and labels of emotion and sentence."
+        )
+    if num_subjects > NUM_SUBJECTS:
+        yield (
+            f"The network has {num_subjects} subject slots, and the released one {NUM_SUBJECTS}: the released code "
+            "cannot load the weights; the commands of this program can."
         )
 
 

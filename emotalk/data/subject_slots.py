@@ -1,16 +1,14 @@
-"""Subject slots: the network's 24 subject indices, and the speakers that are trained with them."""
+"""Subject slots: the subject indices of the network, and the speakers that are trained with them."""
 
 import pandas as pd
 
 from emotalk.config.corpus import PairSettings
 from emotalk.data.names import NUM_ACTORS
 from emotalk.errors import CorpusError
-
-NUM_SLOTS = NUM_ACTORS
-"""The released network has a slot for each actor of RAVDESS."""
+from emotalk.subjects import MAX_SUBJECTS, NUM_SUBJECTS
 
 
-def assign_slots(clips: pd.DataFrame, settings: PairSettings) -> tuple[pd.Series, dict[str, int]]:
+def assign_slots(clips: pd.DataFrame, settings: PairSettings, num_slots: int) -> tuple[pd.Series, dict[str, int]]:
     """Assign a subject slot to each clip.
 
     Actors of RAVDESS have the slot of their number. Speakers of the corpora in `settings.shared_slot`, unknown speakers
@@ -21,6 +19,8 @@ def assign_slots(clips: pd.DataFrame, settings: PairSettings) -> tuple[pd.Series
     ----------
     clips
         Columns `corpus`, `subject`, `intensity` and `split`.
+    num_slots
+        Number of subject slots of the network.
 
     Returns
     -------
@@ -43,14 +43,19 @@ def assign_slots(clips: pd.DataFrame, settings: PairSettings) -> tuple[pd.Series
     used = {int(slot) for slot in actor[is_train].dropna()}
     if (is_train & actor.isna() & is_shared).any():
         used.add(settings.unlabelled_subject)
-    free = [slot for slot in range(NUM_SLOTS) if slot not in used]
+    free = [slot for slot in range(num_slots) if slot not in used]
     speakers = sorted(names[has_own_slot].unique())
     if len(speakers) > len(free):
+        shared = ", ".join(sorted(set(settings.shared_slot) | set(clips["corpus"][has_own_slot])))
+        needed = num_slots + len(speakers) - len(free)
+        larger = (
+            f"Or set model.subject_slots to {needed}; the released EmoTalk code cannot load weights with more than "
+            f"{NUM_SUBJECTS} slots. "
+        )
         raise CorpusError(
             f"{len(speakers)} speakers need a subject slot ({', '.join(speakers[:5])}, …), and {len(free)} of the "
-            f"network's {NUM_SLOTS} slots are free. Let the speakers of a corpus share one slot: set pair.shared_slot "
-            f"to [{', '.join(sorted(set(settings.shared_slot) | set(clips['corpus'][has_own_slot])))}]. Or hold out or "
-            "leave out speakers."
+            f"network's {num_slots} slots are free. Let the speakers of a corpus share one slot: set pair.shared_slot "
+            f"to [{shared}]. {larger if needed <= MAX_SUBJECTS else ''}Or hold out or leave out speakers."
         )
     assigned = dict(zip(speakers, free, strict=False))
     own = names.map(assigned).where(~is_shared)

@@ -1,7 +1,6 @@
 """Predictions for the test split, with each clip's own emotion and with the emotion of another clip."""
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +12,11 @@ from emotalk.data.manifest import Example, Manifest
 from emotalk.data.samples import from_int16
 from emotalk.errors import EvaluationError
 from emotalk.model.emotion_references import EmotionReferences
-from emotalk.model.inputs import intensity_name, mean_subject
+from emotalk.model.inputs import intensity_name
 from emotalk.model.network import EmoTalk
 from emotalk.model.sequences import normalize
 from emotalk.progress import progress
+from emotalk.subjects import mean_subject
 from emotalk.timing import frames_to_predict
 
 _LOG = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def predict_test_split(
         If the test split is empty.
     """
     examples = select_test_examples(manifest)
-    training = manifest.training_subjects()
+    mean = mean_subject(manifest.training_subjects(), network.num_subjects)
     labels = store.labels().to_pandas().set_index("clip_id")
     for path in (folder, swapped, by_name):
         path.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ def predict_test_split(
     for example in progress(examples, total=len(examples), what="Predicting", unit="clips"):
         clip_id = example["audio_c1e2"]
         content = _load_speech(store[clip_id])
-        conditioning = {"intensity": example["intensity"], "subject": _resolve_subject(subject, example, training)}
+        conditioning = {"intensity": example["intensity"], "subject": _resolve_subject(subject, example, mean)}
         num_frames = frames_to_predict(len(content))
         track, logits = network.infer(content, network.encode_emotion(content), num_frames=num_frames, **conditioning)
         np.save(folder / f"{clip_id}.npy", track, allow_pickle=False)
@@ -122,7 +122,7 @@ def _load_speech(clip: Clip) -> torch.Tensor:
     return torch.from_numpy(normalize(from_int16(clip.waveform)))
 
 
-def _resolve_subject(subject: str | int, example: Example, training: Sequence[int]) -> int | list[float]:
+def _resolve_subject(subject: str | int, example: Example, mean: list[float]) -> int | list[float]:
     if subject == "mean":
-        return mean_subject(training)
+        return mean
     return example["subject"] if subject == "own" else int(subject)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from emotalk.model.inputs import NUM_INTENSITIES, NUM_SUBJECTS
+from emotalk.model.inputs import NUM_INTENSITIES
 from emotalk.model.network import EmoTalk
 from emotalk.timing import FPS, SAMPLING_RATE
 
@@ -70,7 +70,7 @@ class MotionGraph(nn.Module):
         emotion_features : (1, F, D) float32
         intensity : (1,) int64
             0 normal, 1 strong.
-        subject : (1, 24) float32
+        subject : (1, S) float32
             Weights of the subjects.
         """
         # As `frames_to_predict`, but with positive numbers, because integer division of ONNX rounds towards zero.
@@ -86,7 +86,7 @@ class MotionGraph(nn.Module):
             "waveform": torch.zeros(1, 16_123),
             "emotion_features": torch.zeros(1, 41, self.network.encoder_configs["emotion"].hidden_size),
             "intensity": torch.tensor([0]),
-            "subject": torch.zeros(1, NUM_SUBJECTS),
+            "subject": torch.zeros(1, self.network.num_subjects),
         }
 
 

@@ -18,9 +18,10 @@ from emotalk.files import PARTIAL, check_outputs
 from emotalk.inference.graphs import EmotionGraph, MotionGraph, convert_products_to_fp16, export_graph
 from emotalk.inference.predict import resolve_subject
 from emotalk.model.card import find_weights
-from emotalk.model.inputs import NUM_INTENSITIES, NUM_SUBJECTS, subject_weights
+from emotalk.model.inputs import NUM_INTENSITIES
 from emotalk.model.network import EmoTalk
 from emotalk.model.weights import load_weights
+from emotalk.subjects import subject_weights
 from emotalk.timing import FPS, SAMPLING_RATE
 
 if TYPE_CHECKING:
@@ -176,12 +177,12 @@ def max_difference(network: EmoTalk, file: Path, durations_s: Sequence[float]) -
     session = open_session(file)
     differences = []
     for number, (clip, reference) in enumerate(zip(clips, references, strict=True)):
-        intensity, subject = number % NUM_INTENSITIES, 5 * number % NUM_SUBJECTS
+        intensity, subject = number % NUM_INTENSITIES, 5 * number % network.num_subjects
         inputs = {
             "waveform": clip[None],
             "emotion_features": features[number],
             "intensity": np.array([intensity]),
-            "subject": np.array([subject_weights(subject)], np.float32),
+            "subject": np.array([subject_weights(subject, network.num_subjects)], np.float32),
         }
         actual = session.run(None, inputs)[0][0]
         expected = network.predict(clip, intensity=intensity, subject=subject, emotion_from=reference)

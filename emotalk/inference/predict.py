@@ -18,11 +18,12 @@ from emotalk.formats.motion import Motion
 from emotalk.inference.postprocessing import add_blinks, smooth
 from emotalk.inference.recordings import PredictInput, find_recordings, planned_outputs
 from emotalk.inference.windows import AudioFile, encode_reference, predict_speech
-from emotalk.model.card import find_weights, read_card
+from emotalk.model.card import find_weights, read_card, read_network_config
 from emotalk.model.emotion_references import read_reference
-from emotalk.model.inputs import INTENSITIES, NUM_SUBJECTS, mean_subject
+from emotalk.model.inputs import INTENSITIES, check_index
 from emotalk.model.network import EmoTalk
 from emotalk.model.weights import load_weights
+from emotalk.subjects import mean_subject
 
 _LOG = logging.getLogger(__name__)
 
@@ -46,20 +47,21 @@ def resolve_subject(setting: str | int, weights: str | Path) -> int | list[float
     ----------
     setting
         An index; the name of a training speaker, `<subject>` or `<corpus>/<subject>`; or "mean" of the training
-        subjects of the card (without a card, of all 24).
+        subjects of the card (without a card, of all subjects).
 
     Raises
     ------
-    EvaluationError
-        If the card has no such speaker, or several.
+    EmoTalkError
+        If the network has no such index, or the card no such speaker, or several.
     """
     card = read_card(Path(weights)) or {}
+    num_subjects = read_network_config(Path(weights)).num_subjects
     if isinstance(setting, int):
         if setting not in card.get("training_subjects", [setting]):
             _LOG.warning("Subject %d has no training data; use --subject mean.", setting)
-        return setting
+        return check_index(setting, num_subjects, "subject")
     if setting == "mean":
-        return mean_subject(card.get("training_subjects") or range(NUM_SUBJECTS))
+        return mean_subject(card.get("training_subjects") or range(num_subjects), num_subjects)
     slots: dict[str, int] = card.get("subject_slots") or {}
     found = [name for name in slots if setting in (name, name.partition("/")[2])]
     if len(found) != 1:

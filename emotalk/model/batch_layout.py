@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from emotalk.model.inputs import NUM_INTENSITIES, ReconstructionSpec, subject_weights
+from emotalk.model.inputs import NUM_INTENSITIES, ReconstructionSpec
 from emotalk.model.sequences import frame_mask, map_tensors
+from emotalk.subjects import subject_weights
 
 K = TypeVar("K", bound=Hashable)
 
@@ -146,7 +147,7 @@ class BatchLayout:
         From the frames of the emotion encoder to the frames of each reconstruction.
     intensity : (R, 2) float32
         Weights of the intensities.
-    subject : (R, 24) float32
+    subject : (R, S) float32
         Weights of the subjects.
     """
 
@@ -186,7 +187,7 @@ class BatchLayout:
                 ],
             ),
             intensity=torch.eye(NUM_INTENSITIES)[list(spec.intensity)],
-            subject=torch.tensor([subject_weights(subject) for subject in spec.subject]),
+            subject=torch.tensor([subject_weights(subject, spec.num_subjects) for subject in spec.subject]),
         )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from emotalk.errors import WeightsError
-from emotalk.model.encoder_config import RELEASED_ENCODER, EncoderConfig, parse_encoder_configs
+from emotalk.model.encoder_config import RELEASED_ENCODER, NetworkConfig
 
 _REFERENCES = ".emotions.safetensors"
 
@@ -45,8 +45,8 @@ def references_file(weights: Path) -> Path:
     return weights.with_suffix(_REFERENCES)
 
 
-def read_encoder_configs(path: Path, encoder: Mapping[str, Any] | None = None) -> tuple[EncoderConfig, EncoderConfig]:
-    """Return the configurations of the content and the emotion encoder of weights.
+def read_network_config(path: Path, encoder: Mapping[str, Any] | None = None) -> NetworkConfig:
+    """Return the encoder configurations and the number of subject slots of weights.
 
     Parameters
     ----------
@@ -61,14 +61,14 @@ def read_encoder_configs(path: Path, encoder: Mapping[str, Any] | None = None) -
         If the card is not valid, or a value in it is out of range.
     """
     card = read_card(path)
-    if encoder is not None:
-        return parse_encoder_configs({"content": encoder, "emotion": encoder}, "these weights")
-    released = {"content": RELEASED_ENCODER, "emotion": RELEASED_ENCODER}
-    return parse_encoder_configs(card["encoders"] if card else released, str(path.with_suffix(".json")))
+    if card is None or encoder is not None:
+        both = RELEASED_ENCODER if encoder is None else encoder
+        card = {**(card or {}), "encoders": {"content": both, "emotion": both}}
+    return NetworkConfig.from_values(card, str(path.with_suffix(".json")))
 
 
 def write_card(path: Path, card: Mapping[str, Any]) -> None:
-    """Write a card; `encoders` contains the wav2vec2 configuration values of `content` and `emotion`."""
+    """Write a card; `encoders` and `num_subjects` are read by `read_network_config`."""
     path.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
 

@@ -6,12 +6,13 @@ value selects code to execute.
 
 import reprlib
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from emotalk.errors import WeightsError
+from emotalk.subjects import MAX_SUBJECTS, NUM_SUBJECTS
 
 Activation = Literal["gelu", "gelu_new", "relu", "silu"]
 Size = Annotated[int, Field(ge=1, le=65_536)]
@@ -154,15 +155,30 @@ def _format_error(error: ErrorDetails) -> str:
     return f"{name}={reprlib.repr(error['input'])}: {error['msg'][:1].lower()}{error['msg'][1:]}"
 
 
-def parse_encoder_configs(encoders: Mapping[str, Any], source: str) -> tuple[EncoderConfig, EncoderConfig]:
-    """Validate the configurations of the content and the emotion encoder in a card or checkpoint.
+class NetworkConfig(NamedTuple):
+    """Arguments of `EmoTalk.from_configs`."""
 
-    Raises
-    ------
-    WeightsError
-        If one is not valid; see `EncoderConfig.from_values`.
-    """
-    content, emotion = (
-        EncoderConfig.from_values(encoders[name], f"The {name} encoder of {source}") for name in ("content", "emotion")
-    )
-    return content, emotion
+    content: EncoderConfig
+    emotion: EncoderConfig
+    num_subjects: int = NUM_SUBJECTS
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any], source: str) -> Self:
+        """Validate `encoders` and `num_subjects` of a card or checkpoint.
+
+        Raises
+        ------
+        WeightsError
+            If a value is not valid; see `EncoderConfig.from_values`.
+        """
+        content, emotion = (
+            EncoderConfig.from_values(values["encoders"][name], f"The {name} encoder of {source}")
+            for name in ("content", "emotion")
+        )
+        num_subjects = values.get("num_subjects", NUM_SUBJECTS)  # Cards of earlier versions do not have it.
+        if type(num_subjects) is not int or not NUM_SUBJECTS <= num_subjects <= MAX_SUBJECTS:
+            raise WeightsError(
+                f"{source} has num_subjects={reprlib.repr(num_subjects)}; it must be an integer from {NUM_SUBJECTS} to "
+                f"{MAX_SUBJECTS}."
+            )
+        return cls(content, emotion, num_subjects)

@@ -5,20 +5,22 @@ import logging
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from emotalk.config.training import InitialWeights, ModelSettings
 from emotalk.errors import WeightsError
-from emotalk.model.card import read_encoder_configs, weights_file
+from emotalk.model.card import read_network_config, weights_file
 from emotalk.model.network import EmoTalk
 from emotalk.model.pretrained import encoder_digest, fetch_encoder
 from emotalk.model.weights import compare, load_matching, read_state
 from emotalk.provenance import file_digest
+from emotalk.subjects import NUM_SUBJECTS
 
 _LOG = logging.getLogger(__name__)
 _ENCODERS = "audio_encoder_"
 
 
-def load_initial(initial: InitialWeights) -> EmoTalk:
+def load_initial(initial: InitialWeights, num_subjects: int = NUM_SUBJECTS) -> EmoTalk:
     """Build a network with initial weights; other parameters are random, from torch's global generator.
 
     Parameters
@@ -26,6 +28,8 @@ def load_initial(initial: InitialWeights) -> EmoTalk:
     initial
         The file (a released `.pth`, a `.safetensors` file or one of our cards) and options of loading. The encoder
         sizes are read from the card beside the file; without a card they are the released ones.
+    num_subjects
+        Minimum number of subject slots. Slots that the file does not have are initialized with the mean of its slots.
 
     Raises
     ------
@@ -36,7 +40,7 @@ def load_initial(initial: InitialWeights) -> EmoTalk:
     source = str(initial.source)
     path, prefix = weights_file(Path(source)), _ENCODERS if initial.parts == "encoders" else ""
     state = {name: value for name, value in read_state(path).items() if name.startswith(prefix)}
-    network = EmoTalk.from_configs(*read_encoder_configs(Path(source)))
+    network = EmoTalk.from_configs(*read_network_config(Path(source)))
     mismatch = compare(network, state, prefix)
     if initial.strict and mismatch:
         raise WeightsError(
@@ -47,14 +51,25 @@ def load_initial(initial: InitialWeights) -> EmoTalk:
         _LOG.warning("Only the matching parameters of %s are loaded: %s.", source, mismatch)
     if not load_matching(network, state, mismatch, source):
         raise WeightsError(f"{source} contains no parameter that matches the network.")
+    if num_subjects > network.num_subjects:
+        _add_subjects(network, num_subjects - network.num_subjects)
     if initial.new_subjects:
         _average_subjects(network)
     return network
 
 
 @torch.no_grad()
+def _add_subjects(network: EmoTalk, count: int) -> None:
+    """Add subjects whose embeddings, the columns of the layer's weight, are the mean of the others."""
+    layer = network.obj_vector_person
+    added = layer.weight.mean(dim=1, keepdim=True).expand(-1, count)
+    layer.weight = nn.Parameter(torch.cat([layer.weight, added], dim=1))
+    layer.in_features += count
+
+
+@torch.no_grad()
 def _average_subjects(network: EmoTalk) -> None:
-    """Set the embeddings of all subjects, the columns of the layer's weight, to their mean."""
+    """Set the embeddings of all subjects to their mean."""
     weight = network.obj_vector_person.weight
     weight.copy_(weight.mean(dim=1, keepdim=True).expand_as(weight))
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from emotalk.errors import EmoTalkError
+from emotalk.subjects import NUM_SUBJECTS
 
 INTENSITIES = ("normal", "strong")
 NUM_INTENSITIES = len(INTENSITIES)
-NUM_SUBJECTS = 24
 MIN_SAMPLES = 720
 """Shortest audio, in samples at 16 kHz, for which the emotion encoder computes a frame."""
 
@@ -29,7 +29,9 @@ class ReconstructionSpec:
     intensity
         Intensity index of each reconstruction.
     subject
-        Subject index of each reconstruction, or 24 weights of a mixture of subjects.
+        Subject index of each reconstruction, or the weights of a mixture of all subjects.
+    num_subjects
+        Number of subject slots of the network.
     """
 
     content_samples: Sequence[int]
@@ -39,16 +41,12 @@ class ReconstructionSpec:
     num_frames: Sequence[int]
     intensity: Sequence[int]
     subject: Sequence[int | Sequence[float]]
+    num_subjects: int = NUM_SUBJECTS
 
 
 def intensity_name(label: float | None) -> str:
     """Return the name of an intensity label, 1 or 2; "normal" if it is missing (None or NaN)."""
     return INTENSITIES[1 if label == 2 else 0]
-
-
-def mean_subject(subjects: Sequence[int]) -> list[float]:
-    """Return the equal mixture of subjects, 24 weights, which is used for subjects without training data."""
-    return [(index in subjects) / len(subjects) for index in range(NUM_SUBJECTS)]
 
 
 def check_waveform(waveform: np.ndarray) -> None:
@@ -78,21 +76,3 @@ def check_index(index: int, count: int, name: str) -> int:
     if not 0 <= index < count:
         raise EmoTalkError(f"{name} is {index}; the network has the indices 0 to {count - 1}.")
     return int(index)
-
-
-def subject_weights(subject: int | Sequence[float]) -> list[float]:
-    """Return the weights of the 24 subjects: one-hot for an index; a mixture is returned unchanged.
-
-    Raises
-    ------
-    EmoTalkError
-        If the index is out of range, or the mixture does not have 24 weights.
-    """
-    if isinstance(subject, int | np.integer):
-        index = check_index(subject, NUM_SUBJECTS, "subject")
-        return [float(i == index) for i in range(NUM_SUBJECTS)]
-    if len(subject) != NUM_SUBJECTS:
-        raise EmoTalkError(
-            f"The mixture of subjects has {len(subject)} weights; the network has {NUM_SUBJECTS} subjects."
-        )
-    return [float(weight) for weight in subject]

@@ -12,8 +12,9 @@ from emotalk.model.batch_layout import BatchLayout, ConvFrames, num_emotion_fram
 from emotalk.model.decoder import Decoder
 from emotalk.model.encoder_config import EncoderConfig
 from emotalk.model.encoders import EmotionEncoder, SpeechEncoder
-from emotalk.model.inputs import NUM_INTENSITIES, NUM_SUBJECTS, check_index, check_waveform, subject_weights
+from emotalk.model.inputs import NUM_INTENSITIES, check_index, check_waveform
 from emotalk.model.sequences import normalize
+from emotalk.subjects import NUM_SUBJECTS, subject_weights
 from emotalk.timing import frames_to_predict
 
 _CONTENT_DIM, _EMOTION_DIM, _LABEL_DIM = 512, 256, 32
@@ -27,13 +28,17 @@ class EmoTalk(nn.Module):
     ----------
     content_encoder, emotion_encoder
         Speech encoders; `emotalk.model.pretrained` loads them.
+    num_subjects
+        Number of subject slots; the released network has 24.
 
     Source
     ------
     Paper, section 3; released code as described in docs/method.md.
     """
 
-    def __init__(self, content_encoder: SpeechEncoder, emotion_encoder: EmotionEncoder) -> None:
+    def __init__(
+        self, content_encoder: SpeechEncoder, emotion_encoder: EmotionEncoder, num_subjects: int = NUM_SUBJECTS
+    ) -> None:
         super().__init__()
         self.audio_encoder_cont = content_encoder
         self.audio_encoder_emo = emotion_encoder
@@ -43,30 +48,37 @@ class EmoTalk(nn.Module):
         self.audio_feature_map_emo = nn.Linear(emotion_encoder.config.hidden_size, _MODEL_DIM)
         self.audio_feature_map_emo2 = nn.Linear(_MODEL_DIM, _EMOTION_DIM)
         self.obj_vector_level = nn.Linear(NUM_INTENSITIES, _LABEL_DIM)
-        self.obj_vector_person = nn.Linear(NUM_SUBJECTS, _LABEL_DIM)
+        self.obj_vector_person = nn.Linear(num_subjects, _LABEL_DIM)
         self.transformer_decoder = Decoder(_MODEL_DIM)
         self.bs_map_r = nn.Linear(_MODEL_DIM, NUM_CHANNELS)
         nn.init.zeros_(self.bs_map_r.weight)
         nn.init.zeros_(self.bs_map_r.bias)
 
     @classmethod
-    def from_configs(cls, content: EncoderConfig, emotion: EncoderConfig) -> "EmoTalk":
+    def from_configs(
+        cls, content: EncoderConfig, emotion: EncoderConfig, num_subjects: int = NUM_SUBJECTS
+    ) -> "EmoTalk":
         """Create a network with random weights."""
-        return cls(SpeechEncoder(content), EmotionEncoder(emotion))
+        return cls(SpeechEncoder(content), EmotionEncoder(emotion), num_subjects)
 
     @classmethod
-    def empty(cls, content: EncoderConfig, emotion: EncoderConfig) -> "EmoTalk":
+    def empty(cls, content: EncoderConfig, emotion: EncoderConfig, num_subjects: int = NUM_SUBJECTS) -> "EmoTalk":
         """Create a network on the meta device, without memory, for `emotalk.model.weights.load_strict`.
 
         Random initialization takes ten seconds at full size.
         """
         with torch.device("meta"):
-            return cls.from_configs(content, emotion)
+            return cls.from_configs(content, emotion, num_subjects)
 
     @property
     def encoder_configs(self) -> dict[str, EncoderConfig]:
         """Configurations of the `content` and the `emotion` encoder."""
         return {"content": self.audio_encoder_cont.config, "emotion": self.audio_encoder_emo.config}
+
+    @property
+    def num_subjects(self) -> int:
+        """Number of subject slots, S."""
+        return self.obj_vector_person.in_features
 
     @property
     def speech_encoders(self) -> tuple[SpeechEncoder, SpeechEncoder]:
@@ -144,7 +156,7 @@ class EmoTalk(nn.Module):
             Hidden states at the frames of the motion.
         intensity : (R, 2) float32
             Weights of the intensities.
-        subject : (R, 24) float32
+        subject : (R, S) float32
             Weights of the subjects.
         """
         memory = self.audio_feature_map_emo(emotion)
@@ -180,7 +192,7 @@ class EmoTalk(nn.Module):
         intensity
             0 normal, 1 strong.
         subject
-            Index 0 to 23 of a training subject, or 24 weights of a mixture of subjects.
+            Index of a training subject (0 to 23 in the released network), or the S weights of a mixture of subjects.
         emotion_from : (M,) float32, optional
             Audio that provides the emotion; by default the waveform itself.
 
@@ -239,7 +251,7 @@ class EmoTalk(nn.Module):
         """
         device = self.bs_map_r.weight.device
         index = check_index(intensity, NUM_INTENSITIES, "intensity")
-        conditioning = torch.eye(NUM_INTENSITIES)[[index]], torch.tensor([subject_weights(subject)])
+        conditioning = torch.eye(NUM_INTENSITIES)[[index]], torch.tensor([subject_weights(subject, self.num_subjects)])
         encoder = self.audio_encoder_cont
         with self._evaluation_mode():
             conv_features = encoder.conv_features(content[None].to(device))

@@ -18,6 +18,7 @@ from emotalk.model.encoder_config import EncoderConfig
 from emotalk.model.encoders import VOCABULARY, EmotionClassifier, EmotionEncoder, SpeechEncoder
 from emotalk.model.network import EmoTalk
 from emotalk.provenance import file_digest
+from emotalk.subjects import NUM_SUBJECTS
 
 Encoder = TypeVar("Encoder", SpeechEncoder, EmotionEncoder)
 
@@ -26,7 +27,7 @@ _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 _UNUSED = ("lm_head", "masked_spec_embed")
 
 
-def build_network(content: EncoderSettings, emotion: EncoderSettings) -> EmoTalk:
+def build_network(content: EncoderSettings, emotion: EncoderSettings, num_subjects: int = NUM_SUBJECTS) -> EmoTalk:
     """Build a network with the given encoders; other parameters are random, from torch's global generator.
 
     Raises
@@ -34,7 +35,7 @@ def build_network(content: EncoderSettings, emotion: EncoderSettings) -> EmoTalk
     WeightsError
         If an encoder cannot be found or read, or has missing parameters.
     """
-    return EmoTalk(load_encoder(SpeechEncoder, content), load_encoder(EmotionEncoder, emotion))
+    return EmoTalk(load_encoder(SpeechEncoder, content), load_encoder(EmotionEncoder, emotion), num_subjects)
 
 
 def encoder_digest(settings: EncoderSettings) -> str:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from emotalk.errors import WeightsError
 from emotalk.files import atomic_path
-from emotalk.model.card import read_encoder_configs, weights_file
+from emotalk.model.card import read_network_config, weights_file
 from emotalk.model.network import EmoTalk
 
 _LOG = logging.getLogger(__name__)
@@ -61,10 +61,10 @@ def load_weights(
         If the file is missing or damaged, or a parameter is missing, has another shape, is not floating-point or
         contains NaN or infinite values.
     """
-    configs = read_encoder_configs(Path(path), encoder)
+    config = read_network_config(Path(path), encoder)
     path = weights_file(Path(path))
     state = read_state(path)
-    network = EmoTalk.empty(*configs)
+    network = EmoTalk.empty(*config)
     ignored = load_strict(network, state, str(path))
     if ignored:
         _LOG.warning("%s: ignoring %d entries that are not in the network: %s", path, len(ignored), ", ".join(ignored))

@@ -20,6 +20,7 @@ from emotalk.errors import TrainingError
 from emotalk.model.batch_layout import BatchLayout, ConvFrames
 from emotalk.model.inputs import ReconstructionSpec
 from emotalk.model.sequences import map_tensors, pad_batch, speech_batch
+from emotalk.subjects import NUM_SUBJECTS
 from emotalk.training.features import FeatureStore
 from emotalk.training.settings import RunSettings
 
@@ -148,12 +149,15 @@ class BatchMaker:
         See `reconstructions`.
     features
         Cached features for the content and the emotion encoder, or None to use waveforms.
+    num_subjects
+        Number of subject slots of the network.
     """
 
     store: ClipStore
     conv_frames: tuple[ConvFrames, ConvFrames]
     velocity_on: str
     features: tuple[FeatureStore, FeatureStore] | None = None
+    num_subjects: int = NUM_SUBJECTS
 
     def __call__(self, examples: Sequence[Example]) -> Batch:
         """Batch of some examples; their clips must be in the store."""
@@ -171,6 +175,7 @@ class BatchMaker:
             num_frames=[len(track) for track in tracks],
             intensity=[example["intensity"] for example, _ in rows],
             subject=[example["subject"] for example, _ in rows],
+            num_subjects=self.num_subjects,
         )
         return Batch(
             audio=self._load_audio(clip_ids),

@@ -19,13 +19,14 @@ from emotalk.data.samples import from_int16
 from emotalk.errors import WeightsError
 from emotalk.model.card import references_file, write_card
 from emotalk.model.emotion_references import EmotionReferences, Key
-from emotalk.model.encoder_config import parse_encoder_configs
+from emotalk.model.encoder_config import NetworkConfig
 from emotalk.model.inputs import intensity_name
 from emotalk.model.network import EmoTalk
 from emotalk.model.sequences import normalize
 from emotalk.model.weights import load_strict, load_weights, read_state, save_weights, to_released_names
 from emotalk.progress import progress
 from emotalk.provenance import library_versions
+from emotalk.subjects import NUM_SUBJECTS
 from emotalk.training.checkpoint_file import read_checkpoint
 
 _LOG = logging.getLogger(__name__)
@@ -129,11 +130,11 @@ def _encode_emotion(network: EmoTalk, store: ClipStore, clip_id: str) -> Tensor:
 def _write_weights(checkpoint: str | Path, folder: Path, description: Mapping[str, Any]) -> dict[str, bytes]:
     """Write the weights and their card; returns the digest of each tensor."""
     content = read_checkpoint(checkpoint)
-    network = EmoTalk.empty(*parse_encoder_configs(content["encoders"], str(checkpoint)))
+    network = EmoTalk.empty(*NetworkConfig.from_values(content, str(checkpoint)))
     average = content["average"] or {"weights": {}}
     load_strict(network, content["model"] | average["weights"], checkpoint)
     save_weights(network, folder, _NAME)
-    write_card(folder / f"{_NAME}.json", _make_card(content, description))
+    write_card(folder / f"{_NAME}.json", _make_card(content, network.num_subjects, description))
     return _hash_tensors(to_released_names(network.state_dict()))
 
 
@@ -146,19 +147,22 @@ def _hash_tensors(state: Mapping[str, Tensor]) -> dict[str, bytes]:
     return digests
 
 
-def _make_card(content: dict[str, Any], description: Mapping[str, Any]) -> dict[str, Any]:
+def _make_card(content: dict[str, Any], num_subjects: int, description: Mapping[str, Any]) -> dict[str, Any]:
     """Provenance of the weights, and the encoder configurations that are needed to build the network.
 
     Parameters
     ----------
     content
         Content of the checkpoint.
+    num_subjects
+        Number of subject slots of the network.
     description
         Entries that are not in the checkpoint.
     """
     last = [row for row in content["history"] if row["epoch"] == content["epoch"]]
     return {
         "format": "EmoTalk weights under the released parameter names, float32",
+        "released_code": "loads them" if num_subjects == NUM_SUBJECTS else f"cannot load {num_subjects} subject slots",
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "licence": "Weights trained on RAVDESS or 3D-ETF are for non-commercial use: so are their data.",
         "epochs": content["epoch"],
@@ -168,6 +172,7 @@ def _make_card(content: dict[str, Any], description: Mapping[str, Any]) -> dict[
         **description,
         "run": content["identity"],
         "encoders": content["encoders"],
+        "num_subjects": num_subjects,
         "resolved_encoders": content["identity"]["weights"],
         "versions": library_versions(),
     }

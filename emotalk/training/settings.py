@@ -3,6 +3,7 @@
 from typing import Any
 
 from emotalk.config.training import ModelSettings, TrainSettings
+from emotalk.subjects import NUM_SUBJECTS
 
 _NOT_IN_IDENTITY = (
     "early_stopping",
@@ -36,8 +37,11 @@ class RunSettings(TrainSettings):
         for name in _NOT_IN_IDENTITY:
             del settings[name]
         # Paths of weights may change: the run's identity contains the digests of the files.
-        for section in (*settings["model"].values(), settings["init_weights"]):
+        model = settings["model"]
+        for section in (model["content_encoder"], model["emotion_encoder"], settings["init_weights"]):
             del section["source"]
+        if model["subject_slots"] == NUM_SUBJECTS:  # Runs of earlier versions, without this setting, stay valid.
+            del model["subject_slots"]
         if self.lr_schedule == "constant":
             del settings["epochs"]
         return settings

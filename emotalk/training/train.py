@@ -171,7 +171,7 @@ def _make_trainer(
     if settings.cache_features:
         with group.main_first():
             features = load_cached_features(network, data.store, data.features)
-    make_batch = BatchMaker(data.store, network.conv_frames, settings.velocity_on, features)
+    make_batch = BatchMaker(data.store, network.conv_frames, settings.velocity_on, features, network.num_subjects)
     return Trainer(network, data.manifest, make_batch, settings, precision, history=history, group=group)
 
 
@@ -186,9 +186,10 @@ def prepare_network(settings: RunSettings, device: torch.device) -> EmoTalk:
     torch.manual_seed(settings.seed)
     initial = settings.init_weights
     if initial.source is None:
-        network = build_network(settings.model.content_encoder, settings.model.emotion_encoder)
+        model = settings.model
+        network = build_network(model.content_encoder, model.emotion_encoder, model.subject_slots)
     else:
-        network = load_initial(initial)
+        network = load_initial(initial, settings.model.subject_slots)
     network.to(device)
     freeze(network.audio_encoder_cont, settings.freeze.content_encoder)
     freeze(network.audio_encoder_emo, settings.freeze.emotion_encoder)

@@ -14,8 +14,8 @@ from torch import Tensor
 from emotalk.config.training import LossWeights
 from emotalk.data.manifest import Manifest
 from emotalk.errors import TrainingError
-from emotalk.model.inputs import NUM_SUBJECTS, mean_subject
 from emotalk.model.network import EmoTalk
+from emotalk.subjects import mean_subject
 from emotalk.training.batches import Batch, BatchMaker, load_batches, plan_steps, select_share
 from emotalk.training.distributed import SINGLE_PROCESS, ProcessGroup
 from emotalk.training.finite import FiniteGuard
@@ -73,7 +73,7 @@ class Trainer:
         self.history, self.epoch, self.step = history, 0, 0
         self.device = network.bs_map_r.weight.device
         self.subjects = manifest.training_subjects()
-        self._subject_weights = _make_subject_weights(self.subjects).to(self.device)
+        self._subject_weights = _make_subject_weights(self.subjects, network.num_subjects).to(self.device)
         self._validation = manifest.examples("validation")
         self._means = Means()
         self._optimizer = Optimizer(
@@ -187,6 +187,7 @@ class Trainer:
             "average": None if self._average is None else self._average.state(),
             "random_states": self._group.all_gather(_random_state(self.device)),
             "encoders": {name: config.model_dump() for name, config in self._network.encoder_configs.items()},
+            "num_subjects": self._network.num_subjects,
             "subjects": self.subjects,
             "precision": self._precision,
         }
@@ -273,14 +274,14 @@ def training_step(
     return means.tensors()
 
 
-def _make_subject_weights(subjects: Sequence[int]) -> Tensor:
-    """Conditioning weights of each subject index, (24, 24): one-hot for training subjects, else their mean.
+def _make_subject_weights(subjects: Sequence[int], num_subjects: int) -> Tensor:
+    """Conditioning weights of each subject index, (S, S): one-hot for training subjects, else their mean.
 
     The embeddings of other subjects are not trained, so that validation uses the mean for them.
     """
-    weights = torch.eye(NUM_SUBJECTS)
-    unseen = [index for index in range(NUM_SUBJECTS) if index not in subjects]
-    weights[unseen] = torch.tensor(mean_subject(subjects))
+    weights = torch.eye(num_subjects)
+    unseen = [index for index in range(num_subjects) if index not in subjects]
+    weights[unseen] = torch.tensor(mean_subject(subjects, num_subjects))
     return weights
 
 

@@ -186,7 +186,10 @@ def test_merging_does_not_modify_layers():
         ({"recipe": "papr"}, "unknown recipe 'papr'; the recipes are demo, paper, report, personal"),
         ({"recipe": "../x"}, "unknown recipe '../x'"),
         ({"data": "$NOWHERE/x"}, "data: the environment variable $NOWHERE of $NOWHERE/x is not set"),
-        ({"evaluate": {"subject": 24}}, "evaluate.subject: must be `mean`, `own` or integer ≥ 0, ≤ 23, not 24"),
+        (
+            {"evaluate": {"subject": 24}},
+            "evaluate.subject: is 24; the network has the indices 0 to 23 (model.subject_slots)",
+        ),
     ],
 )
 def test_a_wrong_setting_is_an_error_with_the_rule(values, message):

@@ -102,7 +102,7 @@ def source_settings(corpus: str) -> SourceSettings:
 
 def encoder_listing(wildcards) -> str:
     """Return a digest of encoders in local folders: training becomes stale if their files change."""
-    return listing(*(encoder["source"] for encoder in config["model"].values()))
+    return listing(*(config["model"][name]["source"] for name in ("content_encoder", "emotion_encoder")))
 
 
 def initial_weights_listing(wildcards) -> str:

@@ -133,6 +133,7 @@ rule pair:
         split=canonical(config["split"]),
         epochs=config["train"]["epochs"],
         seed=config["seed"],
+        num_subjects=config["model"]["subject_slots"],
     message:
         "Pairing clips for {params.epochs} epochs"
     script:

@@ -75,6 +75,6 @@ rule extract:
             {name: config[name] for name in ("recipe", "corpora", "smooth", "slice", "split", "pair", "train")}
         ),
     message:
-        "Extracting weights that the released code loads"
+        "Extracting weights under the released parameter names"
     script:
         "../scripts/extract.py"

@@ -22,7 +22,7 @@ def test_actors_have_the_slot_of_their_number_and_other_training_speakers_a_free
         ("mine", "anna", None, "train"),
         ("mine", "anna", None, "train"),
     )
-    slots, names = assign_slots(clips, PairSettings())
+    slots, names = assign_slots(clips, PairSettings(), 24)
     assert slots.tolist() == [0, 2, 1, 3, 1, 1]  # Slot 1 is free in training, because actor 2 is held out.
     assert names == {"RAVDESS/1": 0, "RAVDESS/3": 2, "mine/anna": 1, "mine/ben": 3}
 
@@ -36,7 +36,7 @@ def test_shared_corpora_unknown_and_held_out_speakers_have_the_unlabelled_slot()
         ("mine", "anna", None, "train"),
         ("mine", "ben", None, "test"),
     )
-    slots, names = assign_slots(clips, PairSettings(unlabelled_subject=0))
+    slots, names = assign_slots(clips, PairSettings(unlabelled_subject=0), 24)
     assert slots.tolist() == [0, 0, 0, 0, 1, 0]
     assert names == {"mine/anna": 1}
 
@@ -45,7 +45,31 @@ def test_more_speakers_than_slots_are_an_error_with_the_setting_that_shares_them
     clips = table(*(("mine", f"s{i:02}", None, "train") for i in range(25)))
     message = r"25 speakers need .* 24 of the network's 24 .*pair\.shared_slot to \[HDTF, mine\]"
     with pytest.raises(CorpusError, match=message):
-        assign_slots(clips, PairSettings())
-    slots, names = assign_slots(clips, PairSettings(shared_slot=["mine"]))
+        assign_slots(clips, PairSettings(), 24)
+    slots, names = assign_slots(clips, PairSettings(shared_slot=["mine"]), 24)
     assert set(slots) == {0}
     assert names == {}
+
+
+@pytest.mark.parametrize(
+    ("speakers", "advice"),
+    [
+        (130, r"leave out speakers\.$"),
+        (
+            128,
+            r"set model\.subject_slots to 128; the released EmoTalk code cannot load weights with more than 24 slots\.",
+        ),
+    ],
+)
+def test_a_larger_slot_table_is_advised_as_far_as_the_manifest_can_store_the_index(speakers, advice):
+    clips = table(*(("mine", f"s{i:03}", None, "train") for i in range(speakers)))
+    with pytest.raises(CorpusError, match=advice) as error:
+        assign_slots(clips, PairSettings(), 24)
+    assert ("model.subject_slots" in str(error.value)) == (speakers <= 128)
+
+
+def test_each_speaker_has_a_slot_of_its_own_in_a_larger_table():
+    clips = table(*(("mine", f"s{i:03}", None, "train") for i in range(128)))
+    slots, names = assign_slots(clips, PairSettings(), 128)
+    assert slots.tolist() == list(range(128))
+    assert names["mine/s127"] == 127

@@ -14,8 +14,8 @@ from emotalk.inference import onnx
 from emotalk.inference.onnx import data_file, emotion_file, export_onnx, max_difference, open_session, write_onnx
 from emotalk.model.batch_layout import num_emotion_frames
 from emotalk.model.card import write_card
-from emotalk.model.inputs import mean_subject
 from emotalk.model.weights import save_weights
+from emotalk.subjects import mean_subject
 from emotalk.timing import frames_to_predict
 from tests.conftest import TINY
 

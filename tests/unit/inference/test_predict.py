@@ -17,9 +17,9 @@ from emotalk.inference.predict import predict_files, predict_folder, resolve_sub
 from emotalk.inference.recordings import find_recordings
 from emotalk.model.card import find_weights, write_card
 from emotalk.model.emotion_references import EmotionReferences, read_reference
-from emotalk.model.inputs import mean_subject
 from emotalk.model.sequences import normalize
 from emotalk.model.weights import save_weights
+from emotalk.subjects import mean_subject
 from tests.conftest import TINY
 
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from emotalk.errors import TrainingError, WeightsError
+from emotalk.errors import EmoTalkError, TrainingError, WeightsError
+from emotalk.inference.predict import resolve_subject
 from emotalk.model import load_weights
 from emotalk.model.weights import save_weights
 from emotalk.training import export
@@ -75,3 +76,25 @@ def test_invalid_tensor_in_a_checkpoint_is_an_error_with_its_name(finished, clip
 def test_missing_checkpoint_is_an_error(clips, manifest, tmp_path):
     with pytest.raises(TrainingError, match="not a readable checkpoint"):
         extract_weights(tmp_path / "none.pth", clips, manifest, tmp_path, recipe={}, captured={})
+
+
+def test_a_network_with_more_subject_slots_is_trained_and_exported_with_their_number(
+    clips, manifest, settings, tmp_path
+):
+    model = settings().model.model_copy(update={"subject_slots": 40})
+    files = TrainingFiles(clips, manifest, tmp_path)
+    train(files, settings(epochs=1, model=model), device=torch.device("cpu"))
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    extract_weights(tmp_path / "checkpoint.pth", clips, manifest, weights, recipe={}, captured={})
+    card = json.loads((weights / "emotalk.json").read_text())
+    assert card["num_subjects"] == 40
+    assert card["released_code"] == "cannot load 40 subject slots"
+    assert load_weights(weights / "emotalk.pth").num_subjects == 40
+    assert len(resolve_subject("mean", weights / "emotalk.json")) == 40
+    assert resolve_subject(39, weights / "emotalk.json") == 39
+    with pytest.raises(EmoTalkError, match="subject is 40; the network has the indices 0 to 39"):
+        resolve_subject(40, weights / "emotalk.json")
+    (weights / "emotalk.json").unlink()
+    with pytest.raises(WeightsError, match=r"another shape .* copy the card"):
+        load_weights(weights / "emotalk.pth")
