@@ -9,6 +9,9 @@ from pathlib import Path
 from emotalk import __version__
 from emotalk.logs import job_log
 
+FORMATS = ("npy", "livelink", "arkit-csv", "json")
+"""Formats of predicted motion that need no head."""
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the arguments and run the subcommand."""
@@ -77,16 +80,13 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--blinks", dest="blink_seed", type=int, metavar="SEED", help="replace the eyelids with random blinks"
     )
-    formats = ("npy", "livelink", "arkit-csv", "json")
     parser.add_argument(
         "--format",
         dest="formats",
-        nargs="+",
-        type=_parse_format,
-        choices=formats,
+        type=_parse_formats,
         default=["npy"],
-        metavar="FORMAT",
-        help=f"one or more of {', '.join(formats)}, after the recordings (default npy)",
+        metavar="FORMAT[,FORMAT]",
+        help=f"formats, separated by commas: {', '.join(FORMATS)} (default npy)",
     )
     _add_fps(parser, "frames per second of all formats but npy, for example 24 or 30000/1001 (default 30)")
     parser.add_argument(
@@ -114,21 +114,26 @@ def _add_fps(parser: argparse.ArgumentParser, text: str) -> None:
     parser.add_argument("--fps", type=_parse_rate, metavar="RATE", help=text)
 
 
-def _parse_format(text: str) -> str:
-    """Reject glb, which needs the option --head of `emotalk convert`."""
-    if text == "glb":
+def _parse_formats(text: str) -> list[str]:
+    """Parse names of formats, separated by commas."""
+    formats = text.split(",")
+    if "glb" in formats:
         raise argparse.ArgumentTypeError(
             "glb needs a head model: predict npy, then run 'emotalk convert' with --head HEAD.glb"
         )
-    return text
+    if unknown := sorted(set(formats) - set(FORMATS)):
+        raise argparse.ArgumentTypeError(
+            f"unknown format {', '.join(map(repr, unknown))}; the formats are {', '.join(FORMATS)}"
+        )
+    return formats
 
 
 def _parse_subject(text: str) -> str | int:
     """Parse a subject index, or the name of a speaker."""
     if not text.lstrip("-").isdigit():
         return text
-    if not 0 <= int(text) <= 23:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an index from 0 to 23")
+    if int(text) < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is negative; indices start at 0")
     return int(text)
 
 

@@ -17,7 +17,7 @@ _LOG = logging.getLogger(__name__)
 def predict(args: argparse.Namespace) -> None:
     """Predict motion for recordings."""
     from emotalk.config.use import PredictSettings
-    from emotalk.errors import ConfigError, EvaluationError
+    from emotalk.errors import ConfigError, PredictionError
     from emotalk.files import check_outputs
     from emotalk.inference.recordings import find_recordings, planned_outputs
     from emotalk.model.card import find_weights, read_network_config
@@ -38,7 +38,7 @@ def predict(args: argparse.Namespace) -> None:
 
     failed = predict_files(recordings, args.out, settings, weights=weights, device=device_from_name(args.device))
     if failed:
-        raise EvaluationError(
+        raise PredictionError(
             f"{len(failed)} of {len(recordings)} recordings could not be predicted: {', '.join(failed)}. The "
             "warnings above state the reasons."
         )
@@ -59,7 +59,7 @@ def convert(args: argparse.Namespace) -> None:
     if num_without_face := int((~motion.has_face).sum()):
         _LOG.warning("%s: no face in %d of %d rows.", args.source, num_without_face, len(motion.seconds))
     if rate := FPS if kind == "npy" else args.fps:
-        motion = motion.at(rate)
+        motion = motion.resampled(rate)
     write_motion(args.target, motion, kind, head=args.head, partial=args.partial)
     log_values = (args.target, len(motion.seconds), motion.seconds[-1], float(motion.rate))
     _LOG.info("%s: %d frames, %.2f s, %.5g frames per second", *log_values)
@@ -85,7 +85,7 @@ def preview(args: argparse.Namespace) -> None:
     if page.suffix.lower() not in (".html", ".htm"):
         raise OutputError(f"{page} is not the name of a page; it must end in .html.")
     check_outputs([page], inputs=filter(None, [args.motion, args.audio]), overwrite=args.overwrite)
-    motion = _read_motion(args.motion, args).at(FPS)
+    motion = _read_motion(args.motion, args).resampled(FPS)
     write_preview(page, motion.values, title=args.motion.name, audio=args.audio)
 
 

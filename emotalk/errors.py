@@ -27,6 +27,10 @@ class EvaluationError(EmoTalkError):
     """Predictions cannot be evaluated, or the model is below the required improvement."""
 
 
+class PredictionError(EmoTalkError):
+    """A recording, emotion or speaker of a prediction does not exist or cannot be used."""
+
+
 class FormatError(EmoTalkError):
     """A motion file does not match its format, or the format cannot store the motion."""
 

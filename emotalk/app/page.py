@@ -12,7 +12,7 @@ from emotalk.app.prediction import Model, predict
 from emotalk.app.results import render, render_downloads, render_error, render_faces, write_files
 from emotalk.app.sessions import Sessions
 from emotalk.config.use import PredictSettings
-from emotalk.errors import EmoTalkError, EvaluationError
+from emotalk.errors import EmoTalkError, PredictionError
 from emotalk.model.inputs import INTENSITIES
 from emotalk.timing import FPS, SAMPLING_RATE
 
@@ -180,7 +180,7 @@ def _settings(args: Mapping[str, Any]) -> PredictSettings:
     emotion: dict[str, Any] = {}
     if args["emotion"] == _REFERENCE:
         if args["reference"] is None:
-            raise EvaluationError("Add a recording with the emotion, or choose the emotion of the speech.")
+            raise PredictionError("Add a recording with the emotion, or choose the emotion of the speech.")
         emotion = {"emotion_from": args["reference"], "strength": args["strength"]}
     elif args["emotion"] != _OWN_EMOTION:
         emotion = {"emotion": args["emotion"], "strength": args["strength"]}
@@ -197,7 +197,7 @@ def _run(models: Sequence[Model], sessions: Sessions, session: str, args: Mappin
     """Return updates of error message, downloads and faces; after an error, the previous results stay."""
     try:
         if (speech := args[args["source"]]) is None:
-            raise EvaluationError("There is no speech yet. Drop a file, or record your voice.")
+            raise PredictionError("There is no speech yet. Drop a file, or record your voice.")
         stem = Path(speech).stem if args["source"] == "file" else "recording"
         start = time.perf_counter()
         waveform, tracks = predict(models, Path(speech), _settings(args))

@@ -10,7 +10,7 @@ import torch
 
 from emotalk.config.use import PredictSettings
 from emotalk.data.audio import read_samples
-from emotalk.errors import EvaluationError, WeightsError
+from emotalk.errors import PredictionError, WeightsError
 from emotalk.inference.predict import build_predictor
 from emotalk.inference.windows import AudioFile
 from emotalk.model.card import find_weights, read_card, references_file
@@ -85,12 +85,12 @@ def read_speech(path: Path) -> AudioFile:
 
     Raises
     ------
-    EvaluationError
+    PredictionError
         If it cannot be read, or lasts longer than `MAX_DURATION_S`.
     """
     speech = AudioFile.from_path(path)
     if speech.duration_s > MAX_DURATION_S:
-        raise EvaluationError(
+        raise PredictionError(
             f"{path.name} lasts {speech.duration_s / 60:.1f} minutes; the app accepts at most "
             f"{MAX_DURATION_S / 60:.0f}. Cut it, or use the command 'emotalk predict', which has no limit."
         )

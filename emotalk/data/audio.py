@@ -11,9 +11,9 @@ import numpy as np
 import soundfile
 import soxr
 
+from emotalk.data.clips import from_int16, to_int16
 from emotalk.data.containers import SUFFIXES as CONTAINER_SUFFIXES
 from emotalk.data.containers import ContainerAudio
-from emotalk.data.samples import from_int16, to_int16
 from emotalk.errors import Issue
 from emotalk.timing import FPS, SAMPLING_RATE
 

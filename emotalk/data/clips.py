@@ -16,7 +16,7 @@ from emotalk.blendshapes import NUM_CHANNELS
 from emotalk.errors import CorpusError
 from emotalk.files import atomic_path
 
-CLIPS = pa.schema(
+CLIPS_SCHEMA = pa.schema(
     [
         pa.field("clip_id", pa.string(), nullable=False),
         pa.field("corpus", pa.string(), nullable=False),
@@ -37,7 +37,7 @@ CLIPS = pa.schema(
 """Frame numbers are relative to the recording. `is_whole` is true if the recording was not cut. `digest` covers both
 arrays. `waveform` is 16 kHz mono; `track` is a flattened (T, 52) array."""
 
-LABELS = [name for name in CLIPS.names if name not in ("waveform", "track")]
+METADATA_COLUMNS = [name for name in CLIPS_SCHEMA.names if name not in ("waveform", "track")]
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,19 @@ class Clip:
 
 
 _CLIPS_PER_BATCH = 16
+FULL_SCALE = 32768
+"""int16 value of an amplitude of 1."""
+
+
+def to_int16(waveform: np.ndarray) -> np.ndarray:
+    """Convert amplitudes in [-1, 1) to int16, rounded; larger values are clipped."""
+    limits = np.iinfo(np.int16)
+    return np.clip(np.rint(waveform * FULL_SCALE), limits.min, limits.max).astype(np.int16)
+
+
+def from_int16(samples: np.ndarray) -> np.ndarray:
+    """Convert stored samples to float32 amplitudes in [-1, 1)."""
+    return samples.astype(np.float32) / FULL_SCALE
 
 
 def content_digest(waveform: np.ndarray, track: np.ndarray) -> str:
@@ -87,11 +100,11 @@ def write_clips(out: str | Path, clips: Iterable[Mapping[str, Any]]) -> int:
     """Write rows from :func:`clip_row` incrementally, in constant memory; return their number."""
     count = 0
     iterator = iter(clips)
-    with atomic_path(out) as path, pa.ipc.new_file(str(path), CLIPS) as writer:
+    with atomic_path(out) as path, pa.ipc.new_file(str(path), CLIPS_SCHEMA) as writer:
         while batch := list(islice(iterator, _CLIPS_PER_BATCH)):
-            columns = {name: [clip[name] for clip in batch] for name in CLIPS.names}
+            columns = {name: [clip[name] for clip in batch] for name in CLIPS_SCHEMA.names}
             columns["track"] = [track.ravel() for track in columns["track"]]
-            writer.write_batch(pa.RecordBatch.from_pydict(columns, schema=CLIPS))
+            writer.write_batch(pa.RecordBatch.from_pydict(columns, schema=CLIPS_SCHEMA))
             count += len(batch)
     return count
 
@@ -115,7 +128,7 @@ class ClipStore:
                 file = pa.ipc.open_file(pa.memory_map(str(path)))
             except (pa.ArrowInvalid, OSError) as error:
                 raise CorpusError(f"{path} is not a clip store ({error}). Recreate it with --forcerun slice.") from None
-            if not file.schema.equals(CLIPS):
+            if not file.schema.equals(CLIPS_SCHEMA):
                 raise CorpusError(
                     f"{path} does not have the columns of a clip store. Recreate it with --forcerun slice."
                 )
@@ -155,11 +168,10 @@ class ClipStore:
             self._verified.add(clip_id)
         return Clip(clip_id, waveform, track)
 
-    def labels(self) -> pa.Table:
+    def metadata(self) -> pa.Table:
         """Return all columns except waveforms and tracks, one row per clip."""
-        return pa.Table.from_batches(
-            [batch.select(LABELS) for batch in self._batches], pa.schema(map(CLIPS.field, LABELS))
-        )
+        schema = pa.schema(map(CLIPS_SCHEMA.field, METADATA_COLUMNS))
+        return pa.Table.from_batches([batch.select(METADATA_COLUMNS) for batch in self._batches], schema)
 
     def digest(self) -> str:
         """Compute a digest of ids and contents of all clips, independent of the order of files."""

@@ -15,7 +15,8 @@ from emotalk.config.corpus import IndexSettings
 from emotalk.data.discovery import Listing, Source
 from emotalk.data.inspection import inspect_recording
 from emotalk.data.issues import IssueSummary, apply_policy
-from emotalk.data.recordings import part_range, read_rows, write_rows
+from emotalk.data.parts import part_range
+from emotalk.data.recordings import read_rows, write_rows
 from emotalk.data.tables import TableListing
 from emotalk.errors import Issue
 from emotalk.parallel import parallel_map

@@ -24,7 +24,7 @@ from emotalk.subjects import NUM_SUBJECTS
 
 _LOG = logging.getLogger(__name__)
 
-MANIFEST = pa.schema(
+MANIFEST_SCHEMA = pa.schema(
     [
         pa.field("split", pa.string(), nullable=False),
         pa.field("epoch", pa.int32(), nullable=False),
@@ -48,7 +48,7 @@ MANIFEST = pa.schema(
 _FILE_SCHEMA = pa.schema(
     [
         field.with_type(pa.dictionary(pa.int32(), pa.string())) if pa.types.is_string(field.type) else field
-        for field in MANIFEST
+        for field in MANIFEST_SCHEMA
     ]
 )
 """The same columns with dictionary encoding: each clip id is stored once per epoch."""
@@ -87,7 +87,7 @@ def write_manifest(
     CorpusError
         If there is no training example, or a held-out name does not exist.
     """
-    labels = ClipStore(clips).labels().to_pandas().sort_values("clip_id", ignore_index=True)
+    labels = ClipStore(clips).metadata().to_pandas().sort_values("clip_id", ignore_index=True)
     table = _add_conditioning(labels, settings)
     table["split"], held_out = _assign_splits(table, split, seed)
     table["subject_index"], slots = assign_slots(table, settings, num_subjects)
@@ -189,8 +189,8 @@ def _manifest_rows(table: pd.DataFrame, ids: pa.Array, examples: Examples, part:
     split, epoch = part
     emotion = table["emotion_index"].to_numpy()
     frames = table["num_frames"].to_numpy()
-    main, donor = examples.audio_c1e2, examples.audio_c2e1
-    is_self = donor == NO_CLIP
+    main, partner = examples.audio_c1e2, examples.audio_c2e1
+    is_self = partner == NO_CLIP
 
     def to_ids(part: np.ndarray) -> pa.Array:
         return pa.DictionaryArray.from_arrays(pa.array(part, pa.int32(), mask=part == NO_CLIP), ids)
@@ -204,12 +204,12 @@ def _manifest_rows(table: pd.DataFrame, ids: pa.Array, examples: Examples, part:
         "position": np.arange(len(main)),
         "kind": pa.array(examples.kind).dictionary_encode(),
         "audio_c1e2": to_ids(main),
-        "audio_c2e1": to_ids(donor),
+        "audio_c2e1": to_ids(partner),
         "track_c1e1": to_ids(examples.track_c1e1),
         "track_c2e2": to_ids(examples.track_c2e2),
         "subject": table["subject_index"].to_numpy()[main],
         "intensity": table["intensity_index"].to_numpy()[main],
-        "emotion_e1": np.where(is_self, UNLABELLED, emotion[donor]),
+        "emotion_e1": np.where(is_self, UNLABELLED, emotion[partner]),
         "emotion_e2": emotion[main],
         "num_frames": length(main) + length(examples.track_c1e1) + length(examples.track_c2e2),
     }

@@ -1,6 +1,5 @@
 """The table of recordings: one row per recording on disk."""
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -10,9 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from emotalk.data.parts import part_range
 from emotalk.files import atomic_path
 
-RECORDINGS = pa.schema(
+RECORDINGS_SCHEMA = pa.schema(
     [
         pa.field("corpus", pa.string(), nullable=False),
         pa.field("recording_id", pa.string(), nullable=False),
@@ -57,9 +57,9 @@ _UNUSED_BY_STAGES = ("offset_scores", "reasons")
 def write_rows(path: str | Path, rows: Iterable[dict[str, Any]]) -> None:
     """Write rows incrementally; missing columns are null."""
     iterator = iter(rows)
-    with atomic_path(path) as partial, pq.ParquetWriter(partial, RECORDINGS) as writer:
+    with atomic_path(path) as partial, pq.ParquetWriter(partial, RECORDINGS_SCHEMA) as writer:
         while group := list(islice(iterator, _ROWS_PER_GROUP)):
-            writer.write_table(pa.Table.from_pylist(group, schema=RECORDINGS))
+            writer.write_table(pa.Table.from_pylist(group, schema=RECORDINGS_SCHEMA))
 
 
 def read_rows(path: str | Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
@@ -87,54 +87,10 @@ class UsableRecordings:
         return len(self._range)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        rows = self._usable([name for name in RECORDINGS.names if name not in _UNUSED_BY_STAGES])
+        rows = self._usable([name for name in RECORDINGS_SCHEMA.names if name not in _UNUSED_BY_STAGES])
         return islice(rows, self._range.start, self._range.stop)
 
     def _usable(self, columns: list[str]) -> Iterator[dict[str, Any]]:
         for batch in pq.ParquetFile(self._path).iter_batches(batch_size=_ROWS_PER_GROUP, columns=columns):
             usable = pc.and_(pc.equal(batch["corpus"], self._corpus), pc.not_equal(batch["status"], "excluded"))
             yield from batch.filter(usable).to_pylist()
-
-
-_PART_NAME = re.compile(r"(\d+)-of-(\d+)")
-
-
-def part_range(part: str | None, total: int) -> range:
-    """Return the range of item numbers of a part.
-
-    Parameters
-    ----------
-    part
-        Name as in Snakemake's `scattergather`, for example `2-of-5`; None for all items.
-    total
-        Total number of items.
-    """
-    match = _PART_NAME.fullmatch(part or "1-of-1")
-    if match is None:
-        raise ValueError(f"{part!r} is not a part; a part has a name such as '2-of-5'")
-    number, count = int(match[1]), int(match[2])
-    return range(total * (number - 1) // count, total * number // count)
-
-
-def join_parquet(parts: Sequence[str | Path], out: str | Path) -> None:
-    """Concatenate parquet files, one row group at a time."""
-    files = [pq.ParquetFile(part) for part in parts]
-    with atomic_path(out) as path, pq.ParquetWriter(path, files[0].schema_arrow, compression="NONE") as writer:
-        for file in files:
-            for group in range(file.num_row_groups):
-                writer.write_table(file.read_row_group(group))
-
-
-def join_arrow(parts: Sequence[str | Path], out: str | Path) -> None:
-    """Concatenate Arrow files, one record batch at a time."""
-    files = [pa.ipc.open_file(pa.memory_map(str(part))) for part in parts]
-    with atomic_path(out) as path, pa.ipc.new_file(str(path), files[0].schema) as writer:
-        for file in files:
-            for number in range(file.num_record_batches):
-                writer.write_batch(file.get_batch(number))
-
-
-def group_by_corpus(parts: Sequence[str], num_corpora: int) -> list[list[str]]:
-    """Group the files of all parts, which are sorted by corpus, into one list per corpus; empty lists without parts."""
-    count = len(parts) // num_corpora
-    return [list(parts[count * number : count * (number + 1)]) for number in range(num_corpora)]

@@ -12,7 +12,7 @@ from emotalk.blendshapes import NUM_CHANNELS
 from emotalk.files import atomic_path
 
 _CHANNEL = pa.list_(pa.field("element", pa.float32(), nullable=False))
-TRACKS = pa.schema(
+TRACKS_SCHEMA = pa.schema(
     [
         pa.field("recording_id", pa.string(), nullable=False),
         pa.field("jitter_before", _CHANNEL, nullable=False),
@@ -31,10 +31,10 @@ _FRAMES_PER_GROUP = 30_000
 
 
 def write_tracks(out: str | Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write rows of `TRACKS` incrementally; each `track` is a (T, 52) float32 array."""
+    """Write rows of `TRACKS_SCHEMA` incrementally; each `track` is a (T, 52) float32 array."""
     # Coefficients rarely repeat, so a dictionary or compression would not reduce the size.
     options = {"use_dictionary": False, "compression": "NONE", "write_statistics": False}
-    with atomic_path(out) as path, pq.ParquetWriter(path, TRACKS, **options) as writer:
+    with atomic_path(out) as path, pq.ParquetWriter(path, TRACKS_SCHEMA, **options) as writer:
         group: list[dict[str, Any]] = []
         num_frames = 0
         for row in rows:
@@ -48,9 +48,9 @@ def write_tracks(out: str | Path, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def _to_batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:
-    columns = {name: [row[name] for row in rows] for name in TRACKS.names}
+    columns = {name: [row[name] for row in rows] for name in TRACKS_SCHEMA.names}
     columns["track"] = [track.ravel() for track in columns["track"]]
-    return pa.RecordBatch.from_pydict(columns, schema=TRACKS)
+    return pa.RecordBatch.from_pydict(columns, schema=TRACKS_SCHEMA)
 
 
 def read_tracks(path: str | Path) -> Iterator[tuple[str, np.ndarray]]:

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from emotalk.blendshapes import NUM_CHANNELS
-from emotalk.demo.recipe import Emotion, Recipe, to_face
+from emotalk.demo.definition import DemoDefinition, Emotion, to_face
 from emotalk.demo.speech import CONTROL_RATE, Utterance, Voice
 from emotalk.timing import FPS
 
@@ -15,7 +15,7 @@ _BLINK_FACE = 0.8 * to_face({"eyeBlink": 1.0})
 
 def animate(
     utterance: Utterance,
-    recipe: Recipe,
+    definition: DemoDefinition,
     voice: Voice,
     emotion: Emotion,
     rng: np.random.Generator,
@@ -32,7 +32,7 @@ def animate(
     articulation[:, 0] *= emotion.jaw
     sway = 1 + 0.6 * gaussian_filter1d(rng.standard_normal(num_frames), 10, mode="nearest")
     ramp = np.clip(np.arange(num_frames) / 8 + 0.4, 0, 1)
-    track = voice.gain * (articulation @ recipe.mouth + (ramp * sway)[:, None] * emotion.face)
+    track = voice.gain * (articulation @ definition.mouth + (ramp * sway)[:, None] * emotion.face)
     track += _blinks(num_frames, rng)[:, None] * _BLINK_FACE
     track = track.clip(0, 1) + _JITTER * rng.standard_normal((num_frames, NUM_CHANNELS))
     return track.astype(np.float32)

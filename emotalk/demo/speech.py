@@ -7,7 +7,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import butter, sosfilt
 
-from emotalk.demo.recipe import ARTICULATION, SOUND, Emotion, Recipe
+from emotalk.demo.definition import ARTICULATION, SOUND, DemoDefinition, Emotion
 from emotalk.timing import SAMPLING_RATE
 
 CONTROL_RATE = 200
@@ -63,12 +63,12 @@ class Utterance:
 
 
 def articulate(
-    phonemes: Sequence[str], recipe: Recipe, voice: Voice, emotion: Emotion, rng: np.random.Generator
+    phonemes: Sequence[str], definition: DemoDefinition, voice: Voice, emotion: Emotion, rng: np.random.Generator
 ) -> Utterance:
     """Interpolate smoothly between the targets of the phonemes, with random durations."""
-    durations = np.array([recipe.phonemes[name][0] for name in phonemes]) / 1000
+    durations = np.array([definition.phonemes[name][0] for name in phonemes]) / 1000
     durations *= rng.uniform(0.85, 1.15, len(phonemes)) / (voice.rate * emotion.rate)
-    targets = np.stack([recipe.phonemes[name][1] for name in phonemes])
+    targets = np.stack([definition.phonemes[name][1] for name in phonemes])
     centres = np.cumsum(durations) - durations / 2
     times = np.arange(round(durations.sum() * CONTROL_RATE)) / CONTROL_RATE
     path = np.stack([np.interp(times, centres, column) for column in targets.T], axis=1)

@@ -39,16 +39,16 @@ class NearestClip:
 
     def __init__(self, store: ClipStore, manifest: Manifest) -> None:
         columns = ["clip_id", "corpus", "statement", "is_whole", "emotion", "intensity", "start_frame", "stop_frame"]
-        labels = store.labels().select(columns).to_pandas().set_index("clip_id")
-        labels["num_frames"] = labels["stop_frame"] - labels["start_frame"]
+        clips = store.metadata().select(columns).to_pandas().set_index("clip_id")
+        clips["num_frames"] = clips["stop_frame"] - clips["start_frame"]
         # Statement numbers are specific to a corpus, and a part of a cut recording has only a part of its statement.
-        labels["sentence"] = (labels["corpus"] + ": " + labels["statement"]).where(labels["is_whole"])
-        self._store, self._labels = store, labels
-        self._training = labels.loc[manifest.training_clips()]
+        clips["sentence"] = (clips["corpus"] + ": " + clips["statement"]).where(clips["is_whole"])
+        self._store, self._clips = store, clips
+        self._training = clips.loc[manifest.training_clips()]
 
     def __call__(self, clip_id: str, num_frames: int) -> np.ndarray:
         """Return the track, (num_frames, 52)."""
-        target, candidates = self._labels.loc[clip_id], self._training
+        target, candidates = self._clips.loc[clip_id], self._training
         for name in ("sentence", "emotion", "intensity"):
             matching = candidates[candidates[name] == target[name]]
             candidates = matching if len(matching) else candidates

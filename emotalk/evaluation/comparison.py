@@ -27,30 +27,30 @@ _MIN_CLIPS = 3
 _EQUAL = 0.2
 
 
-def label_test_clips(store: ClipStore, manifest: Manifest) -> pd.DataFrame:
-    """Return the labels of the test clips by clip id.
+def group_test_clips(store: ClipStore, manifest: Manifest) -> pd.DataFrame:
+    """Return the metadata of the test clips by clip id, with the group of each clip.
 
     Returns
     -------
     DataFrame
-        Columns of `emotalk.data.clips.LABELS`, `sentence` (see `IN_TRAINING`) and `has_nearest`: whether a training
-        clip has the same sentence from start to end, so that the nearest clip is a fair baseline.
+        Columns of `emotalk.data.clips.METADATA_COLUMNS`, `sentence` (see `IN_TRAINING`) and `has_nearest`: whether a
+        training clip has the same sentence from start to end, so that the nearest clip is a fair baseline.
     """
-    labels = store.labels().to_pandas().set_index("clip_id")
+    clips = store.metadata().to_pandas().set_index("clip_id")
     # Statement numbers are specific to a corpus.
-    sentences = labels["corpus"] + ": " + labels["statement"]
+    sentences = clips["corpus"] + ": " + clips["statement"]
     trained = sentences.loc[manifest.training_clips()]
     test_ids = [example["audio_c1e2"] for example in select_test_examples(manifest)]
-    table, sentence = labels.loc[test_ids], sentences.loc[test_ids]
+    table, sentence = clips.loc[test_ids], sentences.loc[test_ids]
     known = np.where(sentence.isin(trained.dropna()), IN_TRAINING, NOT_IN_TRAINING)
-    is_whole = labels["is_whole"].loc[trained.index]
+    is_whole = clips["is_whole"].loc[trained.index]
     has_nearest = table["is_whole"] & sentence.isin(trained[is_whole].dropna())
     return table.assign(sentence=np.where(sentence.isna(), NO_LABEL, known), has_nearest=has_nearest)
 
 
-def add_groups(by_clip: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
+def add_groups(by_clip: pd.DataFrame, clips: pd.DataFrame) -> pd.DataFrame:
     """Add the columns `GROUP`, and leave out the nearest clip where training does not contain the sentence."""
-    table = by_clip.join(labels[[*GROUP, "has_nearest"]], on="clip_id")
+    table = by_clip.join(clips[[*GROUP, "has_nearest"]], on="clip_id")
     is_fair = (table["predictor"] != "nearest_clip") | table["has_nearest"].astype(bool)
     return table[is_fair].drop(columns="has_nearest")
 

@@ -15,7 +15,7 @@ from emotalk.data.manifest import Manifest
 from emotalk.errors import EvaluationError
 from emotalk.evaluation.baselines import bootstrap_interval
 from emotalk.evaluation.comparison import COLUMNS as COMPARISON_COLUMNS
-from emotalk.evaluation.comparison import GROUP, add_groups, compare, label_test_clips
+from emotalk.evaluation.comparison import GROUP, add_groups, compare, group_test_clips
 from emotalk.evaluation.errors_by_clip import score_clips
 from emotalk.evaluation.metrics import channel_correlations
 from emotalk.evaluation.prediction import predict_test_split, read_prediction, select_test_examples
@@ -101,7 +101,7 @@ def evaluate(
     )
     table.assign(predicted_subject=str(settings.subject)).to_parquet(by_clip, index=False)
     _score_channels(folder, store, loaded_manifest).to_csv(channels, index=False)
-    grouped = add_groups(table, label_test_clips(store, loaded_manifest))
+    grouped = add_groups(table, group_test_clips(store, loaded_manifest))
     _average(grouped, GROUP, draws=settings.bootstrap_draws, seed=seed).to_csv(groups, index=False)
     compare(grouped).to_csv(comparisons, index=False)
     result = _average(table, draws=settings.bootstrap_draws, seed=seed)[_COLUMNS]

@@ -7,9 +7,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from emotalk.data.clips import Clip, ClipStore
+from emotalk.data.clips import Clip, ClipStore, from_int16
 from emotalk.data.manifest import Example, Manifest
-from emotalk.data.samples import from_int16
 from emotalk.errors import EvaluationError
 from emotalk.model.emotion_references import EmotionReferences
 from emotalk.model.inputs import intensity_name
@@ -58,7 +57,7 @@ def predict_test_split(
     """
     examples = select_test_examples(manifest)
     mean = mean_subject(manifest.training_subjects(), network.num_subjects)
-    labels = store.labels().to_pandas().set_index("clip_id")
+    clips = store.metadata().to_pandas().set_index("clip_id")
     for path in (folder, swapped, by_name):
         path.mkdir(parents=True, exist_ok=True)
     predicted_emotions = []
@@ -75,7 +74,7 @@ def predict_test_split(
             emotion = network.encode_emotion(_load_speech(store[example["audio_c2e1"]]))
             track, _ = network.infer(content, emotion, num_frames=num_frames, **conditioning)
             np.save(swapped / f"{clip_id}.npy", track, allow_pickle=False)
-            reference = _find_reference(references, labels.loc[example["audio_c2e1"]])
+            reference = _find_reference(references, clips.loc[example["audio_c2e1"]])
             if reference is not None:
                 track, _ = network.infer(content, reference, num_frames=num_frames, **conditioning)
                 np.save(by_name / f"{clip_id}.npy", track, allow_pickle=False)
@@ -88,11 +87,11 @@ def read_prediction(folder: str | Path, clip_id: str) -> np.ndarray:
     return np.load(Path(folder) / f"{clip_id}.npy", allow_pickle=False)
 
 
-def _find_reference(references: EmotionReferences, labels: pd.Series) -> torch.Tensor | None:
+def _find_reference(references: EmotionReferences, clip: pd.Series) -> torch.Tensor | None:
     """Stored emotion features for the labelled emotion and intensity of a clip; None if there are none."""
-    if pd.isna(labels["emotion"]):
+    if pd.isna(clip["emotion"]):
         return None
-    key = references.find(labels["emotion"], intensity_name(labels["intensity"]))
+    key = references.find(clip["emotion"], intensity_name(clip["intensity"]))
     return None if key is None else references.features[key]
 
 

@@ -95,7 +95,7 @@ def write_motion(
     with atomic_path(path) as unfinished:
         if kind == "npy":
             with open(unfinished, "wb") as file:  # np.save would append a suffix to a path.
-                np.save(file, motion.at(FPS).values, allow_pickle=False)
+                np.save(file, motion.resampled(FPS).values, allow_pickle=False)
         elif kind == "livelink":
             livelink.write_capture(unfinished, motion.clamped())
         elif kind == "glb":

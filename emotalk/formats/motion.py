@@ -86,7 +86,7 @@ class Motion:
         filled = np.stack(columns, axis=1).astype(np.float32)
         return replace(self, values=filled[:, :NUM_CHANNELS], rotations=filled[:, NUM_CHANNELS:])
 
-    def at(self, rate: float | str | Fraction) -> "Motion":
+    def resampled(self, rate: float | str | Fraction) -> "Motion":
         """Resample to equidistant times from 0 at `rate` frames per second, with a low-pass filter against aliasing.
 
         Times before the first row have the values of the first row.

@@ -77,7 +77,7 @@ def read_track(path: Path, track_format: TrackFormat) -> tuple[np.ndarray, list[
         values, issues = _read_npy(path, track_format)
         return (values if track_format.fps == FPS else resample(values, track_format.fps, FPS)), issues
     motion, issues = read_with_issues(path, track_format)
-    return motion.at(FPS).values, issues
+    return motion.resampled(FPS).values, issues
 
 
 def read_with_issues(path: Path, track_format: TrackFormat) -> tuple[Motion, list[Issue]]:

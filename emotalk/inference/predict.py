@@ -11,7 +11,7 @@ import torch
 
 from emotalk.config.use import PredictSettings
 from emotalk.data.audio import SILENT_PEAK
-from emotalk.errors import EmoTalkError, EvaluationError
+from emotalk.errors import EmoTalkError, PredictionError
 from emotalk.files import check_outputs
 from emotalk.formats.files import write_motion
 from emotalk.formats.motion import Motion
@@ -31,13 +31,13 @@ _LOG = logging.getLogger(__name__)
 def predict_folder(out: str | Path, settings: PredictSettings, *, weights: str | Path, device: torch.device) -> None:
     """Predict all recordings below the folder `settings.audio`; see :func:`predict_files`.
 
-    Names of recordings that could not be predicted are written to `left_out.txt` in the folder `out`.
+    Names of recordings that could not be predicted are written to `failed.txt` in the folder `out`.
     """
     recordings = find_recordings([str(settings.audio)])
     check_outputs(planned_outputs(recordings, out, settings.formats), overwrite=False)
     failed = predict_files(recordings, out, settings, weights=weights, device=device)
     if failed:  # No error, because Snakemake deletes the outputs of a failed job.
-        (Path(out) / "left_out.txt").write_text("\n".join(failed) + "\n", encoding="utf-8")
+        (Path(out) / "failed.txt").write_text("\n".join(failed) + "\n", encoding="utf-8")
 
 
 def resolve_subject(setting: str | int, weights: str | Path) -> int | list[float]:
@@ -67,7 +67,7 @@ def resolve_subject(setting: str | int, weights: str | Path) -> int | list[float
     if len(found) != 1:
         known = f"it has {', '.join(slots)}" if slots else "it has no names of speakers; set an index, or mean"
         problem = f"several speakers {setting}" if found else f"no speaker {setting}"
-        raise EvaluationError(f"The card of {weights} has {problem}: {known}.")
+        raise PredictionError(f"The card of {weights} has {problem}: {known}.")
     return slots[found[0]]
 
 
@@ -89,7 +89,7 @@ def build_predictor(network: EmoTalk, weights: Path, settings: PredictSettings) 
         network,
         intensity=INTENSITIES.index(settings.intensity),
         subject=resolve_subject(settings.subject, weights),
-        emotion=_load_emotion(network, weights, settings),
+        emotion_features=_load_emotion_features(network, weights, settings),
         strength=settings.strength,
         window_s=settings.window_s,
     )
@@ -131,7 +131,7 @@ def predict_files(
 
     Raises
     ------
-    EvaluationError
+    PredictionError
         If no recording could be predicted, or the emotion is unknown.
     """
     weights_path = find_weights(Path(weights))
@@ -144,11 +144,11 @@ def predict_files(
             _LOG.warning("%s is skipped: %s", recording.path, error)
             failed.append(recording.path.name)
     if len(failed) == len(recordings):
-        raise EvaluationError(f"None of the {len(recordings)} recordings could be predicted: {', '.join(failed)}.")
+        raise PredictionError(f"None of the {len(recordings)} recordings could be predicted: {', '.join(failed)}.")
     return failed
 
 
-def _load_emotion(network: EmoTalk, weights: Path, settings: PredictSettings) -> torch.Tensor | None:
+def _load_emotion_features(network: EmoTalk, weights: Path, settings: PredictSettings) -> torch.Tensor | None:
     """Emotion features of the emotion reference; None if each recording provides its own emotion."""
     if settings.emotion_from:
         return encode_reference(network, AudioFile.from_path(settings.emotion_from), window_s=settings.window_s)
@@ -170,7 +170,7 @@ def _predict_file(
     outputs = recording.outputs(out, settings.formats)
     for kind, path in outputs.items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_motion(path, motion if settings.fps is None or kind == "npy" else motion.at(settings.fps), kind)
+        write_motion(path, motion if settings.fps is None or kind == "npy" else motion.resampled(settings.fps), kind)
     elapsed_s = time.perf_counter() - start
     _LOG.info(
         "%s: %d frames, %.1f s of speech in %.1f s, %.1f times real time: %s",

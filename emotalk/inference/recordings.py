@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emotalk.data.discovery import AUDIO_SUFFIXES
-from emotalk.errors import EvaluationError
+from emotalk.errors import PredictionError
 from emotalk.files import iter_files
 from emotalk.formats.files import SUFFIXES
 
@@ -36,7 +36,7 @@ def find_recordings(audio: Sequence[str | Path]) -> list[PredictInput]:
 
     Raises
     ------
-    EvaluationError
+    PredictionError
         If a path does not exist, or there are no recordings.
     """
     found = []
@@ -47,14 +47,14 @@ def find_recordings(audio: Sequence[str | Path]) -> list[PredictInput]:
             )
             if not files:
                 suffixes = ", ".join(AUDIO_SUFFIXES)
-                raise EvaluationError(f"Folder {path} contains no audio or video files ({suffixes}).")
+                raise PredictionError(f"Folder {path} contains no audio or video files ({suffixes}).")
             found += [PredictInput(file, file.relative_to(path).with_suffix("")) for file in files]
         elif os.path.lexists(path):
             found.append(PredictInput(path, Path(path.stem)))
         else:
-            raise EvaluationError(f"File {path} does not exist.")
+            raise PredictionError(f"File {path} does not exist.")
     if not found:
-        raise EvaluationError("There are no recordings to predict.")
+        raise PredictionError("There are no recordings to predict.")
     return found
 
 

@@ -11,7 +11,7 @@ import torch
 
 from emotalk.blendshapes import NUM_CHANNELS
 from emotalk.data.audio import waveform_blocks
-from emotalk.errors import EvaluationError
+from emotalk.errors import PredictionError
 from emotalk.model.emotion_references import mix_emotions
 from emotalk.model.inputs import MIN_SAMPLES
 from emotalk.model.network import EmoTalk
@@ -33,7 +33,7 @@ class AudioFile:
         Number of samples at 16 kHz.
     peak
         Largest absolute sample; 1 is full scale.
-    mean, scale
+    mean, std
         Mean and standard deviation of the whole recording, with which each window is normalised. With its own
         statistics, a window of silence would become loud noise.
     """
@@ -42,15 +42,15 @@ class AudioFile:
     num_samples: int
     peak: float
     mean: float
-    scale: float
+    std: float
 
     @classmethod
     def from_path(cls, path: str | Path) -> "AudioFile":
-        """Read a file once to measure its length, mean and scale.
+        """Read a file once to measure its length, mean and standard deviation.
 
         Raises
         ------
-        EvaluationError
+        PredictionError
             If the file cannot be read, is too short, or has samples that are not finite.
         """
         count, peak, total, squares = 0, 0.0, 0.0, 0.0
@@ -61,13 +61,13 @@ class AudioFile:
                 total += float(block.sum(dtype=np.float64))
                 squares += float(np.square(block, dtype=np.float64).sum())
         except (soundfile.SoundFileError, OSError) as error:
-            raise EvaluationError(
+            raise PredictionError(
                 f"{path} is not an audio file that libsndfile or FFmpeg can read ({error})."
             ) from None
         if count < MIN_SAMPLES:
-            raise EvaluationError(f"{path} has {count} samples at 16 kHz; at least {MIN_SAMPLES} are needed.")
+            raise PredictionError(f"{path} has {count} samples at 16 kHz; at least {MIN_SAMPLES} are needed.")
         if not np.isfinite(squares):
-            raise EvaluationError(f"{path} has samples that are NaN or infinite.")
+            raise PredictionError(f"{path} has samples that are NaN or infinite.")
         mean = total / count
         return cls(Path(path), count, peak, mean, float(np.sqrt(max(squares / count - mean**2, 0.0) + 1e-7)))
 
@@ -97,7 +97,7 @@ class AudioFile:
             buffer, buffer_start = buffer[start - buffer_start :], start
             while buffer_start + len(buffer) < stop:
                 buffer = np.concatenate([buffer, next(blocks)])
-            yield torch.from_numpy((buffer[: stop - start] - np.float32(self.mean)) / np.float32(self.scale))
+            yield torch.from_numpy((buffer[: stop - start] - np.float32(self.mean)) / np.float32(self.std))
 
 
 def window_bounds(num_frames: int, max_frames: int) -> list[tuple[int, int]]:
@@ -120,7 +120,7 @@ def predict_speech(
     *,
     intensity: int,
     subject: int | Sequence[float],
-    emotion: torch.Tensor | None = None,
+    emotion_features: torch.Tensor | None = None,
     strength: float = 1.0,
     window_s: float = 30.0,
 ) -> np.ndarray:
@@ -131,10 +131,10 @@ def predict_speech(
 
     Parameters
     ----------
-    emotion : (F, D) float32, optional
+    emotion_features : (F, D) float32, optional
         Emotion features for all windows. By default, each window provides its own emotion.
     strength
-        Share of `emotion`; the rest is the emotion of each window.
+        Share of `emotion_features`; the rest is the emotion of each window.
     window_s
         Length in seconds of the longest part that is processed at once, at least 10.
 
@@ -150,7 +150,7 @@ def predict_speech(
     if len(bounds) > 1:
         windows = progress(windows, total=len(bounds), what=f"Predicting {speech.path.name}", unit="windows")
     for number, ((first, end), content) in enumerate(zip(bounds, windows, strict=True)):
-        features = _window_emotion(network, content, emotion, strength)
+        features = _window_features(network, content, emotion_features, strength)
         part, _ = network.infer(content, features, num_frames=end - first, intensity=intensity, subject=subject)
         weight = np.ones((end - first, 1), np.float32)
         if number:
@@ -169,13 +169,14 @@ def _fade_in(count: int) -> np.ndarray:
     return (np.arange(count, dtype=np.float32) + 0.5) / count
 
 
-def _window_emotion(
-    network: EmoTalk, content: torch.Tensor, emotion: torch.Tensor | None, strength: float
+def _window_features(
+    network: EmoTalk, content: torch.Tensor, reference: torch.Tensor | None, strength: float
 ) -> torch.Tensor:
-    if emotion is not None and strength == 1:
-        return emotion
+    """Emotion features of a window: those of the reference, of the window itself, or a mixture."""
+    if reference is not None and strength == 1:
+        return reference
     own = network.encode_emotion(content)
-    return own if emotion is None else mix_emotions(own, emotion, strength)
+    return own if reference is None else mix_emotions(own, reference, strength)
 
 
 def encode_reference(network: EmoTalk, speech: AudioFile, *, window_s: float = 30.0) -> torch.Tensor:

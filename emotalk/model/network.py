@@ -17,8 +17,8 @@ from emotalk.model.sequences import normalize
 from emotalk.subjects import NUM_SUBJECTS, subject_weights
 from emotalk.timing import frames_to_predict
 
-_CONTENT_DIM, _EMOTION_DIM, _LABEL_DIM = 512, 256, 32
-_MODEL_DIM = _CONTENT_DIM + _EMOTION_DIM + 2 * _LABEL_DIM
+_CONTENT_DIM, _EMOTION_DIM, _CONDITION_DIM = 512, 256, 32
+_MODEL_DIM = _CONTENT_DIM + _EMOTION_DIM + 2 * _CONDITION_DIM
 
 
 class EmoTalk(nn.Module):
@@ -47,8 +47,8 @@ class EmoTalk(nn.Module):
         self.audio_feature_map_cont = nn.Linear(content_encoder.config.hidden_size, _CONTENT_DIM)
         self.audio_feature_map_emo = nn.Linear(emotion_encoder.config.hidden_size, _MODEL_DIM)
         self.audio_feature_map_emo2 = nn.Linear(_MODEL_DIM, _EMOTION_DIM)
-        self.obj_vector_level = nn.Linear(NUM_INTENSITIES, _LABEL_DIM)
-        self.obj_vector_person = nn.Linear(num_subjects, _LABEL_DIM)
+        self.obj_vector_level = nn.Linear(NUM_INTENSITIES, _CONDITION_DIM)
+        self.obj_vector_person = nn.Linear(num_subjects, _CONDITION_DIM)
         self.transformer_decoder = Decoder(_MODEL_DIM)
         self.bs_map_r = nn.Linear(_MODEL_DIM, NUM_CHANNELS)
         nn.init.zeros_(self.bs_map_r.weight)
@@ -161,12 +161,12 @@ class EmoTalk(nn.Module):
         """
         memory = self.audio_feature_map_emo(emotion)
         num_frames = memory.shape[1]
-        labels = [self.obj_vector_level(intensity), self.obj_vector_person(subject)]
+        conditions = [self.obj_vector_level(intensity), self.obj_vector_person(subject)]
         frames = torch.cat(
             [
                 self.audio_feature_map_cont(content),
                 torch.relu(self.audio_feature_map_emo2(memory)),
-                *(label[:, None].expand(-1, num_frames, -1) for label in labels),
+                *(condition[:, None].expand(-1, num_frames, -1) for condition in conditions),
             ],
             dim=-1,
         )

@@ -10,7 +10,7 @@ import pandas as pd
 from emotalk.capture.records import summarize_captures
 from emotalk.data.manifest import Manifest
 from emotalk.data.names import clean_id
-from emotalk.data.recordings import RECORDINGS
+from emotalk.data.recordings import RECORDINGS_SCHEMA
 from emotalk.report import data_charts, data_quality
 from emotalk.report.conspicuous import Finding, Key, find_conspicuous, read_excerpts
 from emotalk.report.data_verdict import describe_data
@@ -42,7 +42,7 @@ def write_data_page(
     min_confidence
         Minimum confidence of displayed offsets.
     """
-    columns = [name for name in RECORDINGS.names if name != "offset_scores"]
+    columns = [name for name in RECORDINGS_SCHEMA.names if name != "offset_scores"]
     table = pd.read_parquet(recordings, columns=columns)
     data = _collect_tables(table, recordings, tracks, clips, manifest, min_confidence=min_confidence)
     findings = find_conspicuous(table, tracks, min_confidence)

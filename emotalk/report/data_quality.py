@@ -59,20 +59,20 @@ def count_issues(recordings: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def read_used_clips(clips: Sequence[str | Path], manifest: str | Path) -> pd.DataFrame:
-    """Read labels, seconds and split of each clip in the first epoch, validation and test."""
-    labels = ClipStore(clips).labels().to_pandas()
+    """Read metadata, seconds and split of each clip in the first epoch, validation and test."""
+    table = ClipStore(clips).metadata().to_pandas()
     rows = pq.read_table(manifest, columns=["split", *_CLIP_COLUMNS], filters=[("epoch", "<=", 1)]).to_pandas()
     used = pd.concat([rows[["split", column]].rename(columns={column: "clip_id"}) for column in _CLIP_COLUMNS]).dropna()
-    labels = labels.assign(seconds=(labels["stop_frame"] - labels["start_frame"]) / FPS)
-    return labels.merge(used.drop_duplicates("clip_id"), on="clip_id")
+    table = table.assign(seconds=(table["stop_frame"] - table["start_frame"]) / FPS)
+    return table.merge(used.drop_duplicates("clip_id"), on="clip_id")
 
 
 def count_pairs(clips: Sequence[str | Path], manifest: str | Path) -> pd.DataFrame:
     """Count the pseudo-pairs of the first epoch by the emotions of their reference (rows) and content (columns)."""
     filters = [("epoch", "==", 1), ("kind", "==", "cross")]
     rows = pq.read_table(manifest, columns=list(_CLIP_COLUMNS), filters=filters).to_pandas()
-    labels = ClipStore(clips).labels().select(["clip_id", "emotion"]).to_pandas().set_index("clip_id")["emotion"]
-    content, reference = (pd.Categorical(rows[name].map(labels), RAVDESS_EMOTIONS) for name in _CLIP_COLUMNS)
+    emotions = ClipStore(clips).metadata().select(["clip_id", "emotion"]).to_pandas().set_index("clip_id")["emotion"]
+    content, reference = (pd.Categorical(rows[name].map(emotions), RAVDESS_EMOTIONS) for name in _CLIP_COLUMNS)
     return pd.crosstab(pd.Series(reference, name="reference"), pd.Series(content, name="content"), dropna=False)
 
 

@@ -9,12 +9,12 @@ import pandas as pd
 from emotalk.timing import FPS
 
 
-def name_clips(labels: pd.DataFrame) -> dict[str, str]:
+def name_clips(clips: pd.DataFrame) -> dict[str, str]:
     """Name each clip by its labels; equal names get the take, and then the id of the recording.
 
     Parameters
     ----------
-    labels
+    clips
         Indexed by clip id or recording id, with columns `corpus`, `recording_id`, `subject`, `emotion`, `intensity`,
         `statement` and `repetition`, and for clips `start_frame`, `stop_frame` and `is_whole`.
 
@@ -23,7 +23,7 @@ def name_clips(labels: pd.DataFrame) -> dict[str, str]:
     dict
         Name of each index value.
     """
-    rows: dict[Any, Any] = labels.to_dict("index")
+    rows: dict[Any, Any] = clips.to_dict("index")
     names = {key: _describe(row) for key, row in rows.items()}
     for column in ("repetition", "recording_id"):
         counts = Counter(names.values())

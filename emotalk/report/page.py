@@ -10,17 +10,16 @@ import pandas as pd
 
 from emotalk.data.clips import ClipStore
 from emotalk.data.manifest import Manifest
-from emotalk.evaluation.comparison import GROUP, add_groups, label_test_clips
+from emotalk.evaluation.comparison import GROUP, add_groups, group_test_clips
 from emotalk.provenance import fingerprint
 from emotalk.report.data_page import read_data_section
 from emotalk.report.html import write_page
 from emotalk.report.names import describe_speaker, format_duration, name_clips
 from emotalk.report.player import encode_clips
-from emotalk.report.result_charts import chart_channels, chart_errors, chart_mouth
+from emotalk.report.result_charts import chart_channels, chart_errors, chart_losses, chart_mouth
 from emotalk.report.shown_clips import rank_clips, select_player_clips
 from emotalk.report.summary import next_command
 from emotalk.report.tables import CLASSIFICATION, SWAP, build_table
-from emotalk.report.training_charts import chart_losses
 from emotalk.report.verdict import PREDICTORS, REGION_NAMES, describe_group, find_clauses, summarize
 from emotalk.training.history import is_still, read_training_time
 
@@ -87,13 +86,13 @@ def _list_facts(card: Path, training: Path) -> dict[str, Any]:
 
 def _collect_results(evaluation: Path, predictions: Path, store: ClipStore, manifest: Manifest) -> dict[str, Any]:
     by_clip, metrics = pd.read_parquet(evaluation / "clips.parquet"), pd.read_csv(evaluation / "metrics.csv")
-    labels = label_test_clips(store, manifest)
-    names = name_clips(store.labels().to_pandas().set_index("clip_id"))
+    test_clips = group_test_clips(store, manifest)
+    names = name_clips(store.metadata().to_pandas().set_index("clip_id"))
     swap, classification = (metrics[metrics["metric"].isin(part)] for part in (SWAP, CLASSIFICATION))
     swap = swap[swap["region"].isin(_SWAP_REGIONS)]
     errors = rank_clips(by_clip)
     return {
-        "groups": _collect_groups(evaluation, by_clip, labels),
+        "groups": _collect_groups(evaluation, by_clip, test_clips),
         "predictor_names": PREDICTORS,
         "subject": by_clip["predicted_subject"].iloc[0],
         "player": encode_clips(
@@ -109,13 +108,13 @@ def _collect_results(evaluation: Path, predictions: Path, store: ClipStore, mani
     }
 
 
-def _collect_groups(evaluation: Path, by_clip: pd.DataFrame, labels: pd.DataFrame) -> list[dict[str, Any]]:
+def _collect_groups(evaluation: Path, by_clip: pd.DataFrame, test_clips: pd.DataFrame) -> list[dict[str, Any]]:
     """Collect verdict, chart and table of each group of test clips."""
     groups, comparisons = (pd.read_csv(evaluation / f"{name}.csv") for name in ("groups", "comparisons"))
-    grouped = add_groups(by_clip, labels)
+    grouped = add_groups(by_clip, test_clips)
     is_swap = groups["metric"].isin(SWAP + CLASSIFICATION)
     result = []
-    for keys, members in labels.groupby(GROUP):
+    for keys, members in test_clips.groupby(GROUP):
         corpus, sentence = map(str, keys)
         metrics = groups[(groups["corpus"] == corpus) & (groups["sentence"] == sentence) & ~is_swap]
         values = grouped[(grouped["corpus"] == corpus) & (grouped["sentence"] == sentence)]

@@ -12,8 +12,8 @@ import soundfile
 
 from emotalk.blendshapes import CHANNELS
 from emotalk.data.audio import read_waveform
-from emotalk.data.samples import to_int16
-from emotalk.errors import EvaluationError
+from emotalk.data.clips import to_int16
+from emotalk.errors import CorpusError
 from emotalk.report.html import write_page
 from emotalk.timing import FPS, SAMPLING_RATE
 
@@ -92,7 +92,7 @@ def write_preview(page: str | Path, track: np.ndarray, *, title: str, audio: str
 
     Raises
     ------
-    EvaluationError
+    CorpusError
         If the speech cannot be read.
     """
     waveform = None if audio is None else _read_speech(Path(audio))
@@ -107,7 +107,7 @@ def _read_speech(path: Path) -> np.ndarray:
     try:
         samples = to_int16(read_waveform(path))
     except (soundfile.SoundFileError, OSError) as error:
-        raise EvaluationError(f"{path} is not an audio file that libsndfile or FFmpeg can read ({error}).") from None
+        raise CorpusError(f"{path} is not an audio file that libsndfile or FFmpeg can read ({error}).") from None
     if not len(samples):
-        raise EvaluationError(f"{path} has no samples.")
+        raise CorpusError(f"{path} has no samples.")
     return samples

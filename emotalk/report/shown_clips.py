@@ -43,7 +43,7 @@ def select_player_clips(
     """
     errors = rank_clips(by_clip)
     examples = {example["audio_c1e2"]: example for example in select_test_examples(manifest)}
-    labels = store.labels().to_pandas().set_index("clip_id")
+    clips = store.metadata().to_pandas().set_index("clip_id")
     player_clips = []
     for clip_id in _choose_ids(errors, examples, store):
         clip, example = store[clip_id], examples[clip_id]
@@ -52,7 +52,7 @@ def select_player_clips(
         note = f"Mouth error {errors[clip_id]:.4f}, rank {rank} of {len(errors)} (1 is best)."
         swapped_caption = ""
         if has_swap(example):
-            reference = labels.loc[example["audio_c2e1"]]
+            reference = clips.loc[example["audio_c2e1"]]
             swapped_caption = f"model, {describe_emotion(reference['emotion'], reference['intensity'])}"
             tracks[swapped_caption] = read_prediction(swapped, clip_id)
             note += f" The third face has the emotion of another clip: {names[example['audio_c2e1']]}."

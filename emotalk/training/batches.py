@@ -12,9 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from emotalk.data.clips import ClipStore
+from emotalk.data.clips import ClipStore, from_int16
 from emotalk.data.manifest import Example
-from emotalk.data.samples import from_int16
 from emotalk.emotions import UNLABELLED
 from emotalk.errors import TrainingError
 from emotalk.model.batch_layout import BatchLayout, ConvFrames
@@ -42,7 +41,7 @@ class Reconstruction(NamedTuple):
         Loss term of the squared error: "cross" or "self".
     has_velocity
         Whether the velocity term includes this output.
-    label
+    emotion_class
         Emotion class for the classification term, or `UNLABELLED`.
     """
 
@@ -51,7 +50,7 @@ class Reconstruction(NamedTuple):
     target: str
     term: str
     has_velocity: bool
-    label: int = UNLABELLED
+    emotion_class: int = UNLABELLED
 
 
 def reconstructions(example: Example, velocity_on: str) -> list[Reconstruction]:
@@ -68,13 +67,14 @@ def reconstructions(example: Example, velocity_on: str) -> list[Reconstruction]:
     `cross`: paper, equations 2 to 5, which do not specify the outputs in the velocity term. `random`: training report
     (velocity term on the first output only, no classification); see docs/method.md, section "Losses".
     """
-    main, donor = example["audio_c1e2"], example["audio_c2e1"]
+    main, partner = example["audio_c1e2"], example["audio_c2e1"]
     if example["kind"] == "self":
         return [Reconstruction(main, main, main, "self", True)]
-    labels = (UNLABELLED, UNLABELLED) if example["kind"] == "random" else (example["emotion_e1"], example["emotion_e2"])
+    is_random = example["kind"] == "random"
+    first, second = (UNLABELLED if is_random else example[name] for name in ("emotion_e1", "emotion_e2"))
     return [
-        Reconstruction(main, donor, example["track_c1e1"], "cross", True, labels[0]),
-        Reconstruction(donor, main, example["track_c2e2"], "cross", velocity_on != "first", labels[1]),
+        Reconstruction(main, partner, example["track_c1e1"], "cross", True, first),
+        Reconstruction(partner, main, example["track_c2e2"], "cross", velocity_on != "first", second),
         Reconstruction(main, main, main, "self", velocity_on == "every"),
     ]
 
@@ -102,7 +102,7 @@ class Batch:
         Target tracks, padded with zeros at the end.
     is_cross, has_velocity : (R,) bool
         Loss terms of each reconstruction; one that is not in "cross" is in "self".
-    labels : (R,) int64
+    emotion_classes : (R,) int64
         Emotion classes, or `UNLABELLED`.
     examples
         The E rows of the manifest.
@@ -113,7 +113,7 @@ class Batch:
     targets: Tensor
     is_cross: Tensor
     has_velocity: Tensor
-    labels: Tensor
+    emotion_classes: Tensor
     examples: Sequence[Example]
 
     @property
@@ -183,7 +183,7 @@ class BatchMaker:
             targets=pad_batch(tracks),
             is_cross=torch.tensor([item.term == "cross" for item in items]),
             has_velocity=torch.tensor([item.has_velocity for item in items]),
-            labels=torch.tensor([item.label for item in items]),
+            emotion_classes=torch.tensor([item.emotion_class for item in items]),
             examples=examples,
         )
 

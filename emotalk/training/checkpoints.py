@@ -297,8 +297,9 @@ def parse_position(path: Path) -> Position:
 def list_differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
     """List the different keys of two identities, for example `learning_rate: 0.0001 in that run, 0.001 in this run`."""
     there, here = dict(_flatten(theirs)), dict(_flatten(ours))
+    titles = {"schedule": "manifest"}  # The key in the file is older than the name of the manifest.
     return [
-        f"{key}: {there.get(key, 'not set')} in that run, {here.get(key, 'not set')} in this run"
+        f"{titles.get(key, key)}: {there.get(key, 'not set')} in that run, {here.get(key, 'not set')} in this run"
         for key in sorted(there.keys() | here.keys())
         if there.get(key, "not set") != here.get(key, "not set")
     ]

@@ -13,9 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from emotalk.data.clips import ClipStore
+from emotalk.data.clips import ClipStore, from_int16
 from emotalk.data.manifest import Manifest
-from emotalk.data.samples import from_int16
 from emotalk.errors import WeightsError
 from emotalk.model.card import references_file, write_card
 from emotalk.model.emotion_references import EmotionReferences, Key
@@ -90,7 +89,7 @@ def extract_weights(
             )
         _LOG.info("%s: %.1f MB, verified", path, path.stat().st_size / 1e6)
     store = ClipStore(clips)
-    waveform = from_int16(store[store.labels()["clip_id"][0].as_py()].waveform)
+    waveform = from_int16(store[store.metadata()["clip_id"][0].as_py()].waveform)
     card = folder / f"{_NAME}.json"
     network = load_weights(card)
     track = network.predict(waveform, intensity=0, subject=0)
@@ -107,12 +106,12 @@ def choose_references(network: EmoTalk, store: ClipStore, training_clips: Sequen
     It is the one whose emotion features, averaged over time, are closest to the mean of all of them. At most
     `_MAX_CANDIDATES` clips are compared, evenly spaced among the sorted clips, which have several speakers.
     """
-    labels = store.labels().to_pandas()
-    labels = labels[labels["clip_id"].isin(training_clips) & labels["emotion"].notna()].sort_values("clip_id")
-    labels = labels.assign(intensity=labels["intensity"].map(intensity_name, na_action=None))
+    clips = store.metadata().to_pandas()
+    clips = clips[clips["clip_id"].isin(training_clips) & clips["emotion"].notna()].sort_values("clip_id")
+    clips = clips.assign(intensity=clips["intensity"].map(intensity_name, na_action=None))
     features: dict[Key, Tensor] = {}
     chosen: dict[Key, str] = {}
-    groups = list(labels.groupby(["emotion", "intensity"])["clip_id"])
+    groups = list(clips.groupby(["emotion", "intensity"])["clip_id"])
     for key, clip_ids in progress(groups, total=len(groups), what="Choosing emotion references", unit="emotions"):
         positions = np.linspace(0, len(clip_ids) - 1, min(len(clip_ids), _MAX_CANDIDATES)).round().astype(int)
         candidates = clip_ids.iloc[positions].tolist()

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from emotalk.data.clips import ClipStore
-from emotalk.data.samples import from_int16
+from emotalk.data.clips import ClipStore, from_int16
 from emotalk.errors import TrainingError
 from emotalk.files import PARTIAL
 from emotalk.model.encoders import SpeechEncoder
@@ -66,7 +65,7 @@ def load_cached_features(network: EmoTalk, store: ClipStore, folder: Path) -> tu
             len(other_paths),
             size,
         )
-    clip_ids = sorted(store.labels()["clip_id"].to_pylist())
+    clip_ids = sorted(store.metadata()["clip_id"].to_pylist())
     stores: dict[Path, FeatureStore] = {}
     for encoder, path in zip(network.speech_encoders, paths, strict=True):
         if path in stores:

@@ -15,7 +15,7 @@ from emotalk.training.losses import TERMS
 
 _PROGRESS = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (Run|Training:|epoch) ")
 _LOG = logging.getLogger(__name__)
-METRICS = pa.schema(
+METRICS_SCHEMA = pa.schema(
     [("epoch", pa.int32()), ("split", pa.string()), *((name, pa.float64()) for name in ("loss", *TERMS, "motion"))]
 )
 """One row per epoch and split. `loss` is the weighted sum of the terms, which are means over examples. `motion` is the
@@ -116,6 +116,6 @@ class History:
     def write(self, path: str | Path) -> None:
         """Write all rows as parquet."""
         with atomic_path(path) as partial:
-            pq.write_table(pa.Table.from_pylist(self.rows, schema=METRICS), partial)
+            pq.write_table(pa.Table.from_pylist(self.rows, schema=METRICS_SCHEMA), partial)
         if self._writer is not None:
             self._writer.close()

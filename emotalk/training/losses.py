@@ -49,7 +49,7 @@ def loss_terms(tracks: Tensor, logits: Tensor, batch: Batch) -> dict[str, Tensor
     """
     error = squared_error(tracks, batch.targets, batch.mask)
     velocity = velocity_error(tracks, batch.targets, batch.mask)
-    emotion = cross_entropy(logits, batch.labels, ignore_index=UNLABELLED, reduction="none")
+    emotion = cross_entropy(logits, batch.emotion_classes, ignore_index=UNLABELLED, reduction="none")
     sums = {
         "cross": torch.where(batch.is_cross, error, 0).sum(),
         "self": torch.where(batch.is_cross, 0, error).sum(),

@@ -15,7 +15,7 @@ from emotalk.data.manifest import Manifest
 from emotalk.device import choose_kernels, choose_precision
 from emotalk.errors import TrainingError
 from emotalk.logs import copy_log_to
-from emotalk.model.freezing import freeze
+from emotalk.model.encoders import freeze
 from emotalk.model.initial import load_initial, weights_digest
 from emotalk.model.network import EmoTalk
 from emotalk.model.pretrained import build_network, encoder_digest
@@ -129,7 +129,7 @@ def _run(trainer: Trainer, checkpoints: Checkpoints, stop: StopRequest) -> None:
             for _ in trainer.train_epoch():
                 progress.advance()
                 checkpoints.save_if_due(trainer, stop)
-            trainer.validate()
+            trainer.finish_epoch()
             checkpoints.save_if_due(trainer, stop)
     checkpoints.save(trainer)
 

@@ -141,8 +141,8 @@ class Trainer:
         """
         self._optimizer.check()
 
-    def validate(self) -> None:
-        """Complete the epoch: compute the validation losses, and record them with those of training."""
+    def finish_epoch(self) -> None:
+        """Finish the epoch: compute the validation losses, and record them with those of training."""
         means = {"train": self._means.gather(self._group).read()}
         if self._validation:
             means["validation"] = self.compute_validation_means()

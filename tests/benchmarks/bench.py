@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
+from emotalk.data.clips import from_int16
 from emotalk.data.manifest import Example
-from emotalk.data.samples import from_int16
 from emotalk.device import choose_precision
 from emotalk.model.pretrained import build_network
 from emotalk.model.sequences import normalize
@@ -123,8 +123,8 @@ class Bench:
 
     def reference_frames(self, example: Example) -> int:
         """Number of frames that the reference reconstructs: clip A twice and B once."""
-        main, donor = (len(self._store[example[name]].track) for name in ("audio_c1e2", "audio_c2e1"))
-        return 2 * main + donor
+        main, partner = (len(self._store[example[name]].track) for name in ("audio_c1e2", "audio_c2e1"))
+        return 2 * main + partner
 
     @torch.no_grad()
     def loss_difference(self) -> float:
@@ -134,8 +134,8 @@ class Bench:
         matmul_precision = torch.get_float32_matmul_precision()
         torch.set_float32_matmul_precision("highest")  # Without TF32, whose rounding differs between the two.
         expected = self._reference_loss(example).item()
-        main, donor = example["audio_c1e2"], example["audio_c2e1"]
-        pair = example | {"kind": "random", "track_c1e1": main, "track_c2e2": donor}
+        main, partner = example["audio_c1e2"], example["audio_c2e1"]
+        pair = example | {"kind": "random", "track_c1e1": main, "track_c2e2": partner}
         batch = replace(self._make_batch, velocity_on="first")([pair]).to(self.device)
         loss = batch_losses(self.network, batch, WEIGHTS["report"], precision="fp32")["loss"].item()
         torch.set_float32_matmul_precision(matmul_precision)

@@ -27,7 +27,7 @@ def figures(results: Path) -> dict[str, Any]:
     recordings = pd.read_parquet(results / "recordings.parquet")
     tracks = pq.read_table(results / "tracks/RAVDESS.parquet").to_pandas()
     store = ClipStore(sorted((results / "clips").glob("*.arrow")))
-    labels = store.labels().to_pandas()
+    labels = store.metadata().to_pandas()
     manifest = pd.read_parquet(results / "manifest.parquet")
     losses = pd.read_parquet(results / "training/metrics.parquet")
     metrics = pd.read_csv(results / "evaluation/metrics.csv")

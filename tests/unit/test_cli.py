@@ -3,13 +3,14 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
 from emotalk.blendshapes import CHANNELS
-from emotalk.cli import build_parser
+from emotalk.cli import FORMATS, build_parser
 from emotalk.formats.files import SUFFIXES
 from emotalk.model import EmoTalk
 from emotalk.model.card import write_card
@@ -179,7 +180,7 @@ def test_a_mistake_is_one_message_without_traceback(arguments, message, track, t
 
 
 def test_predict_rejects_glb_and_names_the_alternative(track):
-    done = run("predict", "a.wav", "--format", "npy", "glb")
+    done = run("predict", "a.wav", "--format", "npy,glb")
     assert done.returncode == 2
     assert "glb needs a head model: predict npy, then run 'emotalk convert' with --head HEAD.glb" in done.stderr
 
@@ -196,10 +197,13 @@ def test_predict_names_missing_weights_and_imports_only_what_it_needs(monkeypatc
 
 
 def test_predict_offers_all_formats_without_a_head():
-    choices = next(action for action in _predict_actions() if action.dest == "formats").choices
-    assert set(choices) == set(SUFFIXES)
+    assert set(FORMATS) == set(SUFFIXES)
 
 
-def _predict_actions():
-    commands = next(action for action in build_parser()._actions if action.dest == "command").choices
-    return commands["predict"]._actions
+def test_formats_are_separated_by_commas_and_may_come_before_the_recordings():
+    args = build_parser().parse_args(["predict", "--format", "npy,livelink", "a.wav", "b.wav"])
+    assert args.formats == ["npy", "livelink"]
+    assert args.audio == [Path("a.wav"), Path("b.wav")]
+    done = run("predict", "a.wav", "--format", "npy,csv")
+    assert done.returncode == 2
+    assert "unknown format 'csv'; the formats are npy, livelink, arkit-csv, json" in done.stderr

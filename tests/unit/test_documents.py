@@ -31,7 +31,7 @@ def test_packages_have_no_import_cycles():
 
 
 def test_one_pair_fits_into_12_gb_and_eight_pairs_into_24_gb():
-    """With 0.6 GiB for the driver; one pair with config/small-card.yaml."""
+    """With 0.6 GiB for the driver; one pair with config/small-gpu.yaml."""
     assert computed({"gradient_checkpointing": True}, 1, accumulate=8) < 11.4
     assert computed({}, 8) < 23.4
 

@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emotalk.data.clips import ClipStore
-from emotalk.data.samples import from_int16
+from emotalk.data.clips import ClipStore, from_int16
 from emotalk.model import load_weights
 from emotalk.stages import STAGE_VERSIONS
 from tests.browser import needs_browser, run_in_page
@@ -66,7 +65,7 @@ def test_joined_parts_equal_the_undivided_corpus(project, finished_folder):
         pd.testing.assert_frame_equal(*frames)
     stores = [ClipStore(sorted((folder / "clips").glob("*.arrow"))) for folder in (divided, whole)]
     assert stores[0].digest() == stores[1].digest()
-    assert stores[0].labels().equals(stores[1].labels())
+    assert stores[0].metadata().equals(stores[1].metadata())
 
 
 def test_train_with_a_gpu_needs_only_the_corpus_stages(project):

@@ -244,8 +244,8 @@ START_OVER = "EMOTALK_START_OVER"
 os.environ.setdefault(START_OVER, "no")
 # Templates are read by path, and are therefore local files, even if other files are in a bucket (docs/cluster.md).
 TEMPLATES = [local(project_file(path)) for path in sorted(ROOT.glob("emotalk/report/templates/*"))]
-TRACKS = [f"{RESULTS}/tracks/{corpus}.parquet" for corpus in CORPORA]
-CLIPS = [f"{RESULTS}/clips/{corpus}.arrow" for corpus in CORPORA]
+TRACK_FILES = [f"{RESULTS}/tracks/{corpus}.parquet" for corpus in CORPORA]
+CLIP_FILES = [f"{RESULTS}/clips/{corpus}.arrow" for corpus in CORPORA]
 
 
 # By default, a stage is one job for all corpora (docs/cluster.md).

@@ -1,7 +1,7 @@
 rule demo_corpus:
     """Synthesize the demo corpus."""
     input:
-        recipe=local(project_file(ROOT / "resources/demo.yaml")),
+        definition=local(project_file(ROOT / "resources/demo.yaml")),
     output:
         corpus=local(directory(f"{RESULTS}/demo_corpus")),
     log:
@@ -74,7 +74,7 @@ rule smooth:
         recordings=rules.index.output.recordings,
         parts=parts_of("tracks", ".parquet"),
     output:
-        tracks=TRACKS,
+        tracks=TRACK_FILES,
     log:
         f"{LOGS}/smooth.log",
     threads: 8
@@ -96,10 +96,10 @@ rule slice:
     """Slice recordings into clips; with setting parts above 1, only join the clips of rule slice_part."""
     input:
         recordings=rules.index.output.recordings,
-        tracks=TRACKS,
+        tracks=TRACK_FILES,
         parts=parts_of("clips", ".arrow"),
     output:
-        clips=CLIPS,
+        clips=CLIP_FILES,
     log:
         f"{LOGS}/slice.log",
     threads: 8
@@ -119,7 +119,7 @@ rule slice:
 rule pair:
     """Pair clips into training examples for all epochs."""
     input:
-        clips=CLIPS,
+        clips=CLIP_FILES,
     output:
         manifest=f"{RESULTS}/manifest.parquet",
     log:

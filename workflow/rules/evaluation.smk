@@ -4,7 +4,7 @@ rule evaluate:
         card=rules.extract.output.card,
         weights=rules.extract.output.safetensors,
         emotions=rules.extract.output.emotions,
-        clips=CLIPS,
+        clips=CLIP_FILES,
         manifest=rules.pair.output.manifest,
     output:
         predictions=directory(f"{RESULTS}/predictions"),
@@ -72,8 +72,8 @@ rule data_page:
     """Show the data on one page, before training."""
     input:
         recordings=rules.index.output.recordings,
-        tracks=TRACKS,
-        clips=CLIPS,
+        tracks=TRACK_FILES,
+        clips=CLIP_FILES,
         manifest=rules.pair.output.manifest,
         captured=list(VIDEO_TABLES.values()),
         templates=TEMPLATES,
@@ -112,7 +112,7 @@ rule report:
         groups=rules.evaluate.output.groups,
         comparisons=rules.evaluate.output.comparisons,
         channels=rules.evaluate.output.channels,
-        clips=CLIPS,
+        clips=CLIP_FILES,
         manifest=rules.pair.output.manifest,
         card=rules.extract.output.card,
         templates=TEMPLATES,

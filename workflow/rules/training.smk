@@ -23,7 +23,7 @@ rule encoders:
 rule train:
     """Train the network; for a finished run with the same data and settings, only the outputs are written."""
     input:
-        clips=CLIPS,
+        clips=CLIP_FILES,
         manifest=rules.pair.output.manifest,
         encoders=rules.encoders.output.encoders,
     output:
@@ -54,7 +54,7 @@ rule extract:
     """Extract weights that the released EmoTalk code loads."""
     input:
         checkpoint=rules.train.output.checkpoint,
-        clips=CLIPS,
+        clips=CLIP_FILES,
         manifest=rules.pair.output.manifest,
         captured=list(VIDEO_TABLES.values()),
     output:

@@ -5,7 +5,7 @@ from emotalk.logs import job_log
 
 with job_log(snakemake.log[0]):
     write_demo_corpus(
-        snakemake.input.recipe,
+        snakemake.input.definition,
         snakemake.output.corpus,
         actors=snakemake.params.actors,
         seed=snakemake.params.seed,

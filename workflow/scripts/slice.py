@@ -1,6 +1,6 @@
 """Adapter of rule slice."""
 
-from emotalk.data.recordings import group_by_corpus, join_arrow
+from emotalk.data.parts import group_by_corpus, join_arrow
 from emotalk.data.slicing import slice_corpus
 from emotalk.logs import job_log
 

@@ -3,7 +3,7 @@
 import json
 
 from emotalk.config.corpus import SmoothSettings
-from emotalk.data.recordings import group_by_corpus, join_parquet
+from emotalk.data.parts import group_by_corpus, join_parquet
 from emotalk.data.smoothing import smooth_corpus
 from emotalk.logs import job_log
 

@@ -20,7 +20,7 @@ from emotalk.app.sessions import MAX_AGE_S, Sessions
 from emotalk.blendshapes import CHANNELS
 from emotalk.cli import build_parser
 from emotalk.config.use import PredictSettings
-from emotalk.errors import EmoTalkError, EvaluationError, WeightsError
+from emotalk.errors import EmoTalkError, PredictionError, WeightsError
 from emotalk.formats.files import read_motion
 from emotalk.inference.predict import predict_files
 from emotalk.inference.recordings import find_recordings
@@ -93,14 +93,14 @@ def test_a_head_is_animated(tmp_path):
 
 def test_long_speech_is_an_error(speech, monkeypatch):
     monkeypatch.setattr(prediction, "MAX_DURATION_S", 1.5)
-    with pytest.raises(EvaluationError, match=r"hello you\.wav lasts 0.0 minutes.*'emotalk predict'"):
+    with pytest.raises(PredictionError, match=r"hello you\.wav lasts 0.0 minutes.*'emotalk predict'"):
         prediction.read_speech(speech)
 
 
 def test_a_video_without_pyav_is_answered_with_the_command_to_install_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     (tmp_path / "a.mp4").touch()
-    with pytest.raises(EvaluationError, match=r"a\.mp4 .*\.\[media\]"):
+    with pytest.raises(PredictionError, match=r"a\.mp4 .*\.\[media\]"):
         prediction.read_speech(tmp_path / "a.mp4")
 
 

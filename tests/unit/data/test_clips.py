@@ -24,7 +24,7 @@ def test_clips_of_several_files_are_read_unchanged(tmp_path):
     first = write(tmp_path / "a", [f"a{i}" for i in range(150)])
     second = write(tmp_path / "b", ["b0"], seed=1)
     store = ClipStore([tmp_path / "a", tmp_path / "b"])
-    assert len(store) == store.labels().num_rows == 151
+    assert len(store) == store.metadata().num_rows == 151
     for name, (waveform, track) in (first | second).items():
         clip = store[name]
         assert (clip.waveform == waveform).all()

@@ -3,7 +3,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from emotalk.config.corpus import PairSettings, SplitSettings
-from emotalk.data.manifest import MANIFEST, Manifest, write_manifest
+from emotalk.data.manifest import MANIFEST_SCHEMA, Manifest, write_manifest
 from emotalk.emotions import EMOTIONS, RAVDESS_EMOTIONS
 from emotalk.errors import CorpusError
 from tests.clips import ClipWriter
@@ -50,7 +50,7 @@ def manifest(clips, tmp_path):
         split = {corpus: SplitSettings(**settings) for corpus, settings in options.pop("split").items()}
         write_manifest(clips, tmp_path / "m", settings=PairSettings(**changes), split=split, **options)
         table = pq.read_table(tmp_path / "m")
-        assert table.schema.equals(MANIFEST)
+        assert table.schema.equals(MANIFEST_SCHEMA)
         return table.to_pandas()
 
     return make

@@ -2,7 +2,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from emotalk.data.recordings import group_by_corpus, join_arrow, join_parquet, part_range
+from emotalk.data.parts import group_by_corpus, join_arrow, join_parquet, part_range
 
 
 @pytest.mark.parametrize("total", [0, 1, 7, 1000])

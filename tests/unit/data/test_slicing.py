@@ -56,7 +56,7 @@ def test_audio_and_motion_stay_aligned_in_a_long_recording(sliced, data, rate, s
     np.save(data / "HDTF/blendshape/WDA_A_000.npy", track)
     store = sliced(300, smooth=smooth)
     positions = []
-    for row in store.labels().to_pylist():
+    for row in store.metadata().to_pylist():
         clip = store[row["clip_id"]]
         assert len(clip.waveform) == frame_to_sample(row["stop_frame"]) - frame_to_sample(row["start_frame"])
         # After smoothing, a click is at least 13/35 high and its neighbours at most 12/35.
@@ -71,7 +71,7 @@ def test_audio_and_motion_stay_aligned_in_a_long_recording(sliced, data, rate, s
 def test_a_short_recording_is_one_clip_and_its_track_is_cut_to_the_audio(sliced, record):
     record("WDA_A_000", corpus="HDTF", frames=61, track_frames=63)
     store = sliced(300)
-    (row,) = store.labels().to_pylist()
+    (row,) = store.metadata().to_pylist()
     clip = store[row["clip_id"]]
     assert row["is_whole"]
     assert (row["start_frame"], row["stop_frame"], len(clip.track)) == (0, 61, 61)
@@ -81,7 +81,7 @@ def test_a_short_recording_is_one_clip_and_its_track_is_cut_to_the_audio(sliced,
 def test_the_clip_store_has_the_samples_and_motion_of_the_files(sliced, record, data):
     record("WDA_A_000", corpus="HDTF", frames=90)
     store = sliced(300)
-    clip = store[store.labels()["clip_id"][0].as_py()]
+    clip = store[store.metadata()["clip_id"][0].as_py()]
     samples, _ = soundfile.read(data / "HDTF/audio/WDA_A_000.wav", dtype="int16")
     assert (clip.waveform == samples).all()
     assert (clip.track == np.load(data / "HDTF/blendshape/WDA_A_000.npy")).all()

@@ -13,7 +13,7 @@ from emotalk.evaluation.comparison import (
     NOT_IN_TRAINING,
     add_groups,
     compare,
-    label_test_clips,
+    group_test_clips,
     paired_interval,
 )
 from emotalk.evaluation.metrics import METRICS, loss
@@ -40,7 +40,7 @@ def labels(tmp_path):
             row |= dict.fromkeys(("subject", "emotion", "intensity", "repetition")) | {"statement": statement}
             writer.write(row, np.zeros(4800, np.int16), np.zeros((9, 52), np.float32))
     manifest = write_manifest(tmp_path / "manifest.parquet", test=tuple(CLIPS)[2:])
-    return label_test_clips(ClipStore([tmp_path / "clips.arrow"]), Manifest(manifest))
+    return group_test_clips(ClipStore([tmp_path / "clips.arrow"]), Manifest(manifest))
 
 
 def test_a_test_clip_is_grouped_by_whether_training_contains_its_sentence(labels):

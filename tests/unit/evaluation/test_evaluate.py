@@ -10,7 +10,7 @@ import torch
 from emotalk.blendshapes import channel_indices
 from emotalk.config.use import EvaluateSettings
 from emotalk.data.clips import ClipStore
-from emotalk.data.manifest import MANIFEST, Manifest
+from emotalk.data.manifest import MANIFEST_SCHEMA, Manifest
 from emotalk.errors import EvaluationError
 from emotalk.evaluation.baselines import NearestClip, compute_mean_face, stretch_track
 from emotalk.evaluation.errors_by_clip import Swap, _score_swap
@@ -47,7 +47,7 @@ def write_manifest(path, test=("t0", "t1")):
         dict(split=split, epoch=epoch, audio_c1e2=clip_id, subject=subject, **common)
         for split, epoch, clip_id, subject in rows
     ]
-    pq.write_table(pa.Table.from_pylist(table, schema=MANIFEST), path)
+    pq.write_table(pa.Table.from_pylist(table, schema=MANIFEST_SCHEMA), path)
     return path
 
 
@@ -180,7 +180,7 @@ def paired(tmp_path):
     ]
     cross = dict(audio_c1e2="dogs_sad", audio_c2e1="kids_happy", track_c1e1="dogs_happy", emotion_e1=3, emotion_e2=5)
     table.append(dict(split="test", epoch=0, kind="cross", **cross, **common))
-    pq.write_table(pa.Table.from_pylist(table, schema=MANIFEST), tmp_path / "paired.parquet")
+    pq.write_table(pa.Table.from_pylist(table, schema=MANIFEST_SCHEMA), tmp_path / "paired.parquet")
     return [tmp_path / "paired.arrow"], tmp_path / "paired.parquet"
 
 
@@ -212,7 +212,7 @@ def test_player_clips_have_the_predictions_with_both_emotions(paired, score, tmp
     by_clip = pd.read_parquet(tmp_path / "clips.parquet")
     folders = dict(predictions=tmp_path / "predictions", swapped=tmp_path / "swapped")
     store = ClipStore(paired[0])
-    names = name_clips(store.labels().to_pandas().set_index("clip_id"))
+    names = name_clips(store.metadata().to_pandas().set_index("clip_id"))
     (clip,) = select_player_clips(by_clip, store, Manifest(paired[1]), names, **folders)
     assert clip.label == "C speaker 1 · sad · sentence dogs · take 1 · dogs_sad · best"
     assert "emotion of another clip: C speaker 1 · happy · sentence kids" in clip.note

@@ -51,7 +51,7 @@ def test_motion_can_be_converted_between_all_formats(tmp_path):
 
 
 def test_a_capture_has_the_columns_of_the_app_and_regular_timecodes(tmp_path):
-    write_motion(tmp_path / "a.csv", Motion.from_track(track()).at(60), "livelink")
+    write_motion(tmp_path / "a.csv", Motion.from_track(track()).resampled(60), "livelink")
     table = pd.read_csv(tmp_path / "a.csv")
     assert len(table.columns) == 63
     assert list(table.columns[:4]) == ["Timecode", "BlendShapeCount", "EyeBlinkLeft", "EyeLookDownLeft"]
@@ -128,7 +128,7 @@ def test_other_morph_targets_keep_their_weight(tmp_path):
 @pytest.mark.parametrize("rate", ["24000/1001", "24", "25", "29.97", "30", "59.94", "60"])
 @pytest.mark.parametrize("name", ["a.json", "a.arkit.csv", "a.csv"])
 def test_a_frame_rate_survives_writing_and_reading(tmp_path, rate, name):
-    motion = Motion.from_track(track()).at(rate)
+    motion = Motion.from_track(track()).resampled(rate)
     assert motion.rate == as_frame_rate(rate)
     write_motion(tmp_path / name, motion, kind_from_name(name))
     read = read_motion(tmp_path / name)

@@ -141,7 +141,7 @@ def test_a_late_start_is_filled_with_the_first_row(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps(content))
     motion = read_motion(tmp_path / "a.json")
     assert motion.seconds[0] == 0.5
-    track = motion.at(30).values
+    track = motion.resampled(30).values
     assert len(track) == 105
     np.testing.assert_allclose(track[:16], np.tile(TRACK[:1], (16, 1)), atol=1e-6)
     np.testing.assert_allclose(track[15:], TRACK, atol=1e-5)

@@ -11,7 +11,7 @@ import torch
 
 from emotalk.blendshapes import channel_indices
 from emotalk.config.use import PredictSettings
-from emotalk.errors import EvaluationError, OutputError, WeightsError
+from emotalk.errors import OutputError, PredictionError, WeightsError
 from emotalk.formats.files import read_motion
 from emotalk.inference.predict import predict_files, predict_folder, resolve_subject
 from emotalk.inference.recordings import find_recordings
@@ -63,7 +63,7 @@ def test_a_recording_with_an_error_is_skipped(weights, speech, tmp_path):
     (speech / "broken.wav").write_text("no sound")
     audio = [speech / "broken.wav", speech / "a.wav"]
     assert predict(audio, tmp_path / "out", weights) == ["broken.wav"]
-    with pytest.raises(EvaluationError, match=r"None of the 1 recordings could be predicted: broken\.wav"):
+    with pytest.raises(PredictionError, match=r"None of the 1 recordings could be predicted: broken\.wav"):
         predict(audio[:1], tmp_path / "out", weights)
     assert (tmp_path / "out/a.npy").exists()
 
@@ -75,9 +75,9 @@ def test_a_video_that_cannot_be_read_is_skipped_like_any_audio(weights, speech, 
 
 
 def test_an_empty_list_and_a_missing_file_are_errors(tmp_path):
-    with pytest.raises(EvaluationError, match="There are no recordings"):
+    with pytest.raises(PredictionError, match="There are no recordings"):
         find_recordings([])
-    with pytest.raises(EvaluationError, match=r"File .*none\.wav does not exist"):
+    with pytest.raises(PredictionError, match=r"File .*none\.wav does not exist"):
         find_recordings([tmp_path / "none.wav"])
 
 
@@ -197,9 +197,9 @@ def test_a_training_speaker_is_found_by_name(network, tmp_path):
     card = save_network(network, tmp_path / "weights", subject_slots=slots) / "emotalk.json"
     assert resolve_subject("anna", card) == 4
     assert resolve_subject("other/ben", card) == 6
-    with pytest.raises(EvaluationError, match="several speakers ben: it has mine/anna, mine/ben, other/ben"):
+    with pytest.raises(PredictionError, match="several speakers ben: it has mine/anna, mine/ben, other/ben"):
         resolve_subject("ben", card)
-    with pytest.raises(EvaluationError, match="no speaker carl"):
+    with pytest.raises(PredictionError, match="no speaker carl"):
         resolve_subject("carl", card)
 
 
@@ -207,9 +207,9 @@ def test_recordings_with_errors_are_listed_beside_the_predictions(weights, speec
     device = torch.device("cpu")
     (speech / "broken.wav").write_text("no sound")
     predict_folder(tmp_path / "out", PredictSettings(audio=str(speech)), weights=weights, device=device)
-    assert (tmp_path / "out/left_out.txt").read_text() == "broken.wav\n"
+    assert (tmp_path / "out/failed.txt").read_text() == "broken.wav\n"
     assert (tmp_path / "out/deep/b.npy").exists()
-    with pytest.raises(EvaluationError, match="nowhere does not exist"):
+    with pytest.raises(PredictionError, match="nowhere does not exist"):
         settings = PredictSettings(audio=str(tmp_path / "nowhere"))
         predict_folder(tmp_path / "out", settings, weights=weights, device=device)
 

@@ -9,7 +9,7 @@ import soundfile
 import torch
 
 from emotalk.data.audio import read_waveform
-from emotalk.errors import EvaluationError
+from emotalk.errors import PredictionError
 from emotalk.inference.windows import OVERLAP, AudioFile, encode_reference, predict_speech, window_bounds
 from emotalk.model import EmoTalk
 from emotalk.model.encoder_config import EncoderConfig
@@ -97,5 +97,5 @@ def test_unusable_audio_is_an_error_with_the_reason(tmp_path, write_noise):
     cases = [("no.wav", "libsndfile"), ("nan.wav", "NaN"), ("none.wav", "libsndfile")]
     write_noise(0.01, name="short.wav")
     for name, message in [*cases, ("short.wav", "160 samples at 16 kHz; at least 720")]:
-        with pytest.raises(EvaluationError, match=message):
+        with pytest.raises(PredictionError, match=message):
             AudioFile.from_path(tmp_path / name)

@@ -7,8 +7,8 @@ import pytest
 
 from emotalk.report.charts import integer_scale, linear_scale, log_scale, make_line
 from emotalk.report.names import format_duration, format_seconds, name_clips
+from emotalk.report.result_charts import chart_losses
 from emotalk.report.tables import build_table
-from emotalk.report.training_charts import chart_losses
 from emotalk.report.verdict import Clause, summarize
 from emotalk.training.history import read_training_time
 

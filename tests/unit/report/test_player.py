@@ -5,7 +5,7 @@ import pytest
 import soundfile
 
 from emotalk.blendshapes import CHANNELS, channel_indices
-from emotalk.errors import EvaluationError
+from emotalk.errors import CorpusError
 from emotalk.report.page import write_page
 from emotalk.report.player import PlayerClip, encode_clips, write_preview
 from tests.browser import LOW_CONTRAST, OVERFLOW, needs_browser, run_in_page
@@ -222,5 +222,5 @@ def test_a_preview_contains_the_motion_and_the_speech(tmp_path):
 
 def test_unreadable_speech_is_an_error_with_the_path(tmp_path):
     (tmp_path / "a.wav").write_text("no")
-    with pytest.raises(EvaluationError, match=r"a\.wav is not an audio file"):
+    with pytest.raises(CorpusError, match=r"a\.wav is not an audio file"):
         write_preview(tmp_path / "p.html", np.zeros((30, 52), np.float32), title="a", audio=tmp_path / "a.wav")

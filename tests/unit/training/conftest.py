@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from emotalk.config.training import EncoderSettings
-from emotalk.data.manifest import MANIFEST
+from emotalk.data.manifest import MANIFEST_SCHEMA
 from emotalk.training.checkpoint_file import read_checkpoint
 from emotalk.training.train import TrainingFiles, train
 from emotalk.training.trainer import Trainer
@@ -74,7 +74,7 @@ def manifest(tmp_path):
     kinds = ("cross", "self", "random")
     rows = [example("cross", 0, "validation", 0), example("self", 1, "validation", 0)]
     rows += [example(kinds[(i + e) % 3], i, "train", e) for e in range(1, 5) for i in range(3)]
-    pq.write_table(pa.Table.from_pylist(rows, schema=MANIFEST), tmp_path / "manifest.parquet")
+    pq.write_table(pa.Table.from_pylist(rows, schema=MANIFEST_SCHEMA), tmp_path / "manifest.parquet")
     return tmp_path / "manifest.parquet"
 
 

@@ -6,8 +6,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from emotalk.config.training import LossWeights
-from emotalk.data.clips import ClipStore
-from emotalk.data.samples import from_int16
+from emotalk.data.clips import ClipStore, from_int16
 from emotalk.model.pretrained import build_network
 from emotalk.training.batches import BatchMaker
 from emotalk.training.losses import loss_terms, squared_error, total_loss, velocity_error

@@ -8,7 +8,7 @@ from emotalk.data.clips import ClipStore
 from emotalk.data.manifest import Manifest
 from emotalk.errors import TrainingError
 from emotalk.training.batches import BatchMaker
-from emotalk.training.history import METRICS, History
+from emotalk.training.history import METRICS_SCHEMA, History
 from emotalk.training.train import prepare_network
 from emotalk.training.trainer import Trainer
 from tests.benchmarks.material import make_model_settings
@@ -26,7 +26,7 @@ def test_two_runs_with_the_same_seed_have_equal_weights(run):
 def test_training_lowers_the_loss_and_writes_one_row_per_epoch_and_split(run):
     _, folder = run(epochs=4)
     table = pq.read_table(folder / "metrics.parquet")
-    assert table.schema.equals(METRICS)
+    assert table.schema.equals(METRICS_SCHEMA)
     rows = table.to_pandas()
     assert rows[["epoch", "split"]].values.tolist() == [[e, s] for e in (1, 2, 3, 4) for s in ("train", "validation")]
     validation = rows.loc[rows["split"] == "validation", "loss"].to_numpy()

@@ -40,7 +40,7 @@ class Emotion:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class DemoDefinition:
     """Content of `resources/demo.yaml`.
 
     Attributes
@@ -68,10 +68,10 @@ class Recipe:
     talking_heads: dict[str, list[float]]
 
 
-def read_recipe(path: str | Path) -> Recipe:
-    """Read the recipe file."""
+def read_definition(path: str | Path) -> DemoDefinition:
+    """Read the definition file."""
     content: dict[str, Any] = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    return Recipe(
+    return DemoDefinition(
         phonemes={name: (row[0], np.array(row[1:], float)) for name, row in content["phonemes"].items()},
         statements={number: text.split() for number, text in content["statements"].items()},
         onsets=content["syllables"]["onsets"],
