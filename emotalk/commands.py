@@ -91,7 +91,7 @@ def preview(args: argparse.Namespace) -> None:
 
 def capture(args: argparse.Namespace) -> None:
     """Make recordings from videos."""
-    from emotalk.capture import capture_videos
+    from emotalk.capture.capture import capture_videos
     from emotalk.config.corpus import CaptureSettings
     from emotalk.parallel import usable_cores
 

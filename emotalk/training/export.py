@@ -4,7 +4,6 @@ import gc
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,7 @@ def extract_weights(
     folder: str | Path,
     *,
     recipe: dict[str, Any],
-    captured: Mapping[str, Path],
+    captured: Mapping[str, Any],
 ) -> None:
     """Write `emotalk.pth`, `emotalk.safetensors` and the card `emotalk.json` to `folder`, and verify them.
 
@@ -60,7 +59,7 @@ def extract_weights(
     recipe
         Settings of the run for the card.
     captured
-        For corpora that were captured from videos, the table of the videos.
+        For corpora that were captured from videos, an entry of the card that describes the capture.
 
     Raises
     ------
@@ -68,13 +67,11 @@ def extract_weights(
         If weights of the checkpoint have a wrong type or shape or are not finite, or if a written file differs.
     """
     folder = Path(folder)
-    from emotalk.capture.records import summarize_captures  # Training does without the audio libraries that it imports.
-
     notes = Manifest(manifest).notes
     description = {
         "recipe": recipe,
         "subject_slots": notes["slots"],
-        "captured": {corpus: asdict(summary) for corpus, summary in summarize_captures(captured).items()},
+        "captured": dict(captured),
     }
     expected = _write_weights(checkpoint, folder, description)
     gc.collect()  # The network has reference cycles that would keep the checkpoint mapped.

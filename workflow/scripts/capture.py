@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from emotalk.capture import capture_to_table
+from emotalk.capture.capture import capture_to_table
 from emotalk.config.corpus import CaptureSettings
 from emotalk.logs import job_log
 

@@ -1,17 +1,20 @@
 """Adapter of rule extract."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
+from emotalk.capture.records import summarize_captures
 from emotalk.logs import job_log
 from emotalk.training.export import extract_weights
 
 with job_log(snakemake.log[0]):
+    tables = dict(zip(snakemake.params.captured, map(Path, snakemake.input.captured), strict=True))
     extract_weights(
         snakemake.input.checkpoint,
         snakemake.input.clips,
         snakemake.input.manifest,
         Path(snakemake.output.card).parent,
         recipe=json.loads(snakemake.params.recipe),
-        captured=dict(zip(snakemake.params.captured, map(Path, snakemake.input.captured), strict=True)),
+        captured={corpus: asdict(summary) for corpus, summary in summarize_captures(tables).items()},
     )

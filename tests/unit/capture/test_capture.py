@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
-from emotalk.capture import capture_videos
+from emotalk.capture.capture import capture_videos
 from emotalk.capture.faces import Faces, follow_face
 from emotalk.capture.landmarks import Detector, Landmarker
 from emotalk.capture.video import VideoReader
