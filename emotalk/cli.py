@@ -224,8 +224,10 @@ def _add_preview(parser: argparse.ArgumentParser) -> None:
 
 def _add_scan(parser: argparse.ArgumentParser) -> None:
     parser.description = "Look at a folder of recordings and write a commented settings file that trains on it."
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("-o", "--out", type=Path, default=Path("my.yaml"), help="file to write")
+    parser.add_argument("folder", type=Path, help="folder with audio and tracks")
+    parser.add_argument(
+        "-o", "--out", type=Path, default=Path("my.yaml"), help="settings file to write (default my.yaml)"
+    )
     _add_overwrite(parser)
     recipes = ("demo", "paper", "personal")
     parser.add_argument("--recipe", choices=recipes, default="paper", help="demo: small random encoders, for a trial")
@@ -237,7 +239,7 @@ def _add_capture(parser: argparse.ArgumentParser) -> None:
         "<out>/faces/<name>.parquet, a row per frame. What is captured already is not captured again."
     )
     parser.add_argument("videos", nargs="+", type=Path, metavar="VIDEO", help="videos, or folders of videos")
-    parser.add_argument("--out", type=Path, default=Path("captured"), help="folder for what is captured")
+    parser.add_argument("--out", type=Path, default=Path("captured"), help="output folder (default: captured)")
     parser.add_argument(
         "--model", type=Path, default=Path("resources/face_landmarker.task"), help="MediaPipe's face_landmarker.task"
     )
@@ -271,7 +273,7 @@ def _add_app(parser: argparse.ArgumentParser) -> None:
         help="one or two weights: a file, its card or a folder (default results/weights)",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for all networks")
-    parser.add_argument("--port", type=_parse_port, default=7860)
+    parser.add_argument("--port", type=_parse_port, default=7860, help="port (default 7860)")
     parser.add_argument("--share", action="store_true", help="also make a public link through Gradio's servers")
     _add_device(parser)
 

@@ -16,7 +16,7 @@ _LOG = logging.getLogger(__name__)
 
 def predict(args: argparse.Namespace) -> None:
     """Predict motion for recordings."""
-    from emotalk.config.use import PredictSettings
+    from emotalk.config.prediction import PredictSettings
     from emotalk.errors import ConfigError, PredictionError
     from emotalk.files import check_outputs
     from emotalk.inference.recordings import find_recordings, planned_outputs

@@ -53,7 +53,7 @@ def device_from_name(name: str) -> torch.device:
     return choose_device(1, usable_cores(), index)
 
 
-def choose_kernels(device: torch.device) -> None:
+def configure_kernels(device: torch.device) -> None:
     """Enable TF32 for fp32 matrix products on a GPU, and disable cuDNN attention.
 
     cuDNN builds its attention kernels for each new shape, and in training nearly every batch has a new shape. On an
@@ -64,7 +64,7 @@ def choose_kernels(device: torch.device) -> None:
         torch.backends.cuda.enable_cudnn_sdp(False)
 
 
-def free_memory(device: torch.device | None = None) -> float:
+def available_memory_bytes(device: torch.device | None = None) -> float:
     """Return the free bytes of a device, by default of the host; infinity if the system does not report them."""
     if device is not None and device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]

@@ -19,7 +19,7 @@ def file_digest(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def file_listing(*paths: str | Path, suffixes: tuple[str, ...] = ("",)) -> str:
+def metadata_digest(*paths: str | Path, suffixes: tuple[str, ...] = ("",)) -> str:
     """Return a digest of names, sizes and modification times, which changes if a file is added, removed or changed.
 
     Parameters

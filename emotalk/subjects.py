@@ -6,18 +6,18 @@ import numpy as np
 
 from emotalk.errors import EmoTalkError
 
-NUM_SUBJECTS = 24
+NUM_RELEASED_SLOTS = 24
 """Subject slots of the released network, one for each actor of RAVDESS."""
-MAX_SUBJECTS = 128
+MAX_SUBJECT_SLOTS = 128
 """Most subject slots of a larger network, because the manifest stores the index as int8."""
 
 
-def mean_subject(subjects: Sequence[int], num_subjects: int = NUM_SUBJECTS) -> list[float]:
+def mean_subject(subjects: Sequence[int], num_slots: int = NUM_RELEASED_SLOTS) -> list[float]:
     """Return the weights of the equal mixture of some subjects, which is used for subjects without training data."""
-    return [(index in subjects) / len(subjects) for index in range(num_subjects)]
+    return [(index in subjects) / len(subjects) for index in range(num_slots)]
 
 
-def subject_weights(subject: int | Sequence[float], num_subjects: int = NUM_SUBJECTS) -> list[float]:
+def subject_weights(subject: int | Sequence[float], num_slots: int = NUM_RELEASED_SLOTS) -> list[float]:
     """Return the weights of all subjects: one-hot for an index; a mixture is returned unchanged.
 
     Raises
@@ -26,11 +26,9 @@ def subject_weights(subject: int | Sequence[float], num_subjects: int = NUM_SUBJ
         If the index is out of range, or the mixture has another number of weights.
     """
     if isinstance(subject, int | np.integer):
-        if not 0 <= subject < num_subjects:
-            raise EmoTalkError(f"subject is {subject}; the network has the indices 0 to {num_subjects - 1}.")
-        return [float(index == subject) for index in range(num_subjects)]
-    if len(subject) != num_subjects:
-        raise EmoTalkError(
-            f"The mixture of subjects has {len(subject)} weights; the network has {num_subjects} subjects."
-        )
+        if not 0 <= subject < num_slots:
+            raise EmoTalkError(f"subject is {subject}; the network has the indices 0 to {num_slots - 1}.")
+        return [float(index == subject) for index in range(num_slots)]
+    if len(subject) != num_slots:
+        raise EmoTalkError(f"The mixture of subjects has {len(subject)} weights; the network has {num_slots} subjects.")
     return [float(weight) for weight in subject]

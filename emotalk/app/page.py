@@ -11,7 +11,7 @@ import gradio as gr
 from emotalk.app.prediction import Model, predict
 from emotalk.app.results import render, render_downloads, render_error, render_faces, write_files
 from emotalk.app.sessions import Sessions
-from emotalk.config.use import PredictSettings
+from emotalk.config.prediction import PredictSettings
 from emotalk.errors import EmoTalkError, PredictionError
 from emotalk.model.inputs import INTENSITIES
 from emotalk.timing import FPS, SAMPLING_RATE
@@ -149,7 +149,7 @@ def _show_emotion_settings(emotion: str) -> tuple[Any, Any]:
 def subject_choices(models: Sequence[Model]) -> list[tuple[str, str | int]]:
     """Return all subjects, with the names of the speakers; those that a model was not trained with are marked."""
     known = [set(subjects) for model in models if (subjects := model.card.get("training_subjects"))]
-    indices = range(min(model.network.num_subjects for model in models))
+    indices = range(min(model.network.num_slots for model in models))
     marks = ["" if all(index in subjects for subjects in known) else " (not trained)" for index in indices]
     slots = models[0].card.get("subject_slots") or {}
     if any((model.card.get("subject_slots") or {}) != slots for model in models):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from emotalk.config.use import PredictSettings
+from emotalk.config.prediction import PredictSettings
 from emotalk.data.audio import read_samples
 from emotalk.errors import PredictionError, WeightsError
 from emotalk.inference.predict import build_predictor

@@ -24,10 +24,10 @@ from emotalk.config.corpus import (
     SplitSettings,
 )
 from emotalk.config.description import CORPUS, allowed_values, general_path, settings
+from emotalk.config.prediction import EvaluateSettings, PredictSettings
 from emotalk.config.reading import merge, read_file
 from emotalk.config.section import PathSetting, Section
 from emotalk.config.training import ModelSettings, TrainSettings
-from emotalk.config.use import EvaluateSettings, PredictSettings
 from emotalk.errors import ConfigError
 
 Recipe = Literal["demo", "paper", "report", "personal"]
@@ -46,6 +46,7 @@ _OLD_NAMES = {
     "train.deliver": "train.checkpoint",
     "train.checkpoint_frozen": "nothing: checkpoints always contain all parameters",
     "evaluate.person": "evaluate.subject",
+    "pair.shared_slot": "pair.shared_slot_corpora",
 }
 """Settings of earlier versions and their replacements."""
 
@@ -142,13 +143,20 @@ class Config(Section):
                 "train.init_weights.source: recipe personal fine-tunes weights; set the released EmoTalk.pth or other "
                 "weights"
             )
-        slots = self.model.subject_slots
+        if self.data == DEMO:
+            errors += [
+                f"sources.{corpus}: has paths of its own, but data is `demo`, the synthetic corpus; set data to the "
+                "folder of your corpora, and recipe"
+                for corpus, source in self.sources.items()
+                if source.audio or source.tracks or source.table or source.video
+            ]
+        slots = self.model.num_subject_slots
         for name, index in (
             ("pair.unlabelled_subject", self.pair.unlabelled_subject),
             ("evaluate.subject", self.evaluate.subject),
         ):
             if isinstance(index, int) and index >= slots:
-                errors.append(f"{name}: is {index}; the network has the indices 0 to {slots - 1} (model.subject_slots)")
+                errors.append(f"{name}: is {index}; the highest index is {slots - 1} (model.num_subject_slots)")
         if errors:
             raise ValueError("\n  ".join(errors))
         return self

@@ -42,9 +42,9 @@ class SourceSettings(Section):
 
     layout: Literal["auto", "ravdess", "hdtf", "generic"] = Field(
         "auto",
-        description="Rules for file names. `ravdess` and `hdtf`: as in 3D-ETF, in any subfolders. `generic`: any wav "
-        "or flac, with the npy or csv of the same name in the same folder; the folder is the subject. `auto`: chosen "
-        "by the name of the corpus.",
+        description="Rules for file names. `ravdess` and `hdtf`: as in 3D-ETF, in any subfolders. `generic`: any "
+        "supported audio (docs/own-data.md) with an npy or csv of the same name; `subject` sets who speaks. `auto`: "
+        "chosen by the name of the corpus.",
     )
     audio: PathSetting | None = Field(
         None, description="Folder of the audio; default: `<data>/<corpus>/audio` (`generic`: `<data>/<corpus>`)."
@@ -332,11 +332,12 @@ class PairSettings(Section):
     unlabelled_subject: int = Field(
         0,
         ge=0,
-        description="Subject index of recordings of unknown speakers and of the corpora in `shared_slot`. Neither the "
-        "paper nor the released code specifies it for HDTF; the training report uses 0 for all clips.",
+        description="Subject index of recordings of unknown speakers and of the corpora in `shared_slot_corpora`. "
+        "Neither the paper nor the released code specifies it for HDTF; the training report uses 0 for all clips.",
     )
-    shared_slot: list[str] = Field(
+    shared_slot_corpora: list[str] = Field(
         ["HDTF"],
         description="Corpora whose speakers share the subject index `unlabelled_subject`. In other corpora, each "
-        "training speaker has an index of its own; `model.subject_slots` is their number.",
+        "training speaker has an index of its own: RAVDESS's actors that of their number, others a free one. "
+        "`model.num_subject_slots` is the number of indices.",
     )

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from emotalk.config.section import PathSetting, Section
-from emotalk.subjects import MAX_SUBJECTS, NUM_SUBJECTS
+from emotalk.subjects import MAX_SUBJECT_SLOTS, NUM_RELEASED_SLOTS
 
 RANDOM = "random"
 """Source of encoders without pretrained weights."""
@@ -19,12 +19,12 @@ class EncoderSettings(Section):
 
     source: PathSetting = Field(
         description="`random`, a local folder with config.json and weights (no network access), or a repository id on "
-        "the model hub."
+        "the Hugging Face Hub."
     )
     revision: str | None = Field(
         None,
-        description="Branch, tag or commit on the hub; null uses the default branch. The card contains the resolved "
-        "commit.",
+        description="Branch, tag or commit on the Hugging Face Hub; null uses the default branch. The card contains "
+        "the resolved commit.",
     )
     sizes: dict[str, Any] = Field(
         {}, description="Sizes of a random encoder, by the names of wav2vec2 configuration values."
@@ -42,12 +42,12 @@ class ModelSettings(Section):
         EncoderSettings(source="r-f/wav2vec-english-speech-emotion-recognition"),
         description="Encoder and classifier of the emotion of speech.",
     )
-    subject_slots: int = Field(
-        NUM_SUBJECTS,
-        ge=NUM_SUBJECTS,
-        le=MAX_SUBJECTS,
+    num_subject_slots: int = Field(
+        NUM_RELEASED_SLOTS,
+        ge=NUM_RELEASED_SLOTS,
+        le=MAX_SUBJECT_SLOTS,
         description="Number of subject slots. The released network has 24; its code cannot load weights with more. "
-        "Each training speaker has a slot of its own, except in the corpora in `pair.shared_slot`.",
+        "Each training speaker has a slot of its own, except in the corpora in `pair.shared_slot_corpora`.",
     )
 
 

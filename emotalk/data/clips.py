@@ -127,10 +127,12 @@ class ClipStore:
             try:
                 file = pa.ipc.open_file(pa.memory_map(str(path)))
             except (pa.ArrowInvalid, OSError) as error:
-                raise CorpusError(f"{path} is not a clip store ({error}). Recreate it with --forcerun slice.") from None
+                raise CorpusError(
+                    f"{path} is not a clip store ({error}). Run the same command with --forcerun slice."
+                ) from None
             if not file.schema.equals(CLIPS_SCHEMA):
                 raise CorpusError(
-                    f"{path} does not have the columns of a clip store. Recreate it with --forcerun slice."
+                    f"{path} does not have the columns of a clip store. Run the same command with --forcerun slice."
                 )
             self._batches += [file.get_batch(i) for i in range(file.num_record_batches)]
         self._starts = [0]

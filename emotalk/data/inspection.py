@@ -12,7 +12,8 @@ from emotalk.config.corpus import IndexSettings
 from emotalk.data.audio import AudioInfo, inspect_audio
 from emotalk.data.av_sync import estimate_offset, mouth_opening, offset_correlations
 from emotalk.data.discovery import AUDIO_SUFFIXES, TRACK_SUFFIXES, RecordingFiles
-from emotalk.data.issues import Lengths, apply_policy, length_issues, matching_frame_rate
+from emotalk.data.issues import apply_policy
+from emotalk.data.lengths import Lengths, length_issues, matching_frame_rate
 from emotalk.errors import Issue
 from emotalk.formats.tracks import inspect_track, is_self_describing, read_track
 from emotalk.provenance import file_digest

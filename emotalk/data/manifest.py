@@ -14,13 +14,13 @@ import pyarrow.parquet as pq
 
 from emotalk.config.corpus import PairSettings, SplitSettings
 from emotalk.data.clips import ClipStore
-from emotalk.data.pairing import NO_CLIP, Examples, PseudoPairs, RandomPairs
+from emotalk.data.pairing import NO_CLIP, Examples, PseudoPairSampler, RandomPairSampler, Sampler
 from emotalk.data.splits import SPLITS, split_clips, split_unit
 from emotalk.data.subject_slots import assign_slots
 from emotalk.emotions import UNLABELLED, emotion_class
 from emotalk.errors import CorpusError, TrainingError
 from emotalk.progress import progress
-from emotalk.subjects import NUM_SUBJECTS
+from emotalk.subjects import NUM_RELEASED_SLOTS
 
 _LOG = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ def write_manifest(
     split: Mapping[str, SplitSettings],
     epochs: int,
     seed: int,
-    num_subjects: int = NUM_SUBJECTS,
+    num_slots: int = NUM_RELEASED_SLOTS,
 ) -> None:
     """Write the examples of all epochs, with the held-out names and warnings as metadata.
 
@@ -79,7 +79,7 @@ def write_manifest(
     ----------
     split
         Held-out subjects of each corpus.
-    num_subjects
+    num_slots
         Number of subject slots of the network.
 
     Raises
@@ -90,33 +90,35 @@ def write_manifest(
     labels = ClipStore(clips).metadata().to_pandas().sort_values("clip_id", ignore_index=True)
     table = _add_conditioning(labels, settings)
     table["split"], held_out = _assign_splits(table, split, seed)
-    table["subject_index"], slots = assign_slots(table, settings, num_subjects)
+    table["subject_index"], slots = assign_slots(table, settings, num_slots)
     if settings.strategy == "random":
         table, slots = table.assign(intensity_index=REPORT_INTENSITY, subject_index=REPORT_SUBJECT), {}
-    pairs = {
-        name: _create_pairs(settings.strategy, table, name, members)
+    samplers = {
+        name: _create_sampler(settings.strategy, table, name, members)
         for name in SPLITS
         if len(members := np.flatnonzero(table["split"] == name))
     }
-    warnings = list(_warnings(table, pairs, held_out, num_subjects))
-    _log_splits(table, pairs, held_out, warnings)
+    warnings = list(_warnings(table, samplers, held_out, num_slots))
+    _log_splits(table, samplers, held_out, warnings)
     if slots:
         _LOG.info("Subject slots: %s", ", ".join(f"{name} {slot}" for name, slot in slots.items()))
-    if "train" not in pairs:
-        raise CorpusError("There are no training clips: 'split' holds out every subject for validation or test.")
+    if "train" not in samplers:
+        raise CorpusError(
+            "There are no training clips: 'split' holds out everything. Hold out fewer names or smaller fractions."
+        )
     ids = pa.array(table["clip_id"].to_numpy(object), pa.string())
-    epochs_by_split = [(name, 0) for name in SPLITS[1:] if name in pairs] + [("train", 1 + i) for i in range(epochs)]
+    epochs_by_split = [(name, 0) for name in SPLITS[1:] if name in samplers] + [("train", 1 + i) for i in range(epochs)]
     with pq.ParquetWriter(
         out, _FILE_SCHEMA, store_schema=False, dictionary_pagesize_limit=_MAX_DICTIONARY_BYTES
     ) as writer:
         notes = {"held_out": held_out, "warnings": warnings, "slots": slots}
         writer.add_key_value_metadata({_NOTES: json.dumps(notes)})
         for name, epoch in progress(epochs_by_split, total=len(epochs_by_split), what="Pairing", unit="epochs"):
-            examples = pairs[name].draw(np.random.default_rng([seed, SPLITS.index(name), epoch]))
+            examples = samplers[name].draw(np.random.default_rng([seed, SPLITS.index(name), epoch]))
             if len(examples.kind):
-                writer.write_table(_manifest_rows(table, ids, examples, (name, epoch)))
+                writer.write_table(_manifest_rows(table, ids, examples, name, epoch))
             elif name == "train":
-                raise CorpusError("There is only one training clip; pair.strategy 'random' needs at least two.")
+                raise CorpusError("There is only one training clip, and random pairs need two. Add recordings.")
 
 
 def _add_conditioning(table: pd.DataFrame, settings: PairSettings) -> pd.DataFrame:
@@ -148,13 +150,13 @@ def _assign_splits(
 
 def _warnings(
     table: pd.DataFrame,
-    pairs: Mapping[str, PseudoPairs | RandomPairs],
+    samplers: Mapping[str, Sampler],
     held_out: Mapping[str, Mapping[str, Any]],
-    num_subjects: int,
+    num_slots: int,
 ) -> Iterator[str]:
     """Yield problems of the splits and pairs, each with a remedy."""
     for name in SPLITS[1:]:
-        if name not in pairs:
+        if name not in samplers:
             effect = "the model cannot be evaluated" if name == "test" else "no best epoch can be chosen"
             yield f"There is no {name} split: {effect}. To create one, hold out data with 'split'."
     for corpus, split in held_out.items():
@@ -166,37 +168,36 @@ def _warnings(
     counts = table["split"].value_counts()
     if counts.get("train", 0) < counts.get("test", 0):
         yield f"There are fewer training clips ({counts.get('train', 0)}) than test clips ({counts['test']})."
-    train = pairs.get("train")
-    if isinstance(train, PseudoPairs) and not train.num_combinations:
+    train = samplers.get("train")
+    if isinstance(train, PseudoPairSampler) and not train.num_combinations:
         yield (
             "There are no pseudo-pairs, so the network does not learn to separate emotion from content. Pseudo-pairs "
             "need a speaker with the same sentences in several emotions, and labels of emotion and sentence."
         )
-    if num_subjects > NUM_SUBJECTS:
+    if num_slots > NUM_RELEASED_SLOTS:
         yield (
-            f"The network has {num_subjects} subject slots, and the released one {NUM_SUBJECTS}: the released code "
-            "cannot load the weights; the commands of this program can."
+            f"The network has {num_slots} subject slots, and the released one {NUM_RELEASED_SLOTS}: the released "
+            "code cannot load the weights; the commands of this program can."
         )
 
 
-def _create_pairs(strategy: str, table: pd.DataFrame, split: str, members: np.ndarray) -> PseudoPairs | RandomPairs:
-    """Create the pairs of a split. The test split always uses pseudo-pairs, so that it has every clip exactly once."""
-    return RandomPairs(members) if strategy == "random" and split != "test" else PseudoPairs(table, members)
+def _create_sampler(strategy: str, table: pd.DataFrame, split: str, members: np.ndarray) -> Sampler:
+    """Create the sampler of a split; the test split always has pseudo-pairs, so that it has every clip once."""
+    return RandomPairSampler(members) if strategy == "random" and split != "test" else PseudoPairSampler(table, members)
 
 
-def _manifest_rows(table: pd.DataFrame, ids: pa.Array, examples: Examples, part: tuple[str, int]) -> pa.Table:
+def _manifest_rows(table: pd.DataFrame, ids: pa.Array, examples: Examples, split: str, epoch: int) -> pa.Table:
     """Create the manifest rows of one split and epoch; `ids` are the clip ids."""
-    split, epoch = part
     emotion = table["emotion_index"].to_numpy()
     frames = table["num_frames"].to_numpy()
     main, partner = examples.audio_c1e2, examples.audio_c2e1
     is_self = partner == NO_CLIP
 
-    def to_ids(part: np.ndarray) -> pa.Array:
-        return pa.DictionaryArray.from_arrays(pa.array(part, pa.int32(), mask=part == NO_CLIP), ids)
+    def to_ids(rows: np.ndarray) -> pa.Array:
+        return pa.DictionaryArray.from_arrays(pa.array(rows, pa.int32(), mask=rows == NO_CLIP), ids)
 
-    def length(part: np.ndarray) -> np.ndarray:
-        return np.where(part == NO_CLIP, 0, frames[part])
+    def length(rows: np.ndarray) -> np.ndarray:
+        return np.where(rows == NO_CLIP, 0, frames[rows])
 
     columns = {
         "split": pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(main), np.int32)), [split]),
@@ -218,14 +219,16 @@ def _manifest_rows(table: pd.DataFrame, ids: pa.Array, examples: Examples, part:
 
 def _log_splits(
     table: pd.DataFrame,
-    pairs: Mapping[str, PseudoPairs | RandomPairs],
+    samplers: Mapping[str, Sampler],
     held_out: Mapping[str, Mapping[str, Any]],
     warnings: Sequence[str],
 ) -> None:
     """Log the number of clips in each split, the held-out names and the warnings."""
-    for name, drawn in pairs.items():
+    for name, sampler in samplers.items():
         counts = table.loc[table["split"] == name, "corpus"].value_counts().sort_index()
-        extra = f"; {drawn.num_combinations} pseudo-pair combinations" if isinstance(drawn, PseudoPairs) else ""
+        extra = (
+            f"; {sampler.num_combinations} pseudo-pair combinations" if isinstance(sampler, PseudoPairSampler) else ""
+        )
         _LOG.info("%s: %s%s", name, ", ".join(f"{count} clips of {corpus}" for corpus, count in counts.items()), extra)
     for corpus, split in held_out.items():
         names = "; ".join(f"{name} {', '.join(split[name][:10]) or 'none'}" for name in SPLITS[1:])
@@ -235,7 +238,7 @@ def _log_splits(
 
 
 Example = dict[str, Any]
-"""A row of the manifest; `emotalk.data.manifest` describes its columns."""
+"""A row of the manifest, with the columns of `MANIFEST_SCHEMA`."""
 
 
 class Manifest:
@@ -270,7 +273,7 @@ class Manifest:
         """
         epochs = pq.read_table(self._path, columns=["epoch"], filters=[("split", "=", "train")]).column("epoch")
         if not len(epochs):
-            raise TrainingError(f"{self._path} has no training examples. Recreate it with --forcerun pair.")
+            raise TrainingError(f"{self._path} has no training examples. Run the same command with --forcerun pair.")
         return max(epochs.to_pylist())
 
     @property

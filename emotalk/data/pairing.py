@@ -33,11 +33,11 @@ class Examples:
     track_c2e2: np.ndarray
 
 
-class PseudoPairs:
-    """Pseudo-pairs of the paper: one actor, one intensity, two sentences (c1, c2) and two emotions (e1, e2).
+class PseudoPairSampler:
+    """Pseudo-pairs of the paper: one subject, one intensity, two sentences (c1, c2) and two emotions (e1, e2).
 
-    The recordings of one actor and one intensity form a grid of (sentence, emotion) cells; repetitions share a cell. A
-    pair is two cells that differ in sentence and emotion, provided that the other two corners of the rectangle also
+    The recordings of one subject and one intensity form a grid of (sentence, emotion) cells; repetitions share a cell.
+    A pair is two cells that differ in sentence and emotion, provided that the other two corners of the rectangle also
     exist. Only uncut recordings can be paired, because the parts of a cut recording have different content.
 
     Parameters
@@ -54,28 +54,28 @@ class PseudoPairs:
 
     def __init__(self, clips: pd.DataFrame, members: np.ndarray) -> None:
         self._members = members
-        corners = ["corpus", "subject", "intensity", "statement", "emotion"]
-        chosen = clips.loc[members, [*corners, "is_whole"]]
-        labelled = chosen[chosen["is_whole"] & chosen[corners].notna().all(axis=1)]
-        cell_of = labelled.groupby(corners, observed=True).ngroup()
+        cell_columns = ["corpus", "subject", "intensity", "statement", "emotion"]
+        chosen = clips.loc[members, [*cell_columns, "is_whole"]]
+        labelled = chosen[chosen["is_whole"] & chosen[cell_columns].notna().all(axis=1)]
+        cell_of = labelled.groupby(cell_columns, observed=True).ngroup()
         self._cell = np.full(len(clips), NO_CLIP)
         self._cell[labelled.index] = cell_of
         self._grouped = labelled.index.to_numpy()[np.argsort(cell_of.to_numpy(), kind="stable")]
         self._cell_size, self._cell_start = _blocks(cell_of.to_numpy())
-        self._squares = _Squares(labelled[corners].assign(cell=cell_of).drop_duplicates("cell"))
+        self._rectangles = _Rectangles(labelled[cell_columns].assign(cell=cell_of).drop_duplicates("cell"))
 
     @property
     def num_combinations(self) -> int:
-        """Number of ordered combinations (actor, intensity, e1, e2, c1) with all four clips."""
-        return int(self._squares.count.sum())
+        """Number of ordered combinations (subject, intensity, c1, c2, e1, e2) with all four clips."""
+        return int(self._rectangles.count.sum())
 
     def draw(self, rng: np.random.Generator) -> Examples:
         """Draw one epoch: every member once as `audio_c1e2`, in random order, with random partners if there are any."""
         audio_c1e2 = rng.permutation(self._members)
         cell = self._cell[audio_c1e2]
-        choices = np.append(self._squares.count, 0)[cell]  # NO_CLIP is -1 and indexes the appended 0.
+        choices = np.append(self._rectangles.count, 0)[cell]  # NO_CLIP is -1 and indexes the appended 0.
         is_paired = choices > 0
-        corners = self._squares.corners(cell[is_paired], rng.integers(choices[is_paired]))
+        corners = self._rectangles.corners(cell[is_paired], rng.integers(choices[is_paired]))
         partners = []
         for cells in corners:
             clips = np.full(len(audio_c1e2), NO_CLIP)
@@ -84,10 +84,10 @@ class PseudoPairs:
         return Examples(np.where(is_paired, "cross", "self"), audio_c1e2, *partners)
 
 
-class _Squares:
+class _Rectangles:
     """All pairs of cells that form a pseudo-pair, by number; listing them would take memory quadratic in the cells.
 
-    A square is two sentences with the same two emotions: two *couples* (sentence, e1, e2) with equal e1 and e2. Only
+    A rectangle is two sentences with the same two emotions: two *couples* (sentence, e1, e2) with equal e1 and e2. Only
     the couples are listed, at most one per cell and emotion.
 
     Parameters
@@ -113,17 +113,17 @@ class _Squares:
         self._rank = np.empty(len(block), int)
         self._rank[self._in_blocks] = np.arange(len(block)) - self._start[self._in_blocks]
         self._ends = np.cumsum(size[block] - 1)
-        """Cumulative number of squares, up to and including each couple."""
-        self._starts_of_squares = self._ends - (size[block] - 1)
+        """Cumulative number of rectangles, up to and including each couple."""
+        self._starts_of_rectangles = self._ends - (size[block] - 1)
         self.count = np.bincount(self._cell_e2, weights=size[block] - 1, minlength=len(cells)).astype(int)
-        """Number of squares that have each cell as (c1, e2)."""
+        """Number of rectangles that have each cell as (c1, e2)."""
         self._first = np.cumsum(self.count) - self.count
 
     def corners(self, cell: np.ndarray, number: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Cells (c2,e1), (c1,e1), (c2,e2) of square `number` among the squares of each cell (c1,e2)."""
-        square = self._first[cell] + number
-        couple = np.searchsorted(self._ends, square, side="right")
-        rank = square - self._starts_of_squares[couple]
+        """Cells (c2,e1), (c1,e1), (c2,e2) of rectangle `number` among the rectangles of each cell (c1,e2)."""
+        rectangle = self._first[cell] + number
+        couple = np.searchsorted(self._ends, rectangle, side="right")
+        rank = rectangle - self._starts_of_rectangles[couple]
         rank += rank >= self._rank[couple]
         other = self._in_blocks[self._start[couple] + rank]
         return self._cell_e1[other], self._cell_e1[couple], self._cell_e2[other]
@@ -135,7 +135,7 @@ def _blocks(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return size, np.cumsum(size) - size
 
 
-class RandomPairs:
+class RandomPairSampler:
     """Random pairs of the training report: two different clips A and B, each with its own motion.
 
     In the notation of the paper, A is `audio_c1e2` with target `track_c1e1`, and B is `audio_c2e1` with target
@@ -150,3 +150,6 @@ class RandomPairs:
         num_pairs = len(self._members) // 2
         first, second = rng.permutation(self._members)[: 2 * num_pairs].reshape(2, num_pairs)
         return Examples(np.full(num_pairs, "random"), first, second, first, second)
+
+
+Sampler = PseudoPairSampler | RandomPairSampler

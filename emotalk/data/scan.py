@@ -15,7 +15,7 @@ from emotalk.config.corpus import SourceSettings
 from emotalk.data.audio import read_waveform
 from emotalk.data.containers import VIDEO_SUFFIXES
 from emotalk.data.discovery import Listing, RecordingFiles, Source
-from emotalk.data.issues import matching_frame_rate
+from emotalk.data.lengths import matching_frame_rate
 from emotalk.data.names import NAMING
 from emotalk.errors import CorpusError, Issue
 from emotalk.files import atomic_path, check_outputs, iter_files

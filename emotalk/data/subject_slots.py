@@ -3,22 +3,22 @@
 import pandas as pd
 
 from emotalk.config.corpus import PairSettings
-from emotalk.data.names import NUM_ACTORS
+from emotalk.data.names import NUM_ACTORS, parse_ravdess
 from emotalk.errors import CorpusError
-from emotalk.subjects import MAX_SUBJECTS, NUM_SUBJECTS
+from emotalk.subjects import MAX_SUBJECT_SLOTS, NUM_RELEASED_SLOTS
 
 
 def assign_slots(clips: pd.DataFrame, settings: PairSettings, num_slots: int) -> tuple[pd.Series, dict[str, int]]:
     """Assign a subject slot to each clip.
 
-    Actors of RAVDESS have the slot of their number. Speakers of the corpora in `settings.shared_slot`, unknown speakers
-    and speakers without training clips have the slot `settings.unlabelled_subject`. Each other speaker has a slot that
-    no other training speaker has.
+    Speakers of the corpora in `settings.shared_slot_corpora`, unknown speakers and speakers without training clips have
+    the slot `settings.unlabelled_subject`. Actors of RAVDESS, which are recognized by the name of the corpus or of
+    their recordings, have the slot of their number. Each other speaker has a slot that no other training speaker has.
 
     Parameters
     ----------
     clips
-        Columns `corpus`, `subject`, `intensity` and `split`.
+        Columns `corpus`, `recording_id`, `subject` and `split`.
     num_slots
         Number of subject slots of the network.
 
@@ -34,10 +34,12 @@ def assign_slots(clips: pd.DataFrame, settings: PairSettings, num_slots: int) ->
     CorpusError
         If there are more speakers than slots.
     """
-    number = pd.to_numeric(clips["subject"], errors="coerce").where(clips["intensity"].notna())
-    actor = (number - 1).where(number.between(1, NUM_ACTORS))
     is_train = clips["split"] == "train"
-    is_shared = clips["corpus"].isin(settings.shared_slot) | clips["subject"].isna() | (clips["subject"] == "unknown")
+    is_unknown = clips["subject"].isna() | (clips["subject"] == "unknown")
+    is_shared = is_unknown | clips["corpus"].isin(settings.shared_slot_corpora)
+    number = pd.to_numeric(clips["subject"], errors="coerce")
+    is_ravdess = (clips["corpus"] == "RAVDESS") | clips["recording_id"].map(parse_ravdess).notna()
+    actor = (number - 1).where(is_ravdess & ~is_shared & number.between(1, NUM_ACTORS))
     names = clips["corpus"] + "/" + clips["subject"].fillna("unknown")
     has_own_slot = is_train & actor.isna() & ~is_shared
     used = {int(slot) for slot in actor[is_train].dropna()}
@@ -46,16 +48,17 @@ def assign_slots(clips: pd.DataFrame, settings: PairSettings, num_slots: int) ->
     free = [slot for slot in range(num_slots) if slot not in used]
     speakers = sorted(names[has_own_slot].unique())
     if len(speakers) > len(free):
-        shared = ", ".join(sorted(set(settings.shared_slot) | set(clips["corpus"][has_own_slot])))
+        shared = ", ".join(sorted(set(settings.shared_slot_corpora) | set(clips["corpus"][has_own_slot])))
         needed = num_slots + len(speakers) - len(free)
         larger = (
-            f"Or set model.subject_slots to {needed}; the released EmoTalk code cannot load weights with more than "
-            f"{NUM_SUBJECTS} slots. "
+            f"Or set model.num_subject_slots to {needed}; the released EmoTalk code cannot load weights with more than "
+            f"{NUM_RELEASED_SLOTS} slots. "
         )
         raise CorpusError(
             f"{len(speakers)} speakers need a subject slot ({', '.join(speakers[:5])}, …), and {len(free)} of the "
-            f"network's {num_slots} slots are free. Let the speakers of a corpus share one slot: set pair.shared_slot "
-            f"to [{shared}]. {larger if needed <= MAX_SUBJECTS else ''}Or hold out or leave out speakers."
+            f"network's {num_slots} slots are free. Let the speakers of a corpus share one slot: set "
+            f"pair.shared_slot_corpora to [{shared}]. {larger if needed <= MAX_SUBJECT_SLOTS else ''}Or hold out or "
+            "leave out speakers."
         )
     assigned = dict(zip(speakers, free, strict=False))
     own = names.map(assigned).where(~is_shared)

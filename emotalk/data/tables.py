@@ -9,8 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from emotalk.data.discovery import Source, number_duplicates, unique_id
-from emotalk.data.inspection import RecordingFiles
+from emotalk.data.discovery import RecordingFiles, Source, number_duplicates, unique_id
 from emotalk.data.names import Labels, clean_id, parse_intensity
 from emotalk.emotions import RAVDESS_EMOTIONS, parse_emotion
 from emotalk.errors import CorpusError, Issue

@@ -10,7 +10,7 @@ from scipy import stats
 from emotalk.data.clips import ClipStore
 from emotalk.data.manifest import Manifest
 from emotalk.evaluation.baselines import BASELINES
-from emotalk.evaluation.metrics import METRICS, loss
+from emotalk.evaluation.metrics import METRICS, orient
 from emotalk.evaluation.prediction import select_test_examples
 
 GROUP = ["corpus", "sentence"]
@@ -81,8 +81,8 @@ def compare(grouped: pd.DataFrame) -> pd.DataFrame:
 def _rows(by_predictor: pd.DataFrame, metric: str) -> Iterator[dict[str, Any]]:
     for baseline in (name for name in BASELINES if name in by_predictor):
         pairs = by_predictor[["model", baseline]].dropna()
-        losses = loss(metric, pairs)
-        advantage, low, high = paired_interval(losses[baseline] - losses["model"])
+        oriented = orient(metric, pairs)
+        advantage, low, high = paired_interval(oriented[baseline] - oriented["model"])
         yield {
             "baseline": baseline,
             "num_clips": len(pairs),

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from emotalk.blendshapes import CHANNELS
-from emotalk.config.use import EvaluateSettings
+from emotalk.config.prediction import EvaluateSettings
 from emotalk.data.clips import ClipStore
 from emotalk.data.manifest import Manifest
 from emotalk.errors import EvaluationError

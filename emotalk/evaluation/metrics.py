@@ -157,7 +157,7 @@ METRICS = (
 _BETTER = {metric.name: metric.better for metric in METRICS} | {"emotion_accuracy": "high"}
 
 
-def loss(metric: str, values: pd.DataFrame) -> pd.DataFrame:
+def orient(metric: str, values: pd.DataFrame) -> pd.DataFrame:
     """Convert values of a metric so that lower is better: their negatives, or their distances to the best value."""
     better = _BETTER.get(metric, "low")
     if better == "high":

@@ -56,7 +56,7 @@ def predict_test_split(
         If the test split is empty.
     """
     examples = select_test_examples(manifest)
-    mean = mean_subject(manifest.training_subjects(), network.num_subjects)
+    mean = mean_subject(manifest.training_subjects(), network.num_slots)
     clips = store.metadata().to_pandas().set_index("clip_id")
     for path in (folder, swapped, by_name):
         path.mkdir(parents=True, exist_ok=True)
@@ -97,7 +97,7 @@ def _find_reference(references: EmotionReferences, clip: pd.Series) -> torch.Ten
 
 def has_swap(example: Example) -> bool:
     """Whether the example has an emotion reference and a clip with the same content in that emotion."""
-    return bool(example["kind"] == "cross" and example["track_c1e1"])
+    return bool(example["kind"] == "cross")
 
 
 def select_test_examples(manifest: Manifest) -> list[Example]:
@@ -110,10 +110,7 @@ def select_test_examples(manifest: Manifest) -> list[Example]:
     """
     examples = {example["audio_c1e2"]: example for example in manifest.examples("test")}
     if not examples:
-        raise EvaluationError(
-            "The test split has no clips. Set subjects that exist in the data under 'split: <corpus>: test:' in the "
-            "configuration."
-        )
+        raise EvaluationError("The test split has no clips. Hold out data with 'split'.")
     return [examples[clip_id] for clip_id in sorted(examples)]
 
 

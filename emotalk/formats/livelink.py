@@ -10,7 +10,6 @@ import numpy as np
 from emotalk.errors import FormatError
 from emotalk.formats.channels import LIVELINK_COLUMNS, LIVELINK_ORDER, ROTATIONS, reorder_columns
 from emotalk.formats.motion import Motion
-from emotalk.formats.spreadsheet import read_spreadsheet
 from emotalk.timing import MAX_FRAME_RATE, nearest_frame_rate
 
 if TYPE_CHECKING:
@@ -22,11 +21,6 @@ _TIMECODE_RATE = 60
 _DAY_S = 86_400
 _THOUSANDTHS = 1000
 _MAX_DROPPED_SHARE = 0.02
-
-
-def read_capture(path: str | Path) -> Motion:
-    """Read a capture; see :func:`motion_from_capture`."""
-    return motion_from_capture(read_spreadsheet(path))
 
 
 def motion_from_capture(table: "pd.DataFrame") -> Motion:

@@ -86,7 +86,7 @@ class MotionGraph(nn.Module):
             "waveform": torch.zeros(1, 16_123),
             "emotion_features": torch.zeros(1, 41, self.network.encoder_configs["emotion"].hidden_size),
             "intensity": torch.tensor([0]),
-            "subject": torch.zeros(1, self.network.num_subjects),
+            "subject": torch.zeros(1, self.network.num_slots),
         }
 
 
@@ -101,7 +101,7 @@ def normalize_waveform(waveform: Tensor) -> Tensor:
 
 
 def interpolate(sequence: Tensor, num_frames: int) -> Tensor:
-    """Interpolate a sequence to (1, num_frames, C), as `emotalk.model.batch_layout.resample_frames`."""
+    """Interpolate a sequence to (1, num_frames, C), as `emotalk.model.batch_layout.stretch_frames`."""
     last = sequence.shape[1] - 1
     intervals = torch.scalar_tensor(num_frames - 1, dtype=torch.float32).clamp(min=1)
     step = torch.scalar_tensor(last, dtype=torch.float32) / intervals

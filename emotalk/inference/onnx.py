@@ -177,12 +177,12 @@ def max_difference(network: EmoTalk, file: Path, durations_s: Sequence[float]) -
     session = open_session(file)
     differences = []
     for number, (clip, reference) in enumerate(zip(clips, references, strict=True)):
-        intensity, subject = number % NUM_INTENSITIES, 5 * number % network.num_subjects
+        intensity, subject = number % NUM_INTENSITIES, 5 * number % network.num_slots
         inputs = {
             "waveform": clip[None],
             "emotion_features": features[number],
             "intensity": np.array([intensity]),
-            "subject": np.array([subject_weights(subject, network.num_subjects)], np.float32),
+            "subject": np.array([subject_weights(subject, network.num_slots)], np.float32),
         }
         actual = session.run(None, inputs)[0][0]
         expected = network.predict(clip, intensity=intensity, subject=subject, emotion_from=reference)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from emotalk.config.use import PredictSettings
+from emotalk.config.prediction import PredictSettings
 from emotalk.data.audio import SILENT_PEAK
 from emotalk.errors import EmoTalkError, PredictionError
 from emotalk.files import check_outputs
@@ -55,13 +55,13 @@ def resolve_subject(setting: str | int, weights: str | Path) -> int | list[float
         If the network has no such index, or the card no such speaker, or several.
     """
     card = read_card(Path(weights)) or {}
-    num_subjects = read_network_config(Path(weights)).num_subjects
+    num_slots = read_network_config(Path(weights)).num_slots
     if isinstance(setting, int):
         if setting not in card.get("training_subjects", [setting]):
             _LOG.warning("Subject %d has no training data; use --subject mean.", setting)
-        return check_index(setting, num_subjects, "subject")
+        return check_index(setting, num_slots, "subject")
     if setting == "mean":
-        return mean_subject(card.get("training_subjects") or range(num_subjects), num_subjects)
+        return mean_subject(card.get("training_subjects") or range(num_slots), num_slots)
     slots: dict[str, int] = card.get("subject_slots") or {}
     found = [name for name in slots if setting in (name, name.partition("/")[2])]
     if len(found) != 1:

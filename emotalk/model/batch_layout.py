@@ -55,7 +55,7 @@ def interpolation_positions(num_in: int, num_out: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Resampling:
+class Interpolation:
     """Linear interpolation of V sequences between frames of source sequences, padded to one length.
 
     Attributes
@@ -79,7 +79,7 @@ class Resampling:
     @classmethod
     def from_positions(
         cls, lengths: Sequence[int], sources: Sequence[int], positions: Sequence[np.ndarray]
-    ) -> "Resampling":
+    ) -> "Interpolation":
         """Create the interpolation of V sequences at given positions.
 
         Parameters
@@ -123,10 +123,10 @@ class Resampling:
         return self.mask if self.is_padded else None
 
 
-def resample_frames(sequence: Tensor, num_frames: int) -> Tensor:
+def stretch_frames(sequence: Tensor, num_frames: int) -> Tensor:
     """Stretch a sequence (1, L, C) evenly to (1, num_frames, C) by linear interpolation."""
     length = sequence.shape[1]
-    resampling = Resampling.from_positions([length], [0], [interpolation_positions(length, num_frames)])
+    resampling = Interpolation.from_positions([length], [0], [interpolation_positions(length, num_frames)])
     return map_tensors(resampling, lambda tensor: tensor.to(sequence.device))(sequence)
 
 
@@ -136,14 +136,14 @@ class BatchLayout:
 
     Attributes
     ----------
-    content : Resampling
+    content : Interpolation
         From the convolutional frames of the content encoder to the frames of the content views, which are the distinct
         pairs of a clip and a target length.
     view : (R,) int64
         Content view of each reconstruction.
-    emotion : Resampling
+    emotion : Interpolation
         From the convolutional frames of the emotion encoder to 30 frames per second, once per clip.
-    emotion_to_motion : Resampling
+    emotion_to_motion : Interpolation
         From the frames of the emotion encoder to the frames of each reconstruction.
     intensity : (R, 2) float32
         Weights of the intensities.
@@ -151,10 +151,10 @@ class BatchLayout:
         Weights of the subjects.
     """
 
-    content: Resampling
+    content: Interpolation
     view: Tensor
-    emotion: Resampling
-    emotion_to_motion: Resampling
+    emotion: Interpolation
+    emotion_to_motion: Interpolation
     intensity: Tensor
     subject: Tensor
 
@@ -171,14 +171,14 @@ class BatchLayout:
             for clip, r in zip(clips, views, strict=True)
         ]
         return cls(
-            content=Resampling.from_positions(content_lengths, clips, content_positions),
+            content=Interpolation.from_positions(content_lengths, clips, content_positions),
             view=torch.tensor(view),
-            emotion=Resampling.from_positions(
+            emotion=Interpolation.from_positions(
                 emotion_lengths,
                 range(len(emotion_lengths)),
                 [interpolation_positions(*lengths) for lengths in zip(emotion_lengths, emotion_frames, strict=True)],
             ),
-            emotion_to_motion=Resampling.from_positions(
+            emotion_to_motion=Interpolation.from_positions(
                 emotion_frames,
                 spec.emotion,
                 [
@@ -187,7 +187,7 @@ class BatchLayout:
                 ],
             ),
             intensity=torch.eye(NUM_INTENSITIES)[list(spec.intensity)],
-            subject=torch.tensor([subject_weights(subject, spec.num_subjects) for subject in spec.subject]),
+            subject=torch.tensor([subject_weights(subject, spec.num_slots) for subject in spec.subject]),
         )
 
 

@@ -68,7 +68,7 @@ def read_network_config(path: Path, encoder: Mapping[str, Any] | None = None) ->
 
 
 def write_card(path: Path, card: Mapping[str, Any]) -> None:
-    """Write a card; `encoders` and `num_subjects` are read by `read_network_config`."""
+    """Write a card; `encoders` and `num_slots` are read by `read_network_config`."""
     path.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
 

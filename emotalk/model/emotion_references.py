@@ -14,12 +14,13 @@ from torch import Tensor
 
 from emotalk.errors import WeightsError
 from emotalk.files import atomic_path
+from emotalk.model.batch_layout import stretch_frames
 from emotalk.model.card import references_file
 from emotalk.model.inputs import INTENSITIES
 from emotalk.model.weights import as_weight
 
 _LOG = logging.getLogger(__name__)
-Key = tuple[str, str]
+ReferenceKey = tuple[str, str]
 """Emotion label of RAVDESS and name of the intensity."""
 
 
@@ -35,8 +36,8 @@ class EmotionReferences:
         Ids of the training clips that they were computed from.
     """
 
-    features: Mapping[Key, Tensor]
-    clips: Mapping[Key, str]
+    features: Mapping[ReferenceKey, Tensor]
+    clips: Mapping[ReferenceKey, str]
 
     def save(self, path: Path) -> None:
         """Write the features as `<emotion>/<intensity>`, and the clip ids as metadata."""
@@ -76,7 +77,7 @@ class EmotionReferences:
             {keys[name]: str(clips.get(name, "")) for name in names},
         )
 
-    def find(self, emotion: str, intensity: str) -> Key | None:
+    def find(self, emotion: str, intensity: str) -> ReferenceKey | None:
         """Find the reference of an emotion, with the other intensity if it is missing; None if both are."""
         other = INTENSITIES[1 - INTENSITIES.index(intensity)]
         return next((key for key in ((emotion, intensity), (emotion, other)) if key in self.features), None)
@@ -135,7 +136,5 @@ def mix_emotions(own: Tensor, reference: Tensor, strength: float) -> Tensor:
     strength
         0: own emotion; 1: emotion of the reference.
     """
-    stretched = torch.nn.functional.interpolate(reference.T[None], size=len(own), mode="linear", align_corners=True)[
-        0
-    ].T
-    return torch.lerp(own, stretched.to(own.device), strength)
+    stretched = stretch_frames(reference[None].to(own.device), len(own))[0]
+    return torch.lerp(own, stretched, strength)

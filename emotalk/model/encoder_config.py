@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from emotalk.errors import WeightsError
-from emotalk.subjects import MAX_SUBJECTS, NUM_SUBJECTS
+from emotalk.subjects import MAX_SUBJECT_SLOTS, NUM_RELEASED_SLOTS
 
 Activation = Literal["gelu", "gelu_new", "relu", "silu"]
 Size = Annotated[int, Field(ge=1, le=65_536)]
@@ -160,11 +160,11 @@ class NetworkConfig(NamedTuple):
 
     content: EncoderConfig
     emotion: EncoderConfig
-    num_subjects: int = NUM_SUBJECTS
+    num_slots: int = NUM_RELEASED_SLOTS
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any], source: str) -> Self:
-        """Validate `encoders` and `num_subjects` of a card or checkpoint.
+        """Validate `encoders` and `num_subject_slots` of a card or checkpoint.
 
         Raises
         ------
@@ -175,10 +175,10 @@ class NetworkConfig(NamedTuple):
             EncoderConfig.from_values(values["encoders"][name], f"The {name} encoder of {source}")
             for name in ("content", "emotion")
         )
-        num_subjects = values.get("num_subjects", NUM_SUBJECTS)  # Cards of earlier versions do not have it.
-        if type(num_subjects) is not int or not NUM_SUBJECTS <= num_subjects <= MAX_SUBJECTS:
+        num_slots = values.get("num_subject_slots", NUM_RELEASED_SLOTS)  # Missing in cards of earlier versions.
+        if type(num_slots) is not int or not NUM_RELEASED_SLOTS <= num_slots <= MAX_SUBJECT_SLOTS:
             raise WeightsError(
-                f"{source} has num_subjects={reprlib.repr(num_subjects)}; it must be an integer from {NUM_SUBJECTS} to "
-                f"{MAX_SUBJECTS}."
+                f"{source} has num_subject_slots={reprlib.repr(num_slots)}; it must be an integer from "
+                f"{NUM_RELEASED_SLOTS} to {MAX_SUBJECT_SLOTS}."
             )
-        return cls(content, emotion, num_subjects)
+        return cls(content, emotion, num_slots)

@@ -14,13 +14,13 @@ from emotalk.model.network import EmoTalk
 from emotalk.model.pretrained import encoder_digest, fetch_encoder
 from emotalk.model.weights import compare, load_matching, read_state
 from emotalk.provenance import file_digest
-from emotalk.subjects import NUM_SUBJECTS
+from emotalk.subjects import NUM_RELEASED_SLOTS
 
 _LOG = logging.getLogger(__name__)
 _ENCODERS = "audio_encoder_"
 
 
-def load_initial(initial: InitialWeights, num_subjects: int = NUM_SUBJECTS) -> EmoTalk:
+def load_initial(initial: InitialWeights, num_slots: int = NUM_RELEASED_SLOTS) -> EmoTalk:
     """Build a network with initial weights; other parameters are random, from torch's global generator.
 
     Parameters
@@ -28,7 +28,7 @@ def load_initial(initial: InitialWeights, num_subjects: int = NUM_SUBJECTS) -> E
     initial
         The file (a released `.pth`, a `.safetensors` file or one of our cards) and options of loading. The encoder
         sizes are read from the card beside the file; without a card they are the released ones.
-    num_subjects
+    num_slots
         Minimum number of subject slots. Slots that the file does not have are initialized with the mean of its slots.
 
     Raises
@@ -50,9 +50,11 @@ def load_initial(initial: InitialWeights, num_subjects: int = NUM_SUBJECTS) -> E
     if mismatch:
         _LOG.warning("Only the matching parameters of %s are loaded: %s.", source, mismatch)
     if not load_matching(network, state, mismatch, source):
-        raise WeightsError(f"{source} contains no parameter that matches the network.")
-    if num_subjects > network.num_subjects:
-        _add_subjects(network, num_subjects - network.num_subjects)
+        raise WeightsError(
+            f"{source} contains no parameter that matches the network. Set train.init_weights.source to weights."
+        )
+    if num_slots > network.num_slots:
+        _add_subjects(network, num_slots - network.num_slots)
     if initial.new_subjects:
         _average_subjects(network)
     return network
@@ -75,7 +77,7 @@ def _average_subjects(network: EmoTalk) -> None:
 
 
 def fetch_initial_weights(model: ModelSettings, initial: InitialWeights, out: str | Path) -> None:
-    """Check that the initial weights are available; encoders on the model hub are downloaded to its cache.
+    """Check that the initial weights are available; encoders on the Hugging Face Hub are downloaded to its cache.
 
     This runs before the long stages of the workflow; training reads the cache.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from emotalk.errors import EmoTalkError
-from emotalk.subjects import NUM_SUBJECTS
+from emotalk.subjects import NUM_RELEASED_SLOTS
 
 INTENSITIES = ("normal", "strong")
 NUM_INTENSITIES = len(INTENSITIES)
@@ -30,7 +30,7 @@ class ReconstructionSpec:
         Intensity index of each reconstruction.
     subject
         Subject index of each reconstruction, or the weights of a mixture of all subjects.
-    num_subjects
+    num_slots
         Number of subject slots of the network.
     """
 
@@ -41,7 +41,7 @@ class ReconstructionSpec:
     num_frames: Sequence[int]
     intensity: Sequence[int]
     subject: Sequence[int | Sequence[float]]
-    num_subjects: int = NUM_SUBJECTS
+    num_slots: int = NUM_RELEASED_SLOTS
 
 
 def intensity_name(label: float | None) -> str:

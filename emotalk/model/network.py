@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from emotalk.blendshapes import NUM_CHANNELS
-from emotalk.model.batch_layout import BatchLayout, ConvFrames, num_emotion_frames, resample_frames
+from emotalk.model.batch_layout import BatchLayout, ConvFrames, num_emotion_frames, stretch_frames
 from emotalk.model.decoder import Decoder
 from emotalk.model.encoder_config import EncoderConfig
 from emotalk.model.encoders import EmotionEncoder, SpeechEncoder
 from emotalk.model.inputs import NUM_INTENSITIES, check_index, check_waveform
 from emotalk.model.sequences import normalize
-from emotalk.subjects import NUM_SUBJECTS, subject_weights
+from emotalk.subjects import NUM_RELEASED_SLOTS, subject_weights
 from emotalk.timing import frames_to_predict
 
 _CONTENT_DIM, _EMOTION_DIM, _CONDITION_DIM = 512, 256, 32
@@ -28,7 +28,7 @@ class EmoTalk(nn.Module):
     ----------
     content_encoder, emotion_encoder
         Speech encoders; `emotalk.model.pretrained` loads them.
-    num_subjects
+    num_slots
         Number of subject slots; the released network has 24.
 
     Source
@@ -37,7 +37,10 @@ class EmoTalk(nn.Module):
     """
 
     def __init__(
-        self, content_encoder: SpeechEncoder, emotion_encoder: EmotionEncoder, num_subjects: int = NUM_SUBJECTS
+        self,
+        content_encoder: SpeechEncoder,
+        emotion_encoder: EmotionEncoder,
+        num_slots: int = NUM_RELEASED_SLOTS,
     ) -> None:
         super().__init__()
         self.audio_encoder_cont = content_encoder
@@ -48,7 +51,7 @@ class EmoTalk(nn.Module):
         self.audio_feature_map_emo = nn.Linear(emotion_encoder.config.hidden_size, _MODEL_DIM)
         self.audio_feature_map_emo2 = nn.Linear(_MODEL_DIM, _EMOTION_DIM)
         self.obj_vector_level = nn.Linear(NUM_INTENSITIES, _CONDITION_DIM)
-        self.obj_vector_person = nn.Linear(num_subjects, _CONDITION_DIM)
+        self.obj_vector_person = nn.Linear(num_slots, _CONDITION_DIM)
         self.transformer_decoder = Decoder(_MODEL_DIM)
         self.bs_map_r = nn.Linear(_MODEL_DIM, NUM_CHANNELS)
         nn.init.zeros_(self.bs_map_r.weight)
@@ -56,19 +59,19 @@ class EmoTalk(nn.Module):
 
     @classmethod
     def from_configs(
-        cls, content: EncoderConfig, emotion: EncoderConfig, num_subjects: int = NUM_SUBJECTS
+        cls, content: EncoderConfig, emotion: EncoderConfig, num_slots: int = NUM_RELEASED_SLOTS
     ) -> "EmoTalk":
         """Create a network with random weights."""
-        return cls(SpeechEncoder(content), EmotionEncoder(emotion), num_subjects)
+        return cls(SpeechEncoder(content), EmotionEncoder(emotion), num_slots)
 
     @classmethod
-    def empty(cls, content: EncoderConfig, emotion: EncoderConfig, num_subjects: int = NUM_SUBJECTS) -> "EmoTalk":
+    def empty(cls, content: EncoderConfig, emotion: EncoderConfig, num_slots: int = NUM_RELEASED_SLOTS) -> "EmoTalk":
         """Create a network on the meta device, without memory, for `emotalk.model.weights.load_strict`.
 
         Random initialization takes ten seconds at full size.
         """
         with torch.device("meta"):
-            return cls.from_configs(content, emotion, num_subjects)
+            return cls.from_configs(content, emotion, num_slots)
 
     @property
     def encoder_configs(self) -> dict[str, EncoderConfig]:
@@ -76,7 +79,7 @@ class EmoTalk(nn.Module):
         return {"content": self.audio_encoder_cont.config, "emotion": self.audio_encoder_emo.config}
 
     @property
-    def num_subjects(self) -> int:
+    def num_slots(self) -> int:
         """Number of subject slots, S."""
         return self.obj_vector_person.in_features
 
@@ -132,14 +135,14 @@ class EmoTalk(nn.Module):
         logits : (R, 7) float32
             Logits of the emotion classifier for the clip that provides the emotion.
         """
-        content_features = self.audio_encoder_cont.conv_features(content)
-        emotion_features = self.audio_encoder_emo.wav2vec2.conv_features(emotion)
-        return self.reconstruct(content_features, emotion_features, layout)
+        content_conv = self.audio_encoder_cont.conv_features(content)
+        emotion_conv = self.audio_encoder_emo.wav2vec2.conv_features(emotion)
+        return self.reconstruct(content_conv, emotion_conv, layout)
 
-    def reconstruct(self, content: Tensor, emotion: Tensor, layout: BatchLayout) -> tuple[Tensor, Tensor]:
+    def reconstruct(self, content_conv: Tensor, emotion_conv: Tensor, layout: BatchLayout) -> tuple[Tensor, Tensor]:
         """Compute reconstructions as `forward`, from the features (B, L, C) of the convolutional stacks."""
-        content_views = self.audio_encoder_cont.encode(layout.content(content), layout.content.attention_mask)
-        encoded = self.audio_encoder_emo.wav2vec2.encode(layout.emotion(emotion), layout.emotion.attention_mask)
+        content_views = self.audio_encoder_cont.encode(layout.content(content_conv), layout.content.attention_mask)
+        encoded = self.audio_encoder_emo.wav2vec2.encode(layout.emotion(emotion_conv), layout.emotion.attention_mask)
         content_states = content_views.index_select(0, layout.view)
         emotion_states = layout.emotion_to_motion(encoded)
         valid = layout.emotion_to_motion.mask[..., None]
@@ -147,24 +150,24 @@ class EmoTalk(nn.Module):
         tracks = self.decode(content_states, emotion_states, layout.intensity, layout.subject)
         return tracks, self.audio_encoder_emo.classifier(pooled).float()
 
-    def decode(self, content: Tensor, emotion: Tensor, intensity: Tensor, subject: Tensor) -> Tensor:
+    def decode(self, content_states: Tensor, emotion_states: Tensor, intensity: Tensor, subject: Tensor) -> Tensor:
         """Compute coefficients (R, T, 52) float32 from the hidden states of the encoders.
 
         Parameters
         ----------
-        content, emotion : (R, T, hidden size)
+        content_states, emotion_states : (R, T, hidden size)
             Hidden states at the frames of the motion.
         intensity : (R, 2) float32
             Weights of the intensities.
         subject : (R, S) float32
             Weights of the subjects.
         """
-        memory = self.audio_feature_map_emo(emotion)
+        memory = self.audio_feature_map_emo(emotion_states)
         num_frames = memory.shape[1]
         conditions = [self.obj_vector_level(intensity), self.obj_vector_person(subject)]
         frames = torch.cat(
             [
-                self.audio_feature_map_cont(content),
+                self.audio_feature_map_cont(content_states),
                 torch.relu(self.audio_feature_map_emo2(memory)),
                 *(condition[:, None].expand(-1, num_frames, -1) for condition in conditions),
             ],
@@ -220,7 +223,7 @@ class EmoTalk(nn.Module):
         encoder = self.audio_encoder_emo.wav2vec2
         with self._evaluation_mode():
             features = encoder.conv_features(speech[None].to(self.bs_map_r.weight.device))
-            return encoder.encode(resample_frames(features, num_emotion_frames(features.shape[1])), None)[0]
+            return encoder.encode(stretch_frames(features, num_emotion_frames(features.shape[1])), None)[0]
 
     @torch.no_grad()
     def infer(
@@ -251,12 +254,15 @@ class EmoTalk(nn.Module):
         """
         device = self.bs_map_r.weight.device
         index = check_index(intensity, NUM_INTENSITIES, "intensity")
-        conditioning = torch.eye(NUM_INTENSITIES)[[index]], torch.tensor([subject_weights(subject, self.num_subjects)])
+        conditioning = (
+            torch.eye(NUM_INTENSITIES)[[index]],
+            torch.tensor([subject_weights(subject, self.num_slots)]),
+        )
         encoder = self.audio_encoder_cont
         with self._evaluation_mode():
             conv_features = encoder.conv_features(content[None].to(device))
-            states = encoder.encode(resample_frames(conv_features, num_frames), None)
-            emotion = resample_frames(emotion_features[None].to(device), num_frames)
+            states = encoder.encode(stretch_frames(conv_features, num_frames), None)
+            emotion = stretch_frames(emotion_features[None].to(device), num_frames)
             track = self.decode(states, emotion, *(tensor.to(device) for tensor in conditioning))
             logits = self.audio_encoder_emo.classifier(emotion.mean(dim=1)).float()
         return track[0].cpu().numpy(), logits[0].cpu().numpy()

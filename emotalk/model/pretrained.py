@@ -1,4 +1,4 @@
-"""Loading of the two encoders from the model hub or a local folder, and random encoders.
+"""Loading of the two encoders from the Hugging Face Hub or a local folder, and random encoders.
 
 Files are read with transformers, which handles their names, formats and download; its models are not used otherwise.
 transformers takes seconds to import, and is imported only for a folder or the hub.
@@ -18,7 +18,7 @@ from emotalk.model.encoder_config import EncoderConfig
 from emotalk.model.encoders import VOCABULARY, EmotionClassifier, EmotionEncoder, SpeechEncoder
 from emotalk.model.network import EmoTalk
 from emotalk.provenance import file_digest
-from emotalk.subjects import NUM_SUBJECTS
+from emotalk.subjects import NUM_RELEASED_SLOTS
 
 Encoder = TypeVar("Encoder", SpeechEncoder, EmotionEncoder)
 
@@ -27,7 +27,7 @@ _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 _UNUSED = ("lm_head", "masked_spec_embed")
 
 
-def build_network(content: EncoderSettings, emotion: EncoderSettings, num_subjects: int = NUM_SUBJECTS) -> EmoTalk:
+def build_network(content: EncoderSettings, emotion: EncoderSettings, num_slots: int = NUM_RELEASED_SLOTS) -> EmoTalk:
     """Build a network with the given encoders; other parameters are random, from torch's global generator.
 
     Raises
@@ -35,7 +35,7 @@ def build_network(content: EncoderSettings, emotion: EncoderSettings, num_subjec
     WeightsError
         If an encoder cannot be found or read, or has missing parameters.
     """
-    return EmoTalk(load_encoder(SpeechEncoder, content), load_encoder(EmotionEncoder, emotion), num_subjects)
+    return EmoTalk(load_encoder(SpeechEncoder, content), load_encoder(EmotionEncoder, emotion), num_slots)
 
 
 def encoder_digest(settings: EncoderSettings) -> str:
@@ -197,8 +197,8 @@ def _load_error(settings: EncoderSettings, is_local: bool, error: Exception) -> 
     if is_local:
         return f"The folder {settings.source} is not a wav2vec2 encoder: {first_line}."
     return (
-        f"Folder {settings.source} does not exist, and it cannot be downloaded from the model hub: {first_line}. "
-        "Without hub access, copy the encoder from another machine and set model.content_encoder.source or "
+        f"Folder {settings.source} does not exist, and it cannot be downloaded from the Hugging Face Hub: "
+        f"{first_line}. Without access, copy the encoder from another machine and set model.content_encoder.source or "
         "model.emotion_encoder.source to its folder (resources/README.md), set the environment variable HF_ENDPOINT to "
         "a mirror, or start from the released EmoTalk.pth with train.init_weights."
     )

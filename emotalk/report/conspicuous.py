@@ -23,12 +23,11 @@ from emotalk.report.player import PlayerClip
 from emotalk.timing import FPS, frame_to_sample
 
 _MAX_PER_KIND = 5
-_MIN_OFFSET = 2
+_MIN_OFFSET_FRAMES = 2
 _MAX_EXCESS = 0.05
 _MAX_CLIPS, _MAX_TOTAL_S, _EXCERPT_S = 20, 90.0, 8.0
-_FORMAT_COLUMNS = ("track_path", "channel_order", "track_fps", "track_scale", "wav_path", "shift_frames")
 
-Key = tuple[str, str]
+RecordingKey = tuple[str, str]
 """Corpus and id of a recording."""
 
 
@@ -42,7 +41,7 @@ class Finding:
         `jitter`, `range`, `offset`, `gap`, or `typical` for a recording with median jitter, to compare with.
     """
 
-    key: Key
+    key: RecordingKey
     kind: str
     text: str
 
@@ -100,7 +99,7 @@ def _rank_ranges(statistics: pd.DataFrame) -> Iterator[Finding]:
 
 def _rank_offsets(usable: pd.DataFrame, min_confidence: float) -> Iterator[Finding]:
     size = usable["offset_frames"].abs()
-    rows = usable[(size >= _MIN_OFFSET) & (usable["offset_confidence"] >= min_confidence)]
+    rows = usable[(size >= _MIN_OFFSET_FRAMES) & (usable["offset_confidence"] >= min_confidence)]
     for row in rows.loc[size[rows.index].sort_values(ascending=False).index].to_dict("records"):
         side = "late" if row["offset_frames"] > 0 else "early"
         text = f"motion is {abs(row['offset_frames']):.1f} frames {side} (confidence {row['offset_confidence']:.2f})"
@@ -115,8 +114,11 @@ def _rank_gaps(usable: pd.DataFrame) -> Iterator[Finding]:
 
 
 def read_excerpts(
-    keys: Iterable[Key], recordings: str | Path, tracks: Sequence[str | Path], names: Mapping[Key, str]
-) -> dict[Key, PlayerClip]:
+    keys: Iterable[RecordingKey],
+    recordings: str | Path,
+    tracks: Sequence[str | Path],
+    names: Mapping[RecordingKey, str],
+) -> dict[RecordingKey, PlayerClip]:
     """Read excerpts of recordings for the player: delivered track, track used for training, and audio.
 
     At most 20 recordings, 8 seconds of each around its largest jitter, and 90 seconds in total. Files that have gone
@@ -124,11 +126,11 @@ def read_excerpts(
     """
     wanted = list(dict.fromkeys(keys))[:_MAX_CLIPS]
     rows = {key: row for row in read_rows(recordings) if (key := (row["corpus"], row["recording_id"])) in wanted}
-    used: dict[Key, np.ndarray] = {}
+    used: dict[RecordingKey, np.ndarray] = {}
     for path in tracks:
         corpus = Path(path).stem
         used |= {key: track for name, track in read_tracks(path) if (key := (corpus, name)) in wanted}
-    clips: dict[Key, PlayerClip] = {}
+    clips: dict[RecordingKey, PlayerClip] = {}
     total_s = 0.0
     for key in wanted:
         clip = _read_excerpt(rows[key], used[key], names[key])

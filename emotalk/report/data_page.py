@@ -12,7 +12,7 @@ from emotalk.data.manifest import Manifest
 from emotalk.data.names import clean_id
 from emotalk.data.recordings import RECORDINGS_SCHEMA
 from emotalk.report import data_charts, data_quality
-from emotalk.report.conspicuous import Finding, Key, find_conspicuous, read_excerpts
+from emotalk.report.conspicuous import Finding, RecordingKey, find_conspicuous, read_excerpts
 from emotalk.report.data_verdict import describe_data
 from emotalk.report.html import write_page
 from emotalk.report.names import name_clips
@@ -78,7 +78,7 @@ def _kind_order(finding: Finding) -> int:
     return ("offset", "gap", "range", "jitter", "typical").index(finding.kind)
 
 
-def _name_recordings(table: pd.DataFrame) -> dict[Key, str]:
+def _name_recordings(table: pd.DataFrame) -> dict[RecordingKey, str]:
     """Name each recording by its labels."""
     keys = list(zip(table["corpus"], table["recording_id"], strict=True))
     names = name_clips(table.set_index(pd.RangeIndex(len(table))))

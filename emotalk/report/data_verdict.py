@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-_MIN_OFFSET = 1.5
+_MIN_OFFSET_FRAMES = 1.5
 
 
 def describe_data(
@@ -41,7 +41,7 @@ def describe_data(
 
 
 def _is_in_sync(result: Mapping[str, Any], min_confidence: float) -> bool:
-    return bool(result["confidence"] >= min_confidence and abs(result["offset"]) < _MIN_OFFSET)
+    return bool(result["confidence"] >= min_confidence and abs(result["offset"]) < _MIN_OFFSET_FRAMES)
 
 
 def _concerns(

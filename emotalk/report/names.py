@@ -1,4 +1,4 @@
-"""Names of recordings and clips for readers: speaker, emotion, sentence."""
+"""Names for readers: of recordings and clips (speaker, emotion, sentence), predictors and regions."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -7,6 +7,20 @@ from typing import Any
 import pandas as pd
 
 from emotalk.timing import FPS
+
+PREDICTOR_NAMES = {
+    "model": "model",
+    "mean_face": "mean face",
+    "still_face": "still face",
+    "nearest_clip": "nearest training clip",
+    "by_name": "emotion by name",
+    "own_emotion": "without the swap",
+    "most_frequent": "most frequent class",
+}
+"""Names of the predictors for readers."""
+
+REGION_NAMES = {"mouth": "Mouth and jaw", "brows": "Brows", "eyes": "Eyes", "cheeks": "Cheeks and nose"}
+"""Regions of the verdict, which together are the whole face."""
 
 
 def name_clips(clips: pd.DataFrame) -> dict[str, str]:

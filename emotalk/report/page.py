@@ -14,13 +14,13 @@ from emotalk.evaluation.comparison import GROUP, add_groups, group_test_clips
 from emotalk.provenance import fingerprint
 from emotalk.report.data_page import read_data_section
 from emotalk.report.html import write_page
-from emotalk.report.names import describe_speaker, format_duration, name_clips
+from emotalk.report.names import PREDICTOR_NAMES, REGION_NAMES, describe_speaker, format_duration, name_clips
 from emotalk.report.player import encode_clips
 from emotalk.report.result_charts import chart_channels, chart_errors, chart_losses, chart_mouth
 from emotalk.report.shown_clips import rank_clips, select_player_clips
 from emotalk.report.summary import next_command
 from emotalk.report.tables import CLASSIFICATION, SWAP, build_table
-from emotalk.report.verdict import PREDICTORS, REGION_NAMES, describe_group, find_clauses, summarize
+from emotalk.report.verdict import describe_group, select_comparisons, summarize
 from emotalk.training.history import is_still, read_training_time
 
 _MAX_LISTED = 5
@@ -93,7 +93,7 @@ def _collect_results(evaluation: Path, predictions: Path, store: ClipStore, mani
     errors = rank_clips(by_clip)
     return {
         "groups": _collect_groups(evaluation, by_clip, test_clips),
-        "predictor_names": PREDICTORS,
+        "predictor_names": PREDICTOR_NAMES,
         "subject": by_clip["predicted_subject"].iloc[0],
         "player": encode_clips(
             select_player_clips(
@@ -119,16 +119,16 @@ def _collect_groups(evaluation: Path, by_clip: pd.DataFrame, test_clips: pd.Data
         metrics = groups[(groups["corpus"] == corpus) & (groups["sentence"] == sentence) & ~is_swap]
         values = grouped[(grouped["corpus"] == corpus) & (grouped["sentence"] == sentence)]
         speakers = [describe_speaker(corpus, subject) for subject in members["subject"].unique()]
-        clauses = {region: find_clauses(comparisons, corpus, sentence, region) for region in REGION_NAMES}
+        compared = {region: select_comparisons(comparisons, corpus, sentence, region) for region in REGION_NAMES}
         result.append(
             {
                 "name": describe_group(corpus, sentence),
                 "num_clips": len(members),
                 "speakers": speakers,
-                "mouth": summarize(clauses["mouth"]),
+                "mouth": summarize(compared["mouth"]),
                 "mouth_chart": chart_mouth(metrics),
                 "regions": [
-                    (name, summarize(clauses[region]), clauses[region]) for region, name in REGION_NAMES.items()
+                    (name, summarize(compared[region]), compared[region]) for region, name in REGION_NAMES.items()
                 ],
                 "chart": chart_errors(metrics),
                 "table": build_table(metrics, values),

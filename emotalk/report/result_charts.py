@@ -17,7 +17,7 @@ from emotalk.report.charts import (
     make_line,
     typeset,
 )
-from emotalk.report.verdict import PREDICTORS, REGION_NAMES
+from emotalk.report.names import PREDICTOR_NAMES, REGION_NAMES
 from emotalk.training.history import best_epochs
 
 _LOSS_TITLES = {
@@ -60,7 +60,7 @@ def chart_errors(metrics: pd.DataFrame) -> RowChart:
     """
     table = metrics[(metrics["metric"] == "mae") & metrics["region"].isin(REGION_NAMES)]
     scale = linear_scale(table["high"])
-    legend = [(name, label) for name, label in PREDICTORS.items() if name in set(table["predictor"])]
+    legend = [(name, label) for name, label in PREDICTOR_NAMES.items() if name in set(table["predictor"])]
     rows = []
     for region, name in REGION_NAMES.items():
         cells = table[table["region"] == region].set_index("predictor").to_dict("index")
@@ -80,7 +80,7 @@ def chart_mouth(metrics: pd.DataFrame) -> RowChart:
     scale = linear_scale(values.values(), count=4)
     rows = [
         Row(label, [Mark(name, 0, scale.place(values[name]))], f"{values[name]:.4f}")
-        for name, label in PREDICTORS.items()
+        for name, label in PREDICTOR_NAMES.items()
         if name in values
     ]
     description = "Mouth error: " + ", ".join(f"{row.label} {row.text}" for row in rows)

@@ -5,8 +5,8 @@ from typing import Any
 import pandas as pd
 
 from emotalk.evaluation.comparison import paired_interval
-from emotalk.evaluation.metrics import METRICS, loss
-from emotalk.report.verdict import PREDICTORS
+from emotalk.evaluation.metrics import METRICS, orient
+from emotalk.report.names import PREDICTOR_NAMES
 
 SWAP = ("cross_mae", "emotion_shift", "motion_kept")
 CLASSIFICATION = ("emotion_accuracy",)
@@ -40,13 +40,13 @@ def build_table(metrics: pd.DataFrame, by_clip: pd.DataFrame) -> dict[str, Any]:
                 "best": _find_best(str(metric), values[metric, region]) if metric in _RANKED else None,
             }
         )
-    return {"predictors": {name: label for name, label in PREDICTORS.items() if name in present}, "rows": rows}
+    return {"predictors": {name: label for name, label in PREDICTOR_NAMES.items() if name in present}, "rows": rows}
 
 
 def _find_best(metric: str, values: pd.DataFrame) -> str | None:
-    losses = loss(metric, values.pivot(index="clip_id", columns="predictor", values="value").dropna())
-    if losses.shape[1] < 2 or losses.empty:
+    oriented = orient(metric, values.pivot(index="clip_id", columns="predictor", values="value").dropna())
+    if oriented.shape[1] < 2 or oriented.empty:
         return None
-    first, second = losses.mean().sort_values().index[:2]
-    _, low, _ = paired_interval(losses[second] - losses[first])
+    first, second = oriented.mean().sort_values().index[:2]
+    _, low, _ = paired_interval(oriented[second] - oriented[first])
     return str(first) if low > 0 else None

@@ -7,20 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from emotalk.evaluation.comparison import IN_TRAINING, NO_LABEL, NOT_IN_TRAINING
-
-PREDICTORS = {
-    "model": "model",
-    "mean_face": "mean face",
-    "still_face": "still face",
-    "nearest_clip": "nearest training clip",
-    "by_name": "emotion by name",
-    "own_emotion": "without the swap",
-    "most_frequent": "most frequent class",
-}
-"""Names of the predictors for readers."""
-
-REGION_NAMES = {"mouth": "Mouth and jaw", "brows": "Brows", "eyes": "Eyes", "cheeks": "Cheeks and nose"}
-"""Regions of the verdict, which together are the whole face."""
+from emotalk.report.names import PREDICTOR_NAMES
 
 _WORDS = {
     "better": "better than",
@@ -36,7 +23,7 @@ _SENTENCES = {
 
 
 @dataclass(frozen=True)
-class Clause:
+class BaselineComparison:
     """Comparison of the model with one baseline; `relative`, `low` and `high` are fractions of the baseline's error.
 
     Attributes
@@ -47,7 +34,6 @@ class Clause:
 
     verdict: str
     baseline: str
-    error: float
     relative: float
     low: float
     high: float
@@ -68,7 +54,7 @@ def _percent(advantage: float) -> str:
 
 
 def _interval(low: float, high: float) -> str:
-    """Interval of a relative advantage, for example `34 to 27 % lower` or `from 18 % lower to 5 % higher`."""
+    """Interval of a relative advantage, for example `34 to 27 % lower` or `18 % lower to 5 % higher`."""
     if high < -1:
         return f"{1 - high:.1f} to {1 - low:.1f} times as high"
     if low > 0 or -1 <= low <= high < 0:
@@ -86,11 +72,11 @@ class Phrase:
     baselines: str
 
 
-def summarize(clauses: Sequence[Clause]) -> list[Phrase]:
-    """Join the clauses with the same verdict, in the order better, as good, not clearly different, worse."""
+def summarize(comparisons: Sequence[BaselineComparison]) -> list[Phrase]:
+    """Join the comparisons with the same verdict, in the order better, as good, not clearly different, worse."""
     phrases = []
     for verdict, words in _WORDS.items():
-        names = [f"the {PREDICTORS[clause.baseline]}" for clause in clauses if clause.verdict == verdict]
+        names = [f"the {PREDICTOR_NAMES[item.baseline]}" for item in comparisons if item.verdict == verdict]
         if names:
             phrases.append(Phrase(verdict, words, _join(names)))
     return phrases
@@ -105,14 +91,13 @@ def describe_group(corpus: str, sentence: str) -> str:
     return f"{corpus}, {_SENTENCES[sentence]}"
 
 
-def find_clauses(comparisons: pd.DataFrame, corpus: str, sentence: str, region: str) -> list[Clause]:
+def select_comparisons(comparisons: pd.DataFrame, corpus: str, sentence: str, region: str) -> list[BaselineComparison]:
     """Return the comparisons of the mean absolute error of a region with each baseline of a group."""
     rows = comparisons.query("metric == 'mae' and region == @region and corpus == @corpus and sentence == @sentence")
     return [
-        Clause(
+        BaselineComparison(
             row["verdict"],
             row["baseline"],
-            row["value"],
             *(row[name] / max(row["value"], 1e-12) for name in ("advantage", "low", "high")),
         )
         for row in rows.to_dict("records")
@@ -123,8 +108,8 @@ def describe_mouth(comparisons: pd.DataFrame) -> list[str]:
     """Return a sentence about the mouth for each group of test clips."""
     sentences = []
     for corpus, sentence in comparisons[["corpus", "sentence"]].drop_duplicates().itertuples(index=False):
-        clauses = find_clauses(comparisons, corpus, sentence, "mouth")
-        phrases = ", ".join(f"{phrase.words} {phrase.baselines}" for phrase in summarize(clauses))
-        numbers = "; ".join(f"{PREDICTORS[clause.baseline]}: {clause.numbers}" for clause in clauses)
+        compared = select_comparisons(comparisons, corpus, sentence, "mouth")
+        phrases = ", ".join(f"{phrase.words} {phrase.baselines}" for phrase in summarize(compared))
+        numbers = "; ".join(f"{PREDICTOR_NAMES[item.baseline]}: {item.numbers}" for item in compared)
         sentences.append(f"{describe_group(corpus, sentence)}: mouth {phrases} (error, {numbers})")
     return sentences

@@ -19,7 +19,7 @@ from emotalk.errors import TrainingError
 from emotalk.model.batch_layout import BatchLayout, ConvFrames
 from emotalk.model.inputs import ReconstructionSpec
 from emotalk.model.sequences import map_tensors, pad_batch, speech_batch
-from emotalk.subjects import NUM_SUBJECTS
+from emotalk.subjects import NUM_RELEASED_SLOTS
 from emotalk.training.features import FeatureStore
 from emotalk.training.settings import RunSettings
 
@@ -53,8 +53,12 @@ class Reconstruction(NamedTuple):
     emotion_class: int = UNLABELLED
 
 
-def reconstructions(example: Example, velocity_on: str) -> list[Reconstruction]:
-    """Reconstructions of one example.
+NUM_RECONSTRUCTIONS = {"self": 1, "cross": 3, "random": 3}
+"""Number of reconstructions of an example, by kind."""
+
+
+def list_reconstructions(example: Example, velocity_on: str) -> list[Reconstruction]:
+    """Return the reconstructions of one example.
 
     Parameters
     ----------
@@ -146,10 +150,10 @@ class BatchMaker:
     conv_frames
         Frame counts of the convolutional stacks of the content and the emotion encoder.
     velocity_on
-        See `reconstructions`.
+        See `list_reconstructions`.
     features
         Cached features for the content and the emotion encoder, or None to use waveforms.
-    num_subjects
+    num_slots
         Number of subject slots of the network.
     """
 
@@ -157,11 +161,11 @@ class BatchMaker:
     conv_frames: tuple[ConvFrames, ConvFrames]
     velocity_on: str
     features: tuple[FeatureStore, FeatureStore] | None = None
-    num_subjects: int = NUM_SUBJECTS
+    num_slots: int = NUM_RELEASED_SLOTS
 
     def __call__(self, examples: Sequence[Example]) -> Batch:
         """Batch of some examples; their clips must be in the store."""
-        rows = [(example, item) for example in examples for item in reconstructions(example, self.velocity_on)]
+        rows = [(example, item) for example in examples for item in list_reconstructions(example, self.velocity_on)]
         items = [item for _, item in rows]
         clip_ids = list(dict.fromkeys(clip for item in items for clip in (item.content, item.emotion)))
         index = {clip_id: i for i, clip_id in enumerate(clip_ids)}
@@ -175,7 +179,7 @@ class BatchMaker:
             num_frames=[len(track) for track in tracks],
             intensity=[example["intensity"] for example, _ in rows],
             subject=[example["subject"] for example, _ in rows],
-            num_subjects=self.num_subjects,
+            num_slots=self.num_slots,
         )
         return Batch(
             audio=self._load_audio(clip_ids),
@@ -228,7 +232,7 @@ def form_batches(examples: Sequence[Example], batch_size: int, max_frames: int |
 
 def _length(example: Example) -> float:
     """Mean number of frames per reconstruction of an example."""
-    return example["num_frames"] / (1 if example["kind"] == "self" else 3)
+    return example["num_frames"] / NUM_RECONSTRUCTIONS[example["kind"]]
 
 
 def group_batches(batches: Sequence[list[Example]], size: int) -> list[Sequence[list[Example]]]:

@@ -16,13 +16,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from emotalk.device import free_memory
+from emotalk.device import available_memory_bytes
 from emotalk.errors import TrainingError, WeightsError
 from emotalk.files import PARTIAL
 from emotalk.model.weights import as_weight
 from emotalk.provenance import file_digest
 
 CHECKSUM = ".sha256"
+USE_PREVIOUS = (
+    "Move the newest .pth file of the run's folder elsewhere and run the same command: the previous checkpoint is used."
+)
+"""Remedy for a checkpoint that cannot be used."""
 
 
 class _HashedFile:
@@ -172,7 +176,7 @@ class BackgroundWriter:
             If the previous write failed.
         """
         self.wait()
-        if self._copy is None and _HEADROOM * _count_bytes(content) > free_memory():
+        if self._copy is None and _HEADROOM * _count_bytes(content) > available_memory_bytes():
             _LOG.info("Not enough host memory for a copy of the checkpoint: training waits until it is written.")
             self._write(content)
             return

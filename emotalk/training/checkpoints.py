@@ -150,13 +150,16 @@ class Checkpoints:
         paths = [path for path in self.path.iterdir() if _NAME.fullmatch(path.name)]
         return sorted(paths, key=lambda path: (parse_position(path), path.name), reverse=True)
 
+    def write_identity(self) -> None:
+        """Write the identity of the run to its folder, for `log_other_runs` of later runs."""
+        with atomic_path(self.path / _IDENTITY) as path:
+            path.write_text(json.dumps(self._identity, indent=2) + "\n", encoding="utf-8")
+
     def log_other_runs(self) -> None:
         """Log how other runs in the same folder differ, to explain why training starts instead of continuing.
 
         Unreadable files of other runs are logged, too.
         """
-        with atomic_path(self.path / _IDENTITY) as path:
-            path.write_text(json.dumps(self._identity, indent=2) + "\n", encoding="utf-8")
         for other in sorted(set(self.path.parent.glob(f"*/{_IDENTITY}")) - {self.path / _IDENTITY}):
             try:
                 changes = list_differences(json.loads(other.read_text(encoding="utf-8")), self._identity)
@@ -189,7 +192,7 @@ class Checkpoints:
             if changes:
                 raise TrainingError(
                     f"{path} belongs to another run: {'; '.join(changes)}. A run can only continue with the settings "
-                    "and data it started with. Restore them, or remove this file."
+                    "and data it started with. Restore them, or move this file elsewhere."
                 )
             if parse_position(path) > (self._settings.epochs, 0):
                 raise TrainingError(
@@ -297,7 +300,7 @@ def parse_position(path: Path) -> Position:
 def list_differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
     """List the different keys of two identities, for example `learning_rate: 0.0001 in that run, 0.001 in this run`."""
     there, here = dict(_flatten(theirs)), dict(_flatten(ours))
-    titles = {"schedule": "manifest"}  # The key in the file is older than the name of the manifest.
+    titles = {"schedule": "manifest"}  # See `run_identity`.
     return [
         f"{titles.get(key, key)}: {there.get(key, 'not set')} in that run, {here.get(key, 'not set')} in this run"
         for key in sorted(there.keys() | here.keys())

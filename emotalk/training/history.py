@@ -98,6 +98,7 @@ class History:
             self.rows.append({"epoch": epoch, "split": split, **row})
             terms = ", ".join(f"{name} {row[name]:.5f}" for name in TERMS)
             motion = "undefined" if row["motion"] is None else f"{row['motion']:.3f}"
+            # `read_training_time` reads this line, and those of `Run` and of the progress.
             _LOG.info("epoch %d of %d, %s: loss %.5f (%s), motion %s", epoch, total, split, row["loss"], terms, motion)
             if self._writer is not None:
                 for name, value in row.items():

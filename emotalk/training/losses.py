@@ -34,7 +34,7 @@ def squared_error(tracks: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
     return errors.sum(dim=1) / mask.sum(dim=1).clamp(min=1)
 
 
-def velocity_error(tracks: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+def squared_velocity_error(tracks: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
     """Squared error of the differences between consecutive valid frames (equation 4), (R,); 0 for a single frame."""
     return squared_error(tracks.diff(dim=1), targets.diff(dim=1), mask[:, 1:] & mask[:, :-1])
 
@@ -48,7 +48,7 @@ def loss_terms(tracks: Tensor, logits: Tensor, batch: Batch) -> dict[str, Tensor
     logits : (R, 7)
     """
     error = squared_error(tracks, batch.targets, batch.mask)
-    velocity = velocity_error(tracks, batch.targets, batch.mask)
+    velocity = squared_velocity_error(tracks, batch.targets, batch.mask)
     emotion = cross_entropy(logits, batch.emotion_classes, ignore_index=UNLABELLED, reduction="none")
     sums = {
         "cross": torch.where(batch.is_cross, error, 0).sum(),

@@ -12,11 +12,12 @@ from typing import NamedTuple
 from torch.nn import ModuleList, Parameter
 
 from emotalk.data.manifest import Example
-from emotalk.device import free_memory
+from emotalk.device import available_memory_bytes
 from emotalk.errors import TrainingError
 from emotalk.model.encoder_config import EncoderConfig
 from emotalk.model.network import EmoTalk
 from emotalk.timing import FPS, SAMPLING_RATE
+from emotalk.training.batches import NUM_RECONSTRUCTIONS
 from emotalk.training.settings import RunSettings
 
 _LOG = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ def largest_workload(batches: Iterable[Sequence[Example]]) -> Workload:
         Workload(
             content=round(sum(example["num_frames"] * content_shares[example["kind"]] for example in batch)),
             emotion=round(sum(example["num_frames"] * emotion_shares[example["kind"]] for example in batch)),
-            longest=max(example["num_frames"] // (1 if example["kind"] == "self" else 3) for example in batch),
+            longest=max(example["num_frames"] // NUM_RECONSTRUCTIONS[example["kind"]] for example in batch),
         )
         for batch in batches
     )
@@ -154,7 +155,7 @@ def check_memory_and_disk(
     device = network.bs_map_r.weight.device
     workload = largest_workload(batches)
     need = estimate_memory(network, settings, precision, workload)
-    memory, disk = free_memory(device), shutil.disk_usage(folder).free
+    memory, disk = available_memory_bytes(device), shutil.disk_usage(folder).free
     num_checkpoints = settings.keep_last + settings.num_best + 1  # A new one is written before an old one is deleted.
     existing = sum(path.stat().st_size for path in folder.glob("*.pth"))
     _LOG.info(

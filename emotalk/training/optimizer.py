@@ -12,6 +12,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from emotalk.data.manifest import Example
 from emotalk.errors import TrainingError
+from emotalk.training.checkpoint_file import USE_PREVIOUS
 from emotalk.training.distributed import SINGLE_PROCESS, ProcessGroup
 from emotalk.training.finite import FiniteGuard
 
@@ -153,17 +154,16 @@ class Optimizer:
             self._scaler.load_state_dict(state["scaler"])
 
 
-_REMEDY = "Rename the newest .pth file in the run's folder and run the same command: the previous checkpoint is used."
-
-
 def _check_moment(name: str, moment: Any, parameter: Parameter) -> None:
     if isinstance(moment, Tensor) and moment.dim():
         if moment.is_floating_point() and moment.numel() > 1 and not moment.isfinite().all():
-            raise TrainingError(f"The checkpoint's optimizer state has NaN or infinite values in {name}. {_REMEDY}")
+            raise TrainingError(
+                f"The checkpoint's optimizer state has NaN or infinite values in {name}. {USE_PREVIOUS}"
+            )
         # Only for fp32: 8-bit moments are stored in blocks of another shape and have other names.
         if name.startswith("exp_avg") and moment.shape != parameter.shape:
             shapes = f"{tuple(moment.shape)} instead of {tuple(parameter.shape)}"
-            raise TrainingError(f"The checkpoint's optimizer state has shape {shapes} in {name}. {_REMEDY}")
+            raise TrainingError(f"The checkpoint's optimizer state has shape {shapes} in {name}. {USE_PREVIOUS}")
 
 
 def _make_optimizer(parameters: Sequence[Parameter], learning_rate: float, moments: str) -> torch.optim.Optimizer:

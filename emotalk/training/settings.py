@@ -3,7 +3,7 @@
 from typing import Any
 
 from emotalk.config.training import ModelSettings, TrainSettings
-from emotalk.subjects import NUM_SUBJECTS
+from emotalk.subjects import NUM_RELEASED_SLOTS
 
 _NOT_IN_IDENTITY = (
     "early_stopping",
@@ -40,8 +40,10 @@ class RunSettings(TrainSettings):
         model = settings["model"]
         for section in (model["content_encoder"], model["emotion_encoder"], settings["init_weights"]):
             del section["source"]
-        if model["subject_slots"] == NUM_SUBJECTS:  # Runs of earlier versions, without this setting, stay valid.
-            del model["subject_slots"]
+        if (
+            model["num_subject_slots"] == NUM_RELEASED_SLOTS
+        ):  # Runs of earlier versions, without this setting, stay valid.
+            del model["num_subject_slots"]
         if self.lr_schedule == "constant":
             del settings["epochs"]
         return settings

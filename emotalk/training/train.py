@@ -12,7 +12,7 @@ import torch
 
 from emotalk.data.clips import ClipStore
 from emotalk.data.manifest import Manifest
-from emotalk.device import choose_kernels, choose_precision
+from emotalk.device import choose_precision, configure_kernels
 from emotalk.errors import TrainingError
 from emotalk.logs import copy_log_to
 from emotalk.model.encoders import freeze
@@ -57,7 +57,7 @@ class TrainingData(NamedTuple):
 
     store: ClipStore
     manifest: Manifest
-    features: Path
+    features_folder: Path
     """Folder of cached features."""
 
     @classmethod
@@ -143,7 +143,7 @@ def run_identity(data: TrainingData, settings: RunSettings) -> dict[str, Any]:
         weights = {name: encoder_digest(encoder) for name, encoder in encoders.items()}
     return settings.identity() | {
         "clips": data.store.digest(),
-        "schedule": data.manifest.digest(),
+        "schedule": data.manifest.digest(),  # Key of earlier versions; another name would start all runs over.
         "weights": weights,
         "version": STAGE_VERSIONS["train"],
     }
@@ -158,9 +158,9 @@ def _make_trainer(
     device: torch.device,
     group: ProcessGroup,
 ) -> Trainer:
-    """Make the trainer of a new run, after checking memory and disk space."""
+    """Make the trainer in its initial state, after checking memory and disk space."""
     precision = choose_precision(settings.precision, device)
-    choose_kernels(device)
+    configure_kernels(device)
     network = prepare_network(settings, device)
     if group.rank:
         torch.manual_seed(settings.seed + group.rank)  # Equal initial parameters, different dropout in each process.
@@ -170,8 +170,8 @@ def _make_trainer(
     features = None
     if settings.cache_features:
         with group.main_first():
-            features = load_cached_features(network, data.store, data.features)
-    make_batch = BatchMaker(data.store, network.conv_frames, settings.velocity_on, features, network.num_subjects)
+            features = load_cached_features(network, data.store, data.features_folder)
+    make_batch = BatchMaker(data.store, network.conv_frames, settings.velocity_on, features, network.num_slots)
     return Trainer(network, data.manifest, make_batch, settings, precision, history=history, group=group)
 
 
@@ -187,9 +187,9 @@ def prepare_network(settings: RunSettings, device: torch.device) -> EmoTalk:
     initial = settings.init_weights
     if initial.source is None:
         model = settings.model
-        network = build_network(model.content_encoder, model.emotion_encoder, model.subject_slots)
+        network = build_network(model.content_encoder, model.emotion_encoder, model.num_subject_slots)
     else:
-        network = load_initial(initial, settings.model.subject_slots)
+        network = load_initial(initial, settings.model.num_subject_slots)
     network.to(device)
     freeze(network.audio_encoder_cont, settings.freeze.content_encoder)
     freeze(network.audio_encoder_emo, settings.freeze.emotion_encoder)
@@ -202,8 +202,8 @@ def prepare_network(settings: RunSettings, device: torch.device) -> EmoTalk:
 def _check_manifest(manifest: Manifest, settings: RunSettings, path: str | Path) -> None:
     if manifest.num_epochs() < settings.epochs:
         raise TrainingError(
-            f"{path} has {manifest.num_epochs()} epochs, but train.epochs is {settings.epochs}. Create it again with "
-            "--forcerun pair."
+            f"{path} has {manifest.num_epochs()} epochs, but train.epochs is {settings.epochs}. Run the "
+            "same command with --forcerun pair."
         )
     if settings.needs_validation and not manifest.examples("validation"):
         raise TrainingError(
@@ -216,6 +216,7 @@ def _load_newest_state(checkpoints: Checkpoints, group: ProcessGroup) -> dict[st
     """Load the newest checkpoint, the same in all processes; None if there is none."""
     newest = None
     if group.is_main:
+        checkpoints.write_identity()
         checkpoints.log_other_runs()
         newest = checkpoints.load_newest()
     path = group.all_gather(newest[0] if newest else None)[0]

@@ -17,6 +17,7 @@ from emotalk.errors import TrainingError
 from emotalk.model.network import EmoTalk
 from emotalk.subjects import mean_subject
 from emotalk.training.batches import Batch, BatchMaker, load_batches, plan_steps, select_share
+from emotalk.training.checkpoint_file import USE_PREVIOUS
 from emotalk.training.distributed import SINGLE_PROCESS, ProcessGroup
 from emotalk.training.finite import FiniteGuard
 from emotalk.training.history import History, best_epochs
@@ -73,7 +74,7 @@ class Trainer:
         self.history, self.epoch, self.step = history, 0, 0
         self.device = network.bs_map_r.weight.device
         self.subjects = manifest.training_subjects()
-        self._subject_weights = _make_subject_weights(self.subjects, network.num_subjects).to(self.device)
+        self._subject_weights = _make_subject_weights(self.subjects, network.num_slots).to(self.device)
         self._validation = manifest.examples("validation")
         self._means = Means()
         self._optimizer = Optimizer(
@@ -187,7 +188,7 @@ class Trainer:
             "average": None if self._average is None else self._average.state(),
             "random_states": self._group.all_gather(_random_state(self.device)),
             "encoders": {name: config.model_dump() for name, config in self._network.encoder_configs.items()},
-            "num_subjects": self._network.num_subjects,
+            "num_subject_slots": self._network.num_slots,
             "subjects": self.subjects,
             "precision": self._precision,
         }
@@ -205,8 +206,7 @@ class Trainer:
             theirs, ours = (tuple(x[name].shape) if name in x else None for x in (state["model"], expected))
             if theirs != ours:
                 raise TrainingError(
-                    f"{name} has shape {theirs} in the checkpoint and {ours} in the network. Remove the newest "
-                    ".pth file in the run's folder to use the previous one."
+                    f"{name} has shape {theirs} in the checkpoint and {ours} in the network. {USE_PREVIOUS}"
                 )
         if state["precision"] != self._precision:
             _LOG.warning("The run used precision %s; it continues with %s.", state["precision"], self._precision)
@@ -274,14 +274,14 @@ def training_step(
     return means.tensors()
 
 
-def _make_subject_weights(subjects: Sequence[int], num_subjects: int) -> Tensor:
+def _make_subject_weights(subjects: Sequence[int], num_slots: int) -> Tensor:
     """Conditioning weights of each subject index, (S, S): one-hot for training subjects, else their mean.
 
     The embeddings of other subjects are not trained, so that validation uses the mean for them.
     """
-    weights = torch.eye(num_subjects)
-    unseen = [index for index in range(num_subjects) if index not in subjects]
-    weights[unseen] = torch.tensor(mean_subject(subjects, num_subjects))
+    weights = torch.eye(num_slots)
+    unseen = [index for index in range(num_slots) if index not in subjects]
+    weights[unseen] = torch.tensor(mean_subject(subjects, num_slots))
     return weights
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from emotalk.data.manifest import Example
-from emotalk.device import choose_kernels, choose_precision
+from emotalk.device import choose_precision, configure_kernels
 from emotalk.training.batches import BatchMaker
 from emotalk.training.checkpoint_file import BackgroundWriter, write_checkpoint
 from emotalk.training.history import History
@@ -88,7 +88,7 @@ def main() -> None:
     args = parser.parse_args()
     device, encoder = torch.device(args.device), ENCODERS[args.size]
     precision = choose_precision("auto", device)
-    choose_kernels(device)
+    configure_kernels(device)
     settings = PLAIN.model_copy(update={"precision": precision, "model": make_model_settings(encoder)})
     with tempfile.TemporaryDirectory(dir=args.folder) as name:
         folder = Path(name)

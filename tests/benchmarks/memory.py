@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from emotalk.config.training import FreezeSettings
-from emotalk.device import choose_kernels
+from emotalk.device import configure_kernels
 from emotalk.model.network import EmoTalk
 from emotalk.training.batches import BatchMaker, form_batches
 from emotalk.training.finite import FiniteGuard
@@ -75,7 +75,7 @@ def measured(changes: dict[str, object], batch_size: int, device: torch.device, 
     settings = PLAIN.model_copy(update={"batch_size": batch_size, **changes})
     if device.type == "cpu":
         settings = settings.model_copy(update={"precision": "fp32"})
-    choose_kernels(device)
+    configure_kernels(device)
     reset_peak(device)
     network = prepare_network(settings, device)
     estimate = estimate_memory(network.train(), settings, settings.precision, _workload(batch_size)).peak / 2**30

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from emotalk.device import choose_kernels, choose_precision
+from emotalk.device import choose_precision, configure_kernels
 from tests.benchmarks import tables
 from tests.benchmarks.bench import Bench, Variant, Work, variants
 from tests.benchmarks.material import ENCODERS, WEIGHTS
@@ -100,7 +100,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="output file of the main figures")
     args = parser.parse_args()
     device = torch.device(args.device)
-    choose_kernels(device)
+    configure_kernels(device)
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(args.size, args.recipe, device, Path(folder), num_pairs=32)
         if args.sweep is not None:

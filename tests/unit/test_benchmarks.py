@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from emotalk.data.pairing import PseudoPairs
+from emotalk.data.pairing import PseudoPairSampler
 from emotalk.errors import CorpusError
 from tests.benchmarks import corpus, material
 from tests.benchmarks.bench import Bench, Variant, variants
@@ -75,7 +75,7 @@ def test_a_whole_run_has_as_many_clips_and_pairs_as_ravdess():
     assert len(labels) == 1440
     assert sum(ravdess_lengths(1440)) == pytest.approx(159_702, rel=0.01)
     table = pd.DataFrame(labels).assign(corpus="RAVDESS", is_whole=True)
-    assert PseudoPairs(table, np.arange(1440)).num_combinations == 4704
+    assert PseudoPairSampler(table, np.arange(1440)).num_combinations == 4704
 
 
 def test_variants_have_unique_names(monkeypatch):

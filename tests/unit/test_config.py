@@ -188,7 +188,7 @@ def test_merging_does_not_modify_layers():
         ({"data": "$NOWHERE/x"}, "data: the environment variable $NOWHERE of $NOWHERE/x is not set"),
         (
             {"evaluate": {"subject": 24}},
-            "evaluate.subject: is 24; the network has the indices 0 to 23 (model.subject_slots)",
+            "evaluate.subject: is 24; the highest index is 23 (model.num_subject_slots)",
         ),
     ],
 )

@@ -11,17 +11,17 @@ def test_a_fingerprint_does_not_depend_on_the_order_of_keys():
 
 
 def test_a_listing_ignores_other_files_and_accepts_a_broken_link(tmp_path):
-    before = provenance.file_listing(tmp_path, suffixes=(".wav",))
+    before = provenance.metadata_digest(tmp_path, suffixes=(".wav",))
     (tmp_path / ".DS_Store").write_text("x")
-    assert provenance.file_listing(tmp_path, suffixes=(".wav",)) == before
+    assert provenance.metadata_digest(tmp_path, suffixes=(".wav",)) == before
     (tmp_path / "a.WAV").symlink_to(tmp_path / "gone")
-    assert provenance.file_listing(tmp_path, suffixes=(".wav",)) != before
+    assert provenance.metadata_digest(tmp_path, suffixes=(".wav",)) != before
 
 
 def test_a_listing_changes_with_new_and_changed_files(tmp_path):
-    digests = [provenance.file_listing(tmp_path, tmp_path / "absent")]
+    digests = [provenance.metadata_digest(tmp_path, tmp_path / "absent")]
     (tmp_path / "a").write_text("1")
-    digests.append(provenance.file_listing(tmp_path))
+    digests.append(provenance.metadata_digest(tmp_path))
     (tmp_path / "a").write_text("22")
-    digests.append(provenance.file_listing(tmp_path))
+    digests.append(provenance.metadata_digest(tmp_path))
     assert len(set(digests)) == 3

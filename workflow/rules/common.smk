@@ -18,7 +18,7 @@ from emotalk.config.corpus import SourceSettings
 from emotalk.data.discovery import AUDIO_SUFFIXES, TRACK_SUFFIXES, make_sources
 from emotalk.errors import ConfigError, CorpusError
 from emotalk.parallel import prepend_pythonpath
-from emotalk.provenance import canonical, file_listing
+from emotalk.provenance import canonical, metadata_digest
 from emotalk.stages import STAGE_VERSIONS
 
 
@@ -47,16 +47,16 @@ def user_settings() -> list[dict]:
     return [*map(read_file, [*workflow_files, *command_line.configfiles]), arguments]
 
 
-def listing(*paths, suffixes: tuple[str, ...] = ("",)) -> str:
+def digest(*paths, suffixes: tuple[str, ...] = ("",)) -> str:
     """Return a digest of files and folders; an unreadable folder stops the run with a message."""
     try:
-        return file_listing(*paths, suffixes=suffixes)
+        return metadata_digest(*paths, suffixes=suffixes)
     except CorpusError as error:
         raise WorkflowError(str(error)) from None
 
 
 @cache
-def corpus_listing() -> str:
+def corpus_digest() -> str:
     """Return a digest of the files of all corpora. It is cached, because listing a million files takes 20 seconds."""
     sources = make_sources([corpus for corpus in CORPORA if corpus not in CAPTURED], DATA, SOURCES)
     paths = [path for source in sources for path in (source.audio, source.tracks, source.table) if path]
@@ -64,15 +64,15 @@ def corpus_listing() -> str:
         from emotalk.data.tables import files_outside_folders  # Slow import.
 
         paths += [path for source in tables for path in files_outside_folders(source)]
-    return listing(*paths, suffixes=AUDIO_SUFFIXES + TRACK_SUFFIXES)
+    return digest(*paths, suffixes=AUDIO_SUFFIXES + TRACK_SUFFIXES)
 
 
-def data_listing(wildcards) -> str:
+def data_digest(wildcards) -> str:
     """Return a digest of the recordings: the index becomes stale if a recording is added, removed or changed.
 
     Only the main process, which decides what is stale, computes it.
     """
-    return corpus_listing() if workflow.is_main_process else ""
+    return corpus_digest() if workflow.is_main_process else ""
 
 
 def video_folder(wildcards) -> str:
@@ -80,15 +80,15 @@ def video_folder(wildcards) -> str:
     return SOURCES[wildcards.corpus].video
 
 
-def video_listing(wildcards) -> str:
+def video_digest(wildcards) -> str:
     """Return a digest of the videos of a corpus: the capture becomes stale if a video is added, removed or changed."""
-    return listing(video_folder(wildcards)) if workflow.is_main_process else ""
+    return digest(video_folder(wildcards)) if workflow.is_main_process else ""
 
 
-def model_listing(wildcards) -> str:
+def model_digest(wildcards) -> str:
     """Return a digest of MediaPipe's model; the job reports a missing model."""
     model = config["capture"]["model"]
-    return listing(model) if os.path.exists(model) else ""
+    return digest(model) if os.path.exists(model) else ""
 
 
 def source_settings(corpus: str) -> SourceSettings:
@@ -100,21 +100,21 @@ def source_settings(corpus: str) -> SourceSettings:
     return source.model_copy(update={"audio": f"{folder}/audio", "tracks": f"{folder}/blendshape"})
 
 
-def encoder_listing(wildcards) -> str:
+def encoder_digest(wildcards) -> str:
     """Return a digest of encoders in local folders: training becomes stale if their files change."""
-    return listing(*(config["model"][name]["source"] for name in ("content_encoder", "emotion_encoder")))
+    return digest(*(config["model"][name]["source"] for name in ("content_encoder", "emotion_encoder")))
 
 
-def initial_weights_listing(wildcards) -> str:
+def initial_weights_digest(wildcards) -> str:
     """Return a digest of the initial weights of training and their card, if they are set."""
-    return listing_of_weights(config["train"]["init_weights"]["source"])
+    return digest_of_weights(config["train"]["init_weights"]["source"])
 
 
-def listing_of_weights(weights: str | None) -> str:
+def digest_of_weights(weights: str | None) -> str:
     """Return a digest of a folder of weights, or of a weights file, its card and its other format."""
     if not weights or os.path.isdir(weights):
-        return listing(weights) if weights else ""
-    return listing(*(os.path.splitext(weights)[0] + suffix for suffix in (".pth", ".safetensors", ".json")))
+        return digest(weights) if weights else ""
+    return digest(*(os.path.splitext(weights)[0] + suffix for suffix in (".pth", ".safetensors", ".json")))
 
 
 def evaluate_settings(wildcards) -> str:
@@ -122,10 +122,10 @@ def evaluate_settings(wildcards) -> str:
     return canonical({name: value for name, value in config["evaluate"].items() if name != "required_improvement"})
 
 
-def basis_listing(wildcards) -> str:
+def basis_digest(wildcards) -> str:
     """Return a digest of the files of the blendshape basis, if it is set."""
     basis = config["evaluate"]["basis"]
-    return listing(basis) if basis else ""
+    return digest(basis) if basis else ""
 
 
 def project_file(path: Path) -> str:
@@ -188,7 +188,7 @@ def recordings_folder(wildcards, input) -> str:
     return input.demo if IS_DEMO else DATA
 
 
-def audio_listing(wildcards) -> str:
+def audio_digest(wildcards) -> str:
     """Return a digest of the recordings to predict; stop the run if predict.audio is not set."""
     if config["predict"]["audio"] is None:
         # For errors in functions of params, Snakemake would show a traceback.
@@ -198,12 +198,12 @@ def audio_listing(wildcards) -> str:
         # Snakemake deletes the output folder before it runs the rule.
         if Path(path).resolve().is_relative_to(Path(RESULTS, "predicted").resolve()):
             sys.exit(f"Error: {path} is in the output folder of rule predict, {RESULTS}/predicted. Move it elsewhere.")
-    return listing(*paths, suffixes=AUDIO_SUFFIXES)
+    return digest(*paths, suffixes=AUDIO_SUFFIXES)
 
 
-def weights_listing(wildcards) -> str:
+def weights_digest(wildcards) -> str:
     """Return a digest of the weights for predictions, if other weights than those of this run are set."""
-    return listing_of_weights(config["predict"]["weights"])
+    return digest_of_weights(config["predict"]["weights"])
 
 
 def training_folder(wildcards, output) -> str:

@@ -31,8 +31,8 @@ rule capture:
         runtime=2880,
     params:
         videos=video_folder,
-        listing=video_listing,
-        model=model_listing,
+        listing=video_digest,
+        model=model_digest,
         capture=canonical(config["capture"]),
     message:
         "Capturing the videos of {wildcards.corpus} in {params.videos}"
@@ -57,7 +57,7 @@ rule index:
     params:
         version=STAGE_VERSIONS["index"],
         data=recordings_folder,
-        listing="demo" if IS_DEMO else data_listing,
+        listing="demo" if IS_DEMO else data_digest,
         corpora=CORPORA,
         sources=canonical({corpus: source.model_dump() for corpus, source in SOURCES.items()}),
         index=canonical(config["index"]),
@@ -87,7 +87,7 @@ rule smooth:
         smooth=canonical(config["smooth"]),
         captured=list(CAPTURED),
     message:
-        "Reading the tracks, smoothing them if smooth.enabled is set"
+        "Reading the tracks, with the smoothing of section smooth"
     script:
         "../scripts/smooth.py"
 
@@ -133,7 +133,7 @@ rule pair:
         split=canonical(config["split"]),
         epochs=config["train"]["epochs"],
         seed=config["seed"],
-        num_subjects=config["model"]["subject_slots"],
+        num_slots=config["model"]["subject_slots"],
     message:
         "Pairing clips for {params.epochs} epochs"
     script:

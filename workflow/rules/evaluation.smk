@@ -40,7 +40,7 @@ rule evaluate:
     params:
         version=STAGE_VERSIONS["evaluate"],
         evaluate=evaluate_settings,
-        basis=basis_listing,
+        basis=basis_digest,
         seed=config["seed"],
     message:
         "Predicting and scoring the test split"
@@ -63,7 +63,7 @@ rule check:
         version=STAGE_VERSIONS["check"],
         required=config["evaluate"]["required_improvement"],
     message:
-        "Checking that the network beats the mean face"
+        "Checking evaluate.required_improvement"
     script:
         "../scripts/check.py"
 
@@ -95,7 +95,7 @@ rule data_page:
         captured=list(VIDEO_TABLES),
         min_confidence=config["index"]["min_confidence"],
     message:
-        "Writing the page about the data, {output.page}"
+        "Writing the data page {output.page}"
     script:
         "../scripts/data_page.py"
 
@@ -132,7 +132,7 @@ rule report:
     params:
         version=STAGE_VERSIONS["report"],
     message:
-        "Writing the page {output.page}"
+        "Writing the report {output.page}"
     script:
         "../scripts/report.py"
 
@@ -154,8 +154,8 @@ rule predict:
         runtime=240,
     params:
         version=STAGE_VERSIONS["predict"],
-        audio=audio_listing,
-        weights=weights_listing,
+        audio=audio_digest,
+        weights=weights_digest,
         predict=canonical(config["predict"]),
     message:
         "Predicting blendshapes for the recordings of predict.audio"

@@ -14,7 +14,7 @@ rule index_part:
     params:
         version=STAGE_VERSIONS["index"],
         data=recordings_folder,
-        listing="demo" if IS_DEMO else data_listing,
+        listing="demo" if IS_DEMO else data_digest,
         corpora=CORPORA,
         sources=canonical({corpus: source.model_dump() for corpus, source in SOURCES.items()}),
         index=canonical(config["index"]),

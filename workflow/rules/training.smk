@@ -1,5 +1,5 @@
 rule encoders:
-    """Check that the encoders are available, and download them if they are on the model hub."""
+    """Check that the encoders are available, and download them if they are on the Hugging Face Hub."""
     output:
         encoders=f"{RESULTS}/training/encoders.json",
     log:
@@ -10,12 +10,12 @@ rule encoders:
         runtime=120,
     params:
         version=STAGE_VERSIONS["encoders"],
-        encoders=encoder_listing,
-        initial=initial_weights_listing,
+        encoders=encoder_digest,
+        initial=initial_weights_digest,
         model=canonical(config["model"]),
         init_weights=canonical(config["train"]["init_weights"]),
     message:
-        "Checking that the encoders are available"
+        "Checking the encoders, and downloading them if needed"
     script:
         "../scripts/encoders.py"
 
@@ -38,8 +38,8 @@ rule train:
         start_over=start_over,
     params:
         version=STAGE_VERSIONS["train"],
-        encoders=encoder_listing,
-        initial=initial_weights_listing,
+        encoders=encoder_digest,
+        initial=initial_weights_digest,
         folder=training_folder,
         train=canonical(config["train"]),
         model=canonical(config["model"]),
@@ -51,7 +51,7 @@ rule train:
 
 
 rule extract:
-    """Extract weights that the released EmoTalk code loads."""
+    """Extract weights with the parameter names of the released EmoTalk code."""
     input:
         checkpoint=rules.train.output.checkpoint,
         clips=CLIP_FILES,

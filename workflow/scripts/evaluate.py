@@ -2,7 +2,7 @@
 
 import json
 
-from emotalk.config.use import EvaluateSettings
+from emotalk.config.prediction import EvaluateSettings
 from emotalk.device import choose_device
 from emotalk.evaluation.evaluate import evaluate
 from emotalk.logs import job_log

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from emotalk.capture.records import summarize_captures
 from emotalk.logs import job_log
-from emotalk.training.export import extract_weights
+from emotalk.training.extract import extract_weights
 
 with job_log(snakemake.log[0]):
     tables = dict(zip(snakemake.params.captured, map(Path, snakemake.input.captured), strict=True))

@@ -15,5 +15,5 @@ with job_log(snakemake.log[0]):
         split={corpus: SplitSettings(**split) for corpus, split in json.loads(params.split).items()},
         epochs=params.epochs,
         seed=params.seed,
-        num_subjects=params.num_subjects,
+        num_slots=params.num_slots,
     )

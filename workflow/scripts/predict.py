@@ -2,7 +2,7 @@
 
 import json
 
-from emotalk.config.use import PredictSettings
+from emotalk.config.prediction import PredictSettings
 from emotalk.device import choose_device
 from emotalk.inference.predict import predict_folder
 from emotalk.logs import job_log

@@ -19,7 +19,7 @@ from emotalk.app.server import serve
 from emotalk.app.sessions import MAX_AGE_S, Sessions
 from emotalk.blendshapes import CHANNELS
 from emotalk.cli import build_parser
-from emotalk.config.use import PredictSettings
+from emotalk.config.prediction import PredictSettings
 from emotalk.errors import EmoTalkError, PredictionError, WeightsError
 from emotalk.formats.files import read_motion
 from emotalk.inference.predict import predict_files

@@ -1,4 +1,4 @@
-"""Resampling of irregular samples to tracks, with synthetic values."""
+"""Interpolation of irregular samples to tracks, with synthetic values."""
 
 import numpy as np
 import pytest

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emotalk.data.pairing import NO_CLIP, PseudoPairs, RandomPairs
+from emotalk.data.pairing import NO_CLIP, PseudoPairSampler, RandomPairSampler
 from emotalk.emotions import RAVDESS_EMOTIONS
 
 
@@ -21,13 +21,15 @@ def ravdess(actors=24, repetitions=2) -> pd.DataFrame:
 
 
 def draw(clips, seed=0, members=None):
-    return PseudoPairs(clips, np.arange(len(clips)) if members is None else members).draw(np.random.default_rng(seed))
+    return PseudoPairSampler(clips, np.arange(len(clips)) if members is None else members).draw(
+        np.random.default_rng(seed)
+    )
 
 
 def test_ravdess_has_4704_combinations():
     clips = ravdess()
     assert len(clips) == 1440
-    assert PseudoPairs(clips, np.arange(1440)).num_combinations == 4704
+    assert PseudoPairSampler(clips, np.arange(1440)).num_combinations == 4704
 
 
 def test_clips_of_a_pair_have_matching_labels():
@@ -58,7 +60,7 @@ def test_an_epoch_uses_every_clip_once_with_new_partners():
 
 def test_repetitions_and_partners_are_drawn_uniformly():
     clips = ravdess(actors=1)
-    pairs = PseudoPairs(clips, np.arange(len(clips)))
+    pairs = PseudoPairSampler(clips, np.arange(len(clips)))
     drawn = np.concatenate([pairs.draw(np.random.default_rng(seed)).audio_c2e1 for seed in range(300)])
     counts = np.bincount(drawn, minlength=len(clips))
     assert counts.min() > 0.7 * counts.mean()
@@ -126,7 +128,7 @@ def test_all_squares_of_an_incomplete_grid_are_drawn_uniformly():
         columns=["subject", "intensity", "statement", "emotion", "is_whole", "corpus"],
     )
     expected = listed_squares(clips)
-    pairs = PseudoPairs(clips, np.arange(len(clips)))
+    pairs = PseudoPairSampler(clips, np.arange(len(clips)))
     assert pairs.num_combinations == len(expected)
     drawn = [pairs.draw(np.random.default_rng(seed)) for seed in range(2000)]
     parts = ("audio_c1e2", "audio_c2e1", "track_c1e1", "track_c2e2")
@@ -145,7 +147,7 @@ def test_many_sentences_are_paired_without_listing_the_squares():
     clips = pd.DataFrame({"statement": statements.ravel(), "emotion": emotions.ravel()}).assign(
         corpus="A", subject="1", intensity=1, is_whole=True
     )
-    pairs = PseudoPairs(clips, np.arange(len(clips)))
+    pairs = PseudoPairSampler(clips, np.arange(len(clips)))
     assert pairs.num_combinations == 3000 * 2999 * 7 * 6
     assert (pairs.draw(np.random.default_rng(0)).kind == "cross").all()
 
@@ -160,7 +162,7 @@ def test_equal_subject_names_in_two_corpora_are_different_subjects():
 
 @pytest.mark.parametrize("num_clips", [2, 7, 100])
 def test_random_pairs_have_different_clips_with_their_own_motion(num_clips):
-    pairs = RandomPairs(np.arange(num_clips)).draw(np.random.default_rng(0))
+    pairs = RandomPairSampler(np.arange(num_clips)).draw(np.random.default_rng(0))
     assert len(pairs.kind) == num_clips // 2
     used = np.concatenate([pairs.audio_c1e2, pairs.audio_c2e1])
     assert len(set(used)) == len(used)

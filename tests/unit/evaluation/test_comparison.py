@@ -16,7 +16,7 @@ from emotalk.evaluation.comparison import (
     group_test_clips,
     paired_interval,
 )
-from emotalk.evaluation.metrics import METRICS, loss
+from emotalk.evaluation.metrics import METRICS, orient
 from tests.clips import ClipWriter
 from tests.unit.evaluation.test_evaluate import write_manifest
 
@@ -115,4 +115,4 @@ def test_metrics_that_a_still_face_can_win_are_not_compared():
     ],
 )
 def test_losses_are_lower_for_better_values(metric, values, expected):
-    assert loss(metric, pd.DataFrame({"model": values}))["model"].tolist() == pytest.approx(expected)
+    assert orient(metric, pd.DataFrame({"model": values}))["model"].tolist() == pytest.approx(expected)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from emotalk.blendshapes import channel_indices
-from emotalk.config.use import EvaluateSettings
+from emotalk.config.prediction import EvaluateSettings
 from emotalk.data.clips import ClipStore
 from emotalk.data.manifest import MANIFEST_SCHEMA, Manifest
 from emotalk.errors import EvaluationError

@@ -10,7 +10,6 @@ from emotalk.blendshapes import CHANNELS, NUM_CHANNELS
 from emotalk.errors import FormatError
 from emotalk.formats.channels import LIVELINK_ORDER
 from emotalk.formats.files import SUFFIXES, kind_from_name, read_motion, write_motion
-from emotalk.formats.livelink import read_capture
 from emotalk.formats.motion import Motion
 from emotalk.timing import as_frame_rate
 from tests.conftest import SHARED
@@ -65,7 +64,7 @@ def test_timecodes_continue_after_midnight(tmp_path):
     motion = Motion.from_track(track(120), 60)
     write_motion(tmp_path / "a.csv", Motion(motion.seconds, motion.values, 60, motion.rotations, 86_399.0), "livelink")
     assert list(pd.read_csv(tmp_path / "a.csv")["Timecode"][[0, 60]]) == ["23:59:59:00.000", "00:00:00:00.000"]
-    np.testing.assert_allclose(read_capture(tmp_path / "a.csv").seconds, motion.seconds, atol=1e-5)
+    np.testing.assert_allclose(read_motion(tmp_path / "a.csv").seconds, motion.seconds, atol=1e-5)
 
 
 def test_channels_are_mapped_by_name_not_by_position(tmp_path):
@@ -223,7 +222,7 @@ def test_an_unreadable_file_is_an_error_with_its_path(tmp_path, name, content):
 
 @pytest.mark.skipif(not CAPTURE.exists(), reason="there is no shared/data")
 def test_an_iphone_capture_is_unchanged_after_a_round_trip(tmp_path):
-    original = read_capture(CAPTURE)
+    original = read_motion(CAPTURE)
     write_motion(tmp_path / "back.csv", original, "livelink")
     written, original_lines = ((path.read_text().splitlines()) for path in (tmp_path / "back.csv", CAPTURE))
     assert written[0] == original_lines[0]

@@ -5,7 +5,7 @@ import pytest
 
 from emotalk.blendshapes import CHANNELS
 from emotalk.errors import Issue
-from emotalk.formats.livelink import read_capture
+from emotalk.formats.files import read_motion
 from emotalk.formats.tracks import TrackFormat, read_track
 from tests.conftest import SHARED
 
@@ -37,7 +37,7 @@ def waves(count, rate=60):
 
 def test_columns_are_mapped_by_name_and_timecodes_become_seconds(tmp_path):
     values = waves(300)
-    motion = read_capture(capture(tmp_path / "a.csv", values))
+    motion = read_motion(capture(tmp_path / "a.csv", values))
     seconds, read = motion.seconds, motion.values
     np.testing.assert_allclose(read, values, atol=1e-6)
     np.testing.assert_allclose(seconds, np.arange(300) / 60, atol=1e-9)
@@ -51,7 +51,7 @@ def test_the_frame_rate_is_read_from_timecodes_and_resampled_to_30(tmp_path, rat
 
 
 def test_times_increase_over_midnight(tmp_path):
-    seconds = read_capture(capture(tmp_path / "a.csv", waves(300), start=86_398)).seconds
+    seconds = read_motion(capture(tmp_path / "a.csv", waves(300), start=86_398)).seconds
     assert np.diff(seconds) == pytest.approx(1 / 60)
 
 

@@ -10,7 +10,7 @@ import soundfile
 import torch
 
 from emotalk.blendshapes import channel_indices
-from emotalk.config.use import PredictSettings
+from emotalk.config.prediction import PredictSettings
 from emotalk.errors import OutputError, PredictionError, WeightsError
 from emotalk.formats.files import read_motion
 from emotalk.inference.predict import predict_files, predict_folder, resolve_subject

@@ -56,12 +56,12 @@ def test_an_emotion_reference_gives_the_same_result_as_predict(network, write_no
     whole = network.predict(read_waveform(path), intensity=0, subject=3, emotion_from=read_waveform(reference))
     emotion = encode_reference(network, AudioFile.from_path(reference))
     predict = partial(predict_speech, network, AudioFile.from_path(path), intensity=0, subject=3)
-    track = predict(emotion=emotion)
+    track = predict(emotion_features=emotion)
     np.testing.assert_allclose(track, whole, atol=1e-4)
     own = network.predict(read_waveform(path), intensity=0, subject=3)
     assert np.abs(track - own).max() > 1e-3
-    np.testing.assert_allclose(predict(emotion=emotion, strength=0.0), own, atol=1e-4)
-    half = predict(emotion=emotion, strength=0.5)
+    np.testing.assert_allclose(predict(emotion_features=emotion, strength=0.0), own, atol=1e-4)
+    half = predict(emotion_features=emotion, strength=0.5)
     assert np.abs(half - own).mean() < np.abs(track - own).mean()
 
 

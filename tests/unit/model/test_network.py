@@ -4,7 +4,7 @@ import torch
 
 from emotalk.errors import EmoTalkError
 from emotalk.model import EmoTalk
-from emotalk.model.batch_layout import ConvFrames, Resampling, interpolation_positions, num_emotion_frames
+from emotalk.model.batch_layout import ConvFrames, Interpolation, interpolation_positions, num_emotion_frames
 from emotalk.model.decoder import causal_bias
 from emotalk.model.encoder_config import EncoderConfig
 from emotalk.model.sequences import normalize
@@ -153,7 +153,7 @@ def test_emotion_frames_follow_the_released_float_formula(conv, frames):
 @pytest.mark.parametrize(("num_in", "num_out"), [(50, 30), (30, 50), (181, 108), (7, 7), (5, 1), (1, 4), (499, 300)])
 def test_resampling_equals_linear_interpolation_of_torch(num_in, num_out):
     source = torch.randn(2, 600, 3)
-    resampling = Resampling.from_positions(
+    resampling = Interpolation.from_positions(
         [600, num_in], [1, 0], [interpolation_positions(num_in, num_out), interpolation_positions(600, 450)]
     )
     expected = torch.nn.functional.interpolate(
@@ -165,19 +165,19 @@ def test_resampling_equals_linear_interpolation_of_torch(num_in, num_out):
 
 def test_resampling_preserves_straight_lines():
     line = torch.linspace(0, 1, 50)[None, :, None].expand(1, 50, 3)
-    actual = Resampling.from_positions([50], [0], [interpolation_positions(50, 30)])(line)
+    actual = Interpolation.from_positions([50], [0], [interpolation_positions(50, 30)])(line)
     torch.testing.assert_close(actual[0], torch.linspace(0, 1, 30)[:, None].expand(30, 3))
 
 
 def test_the_attention_mask_is_none_without_padding():
     assert (
-        Resampling.from_positions(
+        Interpolation.from_positions(
             [50, 40], [0, 1], [interpolation_positions(50, 30), interpolation_positions(40, 30)]
         ).attention_mask
         is None
     )
     assert (
-        Resampling.from_positions(
+        Interpolation.from_positions(
             [50, 40], [0, 1], [interpolation_positions(50, 30), interpolation_positions(40, 29)]
         ).attention_mask.sum()
         == 59

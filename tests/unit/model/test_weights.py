@@ -103,8 +103,8 @@ def test_an_invalid_card_is_an_error(saved, card):
 
 @pytest.mark.parametrize("number", [0, 23, 129, 10**9, True, "24", None, [24]])
 def test_an_invalid_number_of_subject_slots_in_a_card_is_an_error(saved, number):
-    write_card(saved / "emotalk.json", {"encoders": {"content": TINY, "emotion": TINY}, "num_subjects": number})
-    with pytest.raises(WeightsError, match=r"emotalk.json has num_subjects=.*; it must be an integer from 24 to 128\."):
+    write_card(saved / "emotalk.json", {"encoders": {"content": TINY, "emotion": TINY}, "num_subject_slots": number})
+    with pytest.raises(WeightsError, match=r"has num_subject_slots=.*; it must be an integer from 24 to 128"):
         load_weights(saved / "emotalk.json")
 
 

@@ -9,7 +9,7 @@ from emotalk.report.charts import integer_scale, linear_scale, log_scale, make_l
 from emotalk.report.names import format_duration, format_seconds, name_clips
 from emotalk.report.result_charts import chart_losses
 from emotalk.report.tables import build_table
-from emotalk.report.verdict import Clause, summarize
+from emotalk.report.verdict import BaselineComparison, summarize
 from emotalk.training.history import read_training_time
 
 
@@ -86,13 +86,13 @@ def test_durations():
     ],
 )
 def test_the_numbers_of_a_comparison(relative, low, high, expected):
-    assert Clause("better", "mean_face", 0.1, relative, low, high).numbers == expected
+    assert BaselineComparison("better", "mean_face", relative, low, high).numbers == expected
 
 
 def test_baselines_with_one_verdict_are_joined():
     verdicts = {"mean_face": "better", "still_face": "better", "nearest_clip": "worse"}
-    clauses = [Clause(verdict, baseline, 0, 0, 0, 0) for baseline, verdict in verdicts.items()]
-    texts = [f"{phrase.words} {phrase.baselines}" for phrase in summarize(clauses)]
+    comparisons = [BaselineComparison(verdict, baseline, 0, 0, 0) for baseline, verdict in verdicts.items()]
+    texts = [f"{phrase.words} {phrase.baselines}" for phrase in summarize(comparisons)]
     assert texts == ["better than the mean face and the still face", "worse than the nearest training clip"]
 
 

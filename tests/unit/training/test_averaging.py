@@ -37,7 +37,7 @@ def test_restored_average_continues_identically():
 def test_exported_weights_are_the_average(run, clips, manifest, tmp_path):
     from safetensors.torch import load_file
 
-    from emotalk.training.export import extract_weights
+    from emotalk.training.extract import extract_weights
 
     checkpoint, folder = run(epochs=2, ema_decay=0.5)
     extract_weights(folder / "checkpoint.pth", clips, manifest, tmp_path, recipe={}, captured={})

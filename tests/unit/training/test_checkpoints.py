@@ -309,7 +309,7 @@ def test_written_copy_does_not_change_while_training_continues():
 
 
 def test_training_waits_for_writing_if_memory_is_too_small_for_a_copy(monkeypatch, caplog):
-    monkeypatch.setattr("emotalk.training.checkpoint_file.free_memory", lambda: 11)
+    monkeypatch.setattr("emotalk.training.checkpoint_file.available_memory_bytes", lambda: 11)
     written = []
     with BackgroundWriter(written.append) as writer:
         writer.submit({"weight": torch.zeros(3)})

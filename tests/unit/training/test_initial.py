@@ -146,9 +146,9 @@ def test_new_subjects_start_from_the_mean_of_all_subjects(saved):
 
 
 def test_added_subject_slots_have_the_mean_of_the_slots_in_the_file(saved):
-    network = load_initial(InitialWeights(source=str(saved / "emotalk.pth")), num_subjects=26)
+    network = load_initial(InitialWeights(source=str(saved / "emotalk.pth")), num_slots=26)
     slots, loaded = network.obj_vector_person.weight, make_network(2).obj_vector_person.weight
-    assert network.num_subjects == 26
+    assert network.num_slots == 26
     assert torch.equal(slots[:, :24], loaded)
     torch.testing.assert_close(slots[:, 24:], loaded.mean(dim=1, keepdim=True).expand(-1, 2))
     network.predict(np.zeros(8000, np.float32), intensity=0, subject=25)

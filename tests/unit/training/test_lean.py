@@ -11,7 +11,7 @@ def test_training_needs_only_torch_numpy_pandas_pyarrow_pydantic_and_safetensors
 import sys
 for name in {BLOCKED.split()}:
     sys.modules[name] = None
-import emotalk.training.train, emotalk.training.launch, emotalk.training.export, emotalk.device
+import emotalk.training.train, emotalk.training.launch, emotalk.training.extract, emotalk.device
 import emotalk.training.trainer
 import tests.benchmarks.step, tests.benchmarks.memory, tests.benchmarks.epochs
 """

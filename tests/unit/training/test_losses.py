@@ -9,7 +9,7 @@ from emotalk.config.training import LossWeights
 from emotalk.data.clips import ClipStore, from_int16
 from emotalk.model.pretrained import build_network
 from emotalk.training.batches import BatchMaker
-from emotalk.training.losses import loss_terms, squared_error, total_loss, velocity_error
+from emotalk.training.losses import loss_terms, squared_error, squared_velocity_error, total_loss
 from tests.conftest import reconstruct
 from tests.unit.training.conftest import example
 
@@ -77,15 +77,15 @@ def test_padding_does_not_affect_errors():
     mask = torch.tensor([[True] * 5, [True] * 2 + [False] * 3])
     tracks[1, :2] = 1.0
     assert squared_error(tracks, targets, mask).tolist() == [81.0, 1.0]
-    assert velocity_error(tracks, targets, mask).tolist() == [0.0, 0.0]
+    assert squared_velocity_error(tracks, targets, mask).tolist() == [0.0, 0.0]
 
 
 def test_velocity_error_of_a_ramp_against_a_constant_is_its_slope_squared():
     ramp = 0.1 * torch.arange(10.0)[None, :, None].expand(1, 10, 52)
     mask = torch.ones(1, 10, dtype=torch.bool)
-    assert velocity_error(ramp, torch.zeros_like(ramp), mask).item() == pytest.approx(0.01)
+    assert squared_velocity_error(ramp, torch.zeros_like(ramp), mask).item() == pytest.approx(0.01)
 
 
 def test_velocity_error_of_a_single_frame_is_zero():
     one = torch.ones(1, 1, 52)
-    assert velocity_error(one, 0 * one, torch.ones(1, 1, dtype=torch.bool)).tolist() == [0.0]
+    assert squared_velocity_error(one, 0 * one, torch.ones(1, 1, dtype=torch.bool)).tolist() == [0.0]

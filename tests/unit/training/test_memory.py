@@ -131,7 +131,7 @@ def test_required_and_free_memory_are_logged_in_one_line(settings, tmp_path, cap
 
 
 def test_too_little_memory_is_an_error_that_names_settings(settings, tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "free_memory", lambda device: 1000)
+    monkeypatch.setattr(memory, "available_memory_bytes", lambda device: 1000)
     with pytest.raises(TrainingError, match=r"more memory on cpu.*Lower train.batch_size .*train.accumulate.*8bit"):
         check(prepare_network(settings(), CPU), settings, tmp_path)
 

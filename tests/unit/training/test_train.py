@@ -41,10 +41,11 @@ def test_number_of_epochs_is_part_of_the_identity_only_with_a_cosine_schedule(se
 
 def test_number_of_subject_slots_is_part_of_the_identity_only_if_it_is_not_the_released_one(settings):
     identities = [
-        settings(model=settings().model.model_copy(update={"subject_slots": slots})).identity() for slots in (24, 25)
+        settings(model=settings().model.model_copy(update={"num_subject_slots": slots})).identity()
+        for slots in (24, 25)
     ]
-    assert "subject_slots" not in identities[0]["model"]
-    assert identities[1]["model"]["subject_slots"] == 25
+    assert "num_subject_slots" not in identities[0]["model"]
+    assert identities[1]["model"]["num_subject_slots"] == 25
 
 
 @pytest.fixture

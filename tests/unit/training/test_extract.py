@@ -8,8 +8,8 @@ from emotalk.errors import EmoTalkError, TrainingError, WeightsError
 from emotalk.inference.predict import resolve_subject
 from emotalk.model import load_weights
 from emotalk.model.weights import save_weights
-from emotalk.training import export
-from emotalk.training.export import extract_weights
+from emotalk.training import extract
+from emotalk.training.extract import extract_weights
 from emotalk.training.train import TrainingFiles, train
 
 
@@ -52,7 +52,7 @@ def test_written_files_that_differ_are_an_error_with_the_name_of_a_tensor(finish
         state["bs_map_r.bias"][0] += 1e-6
         save_file(state, folder / f"{name}.safetensors")
 
-    monkeypatch.setattr(export, "save_weights", save_changed_weights)
+    monkeypatch.setattr(extract, "save_weights", save_changed_weights)
     with pytest.raises(WeightsError, match=r"emotalk\.safetensors differs .* 1 tensors, for example bs_map_r\.bias"):
         extract_weights(finished / "checkpoint.pth", clips, manifest, finished / "weights", recipe={}, captured={})
 
@@ -81,16 +81,16 @@ def test_missing_checkpoint_is_an_error(clips, manifest, tmp_path):
 def test_a_network_with_more_subject_slots_is_trained_and_exported_with_their_number(
     clips, manifest, settings, tmp_path
 ):
-    model = settings().model.model_copy(update={"subject_slots": 40})
+    model = settings().model.model_copy(update={"num_subject_slots": 40})
     files = TrainingFiles(clips, manifest, tmp_path)
     train(files, settings(epochs=1, model=model), device=torch.device("cpu"))
     weights = tmp_path / "weights"
     weights.mkdir()
     extract_weights(tmp_path / "checkpoint.pth", clips, manifest, weights, recipe={}, captured={})
     card = json.loads((weights / "emotalk.json").read_text())
-    assert card["num_subjects"] == 40
+    assert card["num_subject_slots"] == 40
     assert card["released_code"] == "cannot load 40 subject slots"
-    assert load_weights(weights / "emotalk.pth").num_subjects == 40
+    assert load_weights(weights / "emotalk.pth").num_slots == 40
     assert len(resolve_subject("mean", weights / "emotalk.json")) == 40
     assert resolve_subject(39, weights / "emotalk.json") == 39
     with pytest.raises(EmoTalkError, match="subject is 40; the network has the indices 0 to 39"):

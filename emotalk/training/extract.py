@@ -1,4 +1,4 @@
-"""Export of a finished run to weights that the released EmoTalk code can load."""
+"""Extraction of weights from a finished run to weights that the released EmoTalk code can load."""
 
 import gc
 import hashlib
@@ -16,7 +16,7 @@ from emotalk.data.clips import ClipStore, from_int16
 from emotalk.data.manifest import Manifest
 from emotalk.errors import WeightsError
 from emotalk.model.card import references_file, write_card
-from emotalk.model.emotion_references import EmotionReferences, Key
+from emotalk.model.emotion_references import EmotionReferences, ReferenceKey
 from emotalk.model.encoder_config import NetworkConfig
 from emotalk.model.inputs import intensity_name
 from emotalk.model.network import EmoTalk
@@ -24,7 +24,7 @@ from emotalk.model.sequences import normalize
 from emotalk.model.weights import load_strict, load_weights, read_state, save_weights, to_released_names
 from emotalk.progress import progress
 from emotalk.provenance import library_versions
-from emotalk.subjects import NUM_SUBJECTS
+from emotalk.subjects import NUM_RELEASED_SLOTS
 from emotalk.training.checkpoint_file import read_checkpoint
 
 _LOG = logging.getLogger(__name__)
@@ -91,7 +91,9 @@ def extract_weights(
     network = load_weights(card)
     track = network.predict(waveform, intensity=0, subject=0)
     if not np.isfinite(track).all():
-        raise WeightsError(f"The weights in {folder} predict values that are NaN or infinite; do not use them.")
+        raise WeightsError(
+            f"The weights in {folder} predict values that are NaN or infinite. Use an earlier checkpoint."
+        )
     references = choose_references(network, store, Manifest(manifest).training_clips())
     references.save(references_file(card))
     _LOG.info("Emotion references: %s", references.names() or "none, because no training clip has an emotion label")
@@ -106,8 +108,8 @@ def choose_references(network: EmoTalk, store: ClipStore, training_clips: Sequen
     clips = store.metadata().to_pandas()
     clips = clips[clips["clip_id"].isin(training_clips) & clips["emotion"].notna()].sort_values("clip_id")
     clips = clips.assign(intensity=clips["intensity"].map(intensity_name, na_action=None))
-    features: dict[Key, Tensor] = {}
-    chosen: dict[Key, str] = {}
+    features: dict[ReferenceKey, Tensor] = {}
+    chosen: dict[ReferenceKey, str] = {}
     groups = list(clips.groupby(["emotion", "intensity"])["clip_id"])
     for key, clip_ids in progress(groups, total=len(groups), what="Choosing emotion references", unit="emotions"):
         positions = np.linspace(0, len(clip_ids) - 1, min(len(clip_ids), _MAX_CANDIDATES)).round().astype(int)
@@ -130,7 +132,7 @@ def _write_weights(checkpoint: str | Path, folder: Path, description: Mapping[st
     average = content["average"] or {"weights": {}}
     load_strict(network, content["model"] | average["weights"], checkpoint)
     save_weights(network, folder, _NAME)
-    write_card(folder / f"{_NAME}.json", _make_card(content, network.num_subjects, description))
+    write_card(folder / f"{_NAME}.json", _make_card(content, network.num_slots, description))
     return _hash_tensors(to_released_names(network.state_dict()))
 
 
@@ -143,14 +145,14 @@ def _hash_tensors(state: Mapping[str, Tensor]) -> dict[str, bytes]:
     return digests
 
 
-def _make_card(content: dict[str, Any], num_subjects: int, description: Mapping[str, Any]) -> dict[str, Any]:
+def _make_card(content: dict[str, Any], num_slots: int, description: Mapping[str, Any]) -> dict[str, Any]:
     """Provenance of the weights, and the encoder configurations that are needed to build the network.
 
     Parameters
     ----------
     content
         Content of the checkpoint.
-    num_subjects
+    num_slots
         Number of subject slots of the network.
     description
         Entries that are not in the checkpoint.
@@ -158,7 +160,7 @@ def _make_card(content: dict[str, Any], num_subjects: int, description: Mapping[
     last = [row for row in content["history"] if row["epoch"] == content["epoch"]]
     return {
         "format": "EmoTalk weights under the released parameter names, float32",
-        "released_code": "loads them" if num_subjects == NUM_SUBJECTS else f"cannot load {num_subjects} subject slots",
+        "released_code": "loads them" if num_slots == NUM_RELEASED_SLOTS else f"cannot load {num_slots} subject slots",
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "licence": "Weights trained on RAVDESS or 3D-ETF are for non-commercial use: so are their data.",
         "epochs": content["epoch"],
@@ -168,7 +170,7 @@ def _make_card(content: dict[str, Any], num_subjects: int, description: Mapping[
         **description,
         "run": content["identity"],
         "encoders": content["encoders"],
-        "num_subjects": num_subjects,
+        "num_subject_slots": num_slots,
         "resolved_encoders": content["identity"]["weights"],
         "versions": library_versions(),
     }
