@@ -48,19 +48,19 @@ def convert(args: argparse.Namespace) -> None:
     """Convert motion to another format."""
     from emotalk.errors import FormatError
     from emotalk.files import check_outputs
-    from emotalk.formats.files import kind_from_name, write_motion
+    from emotalk.formats.files import format_from_name, write_motion
     from emotalk.timing import FPS, as_frame_rate
 
-    kind = kind_from_name(args.target)
-    if kind == "npy" and args.fps is not None and as_frame_rate(args.fps) != FPS:
+    format_name = format_from_name(args.target)
+    if format_name == "npy" and args.fps is not None and as_frame_rate(args.fps) != FPS:
         raise FormatError(f"A track (npy) has {FPS} frames per second; use --fps only for other formats.")
     check_outputs([args.target], inputs=filter(None, [args.source, args.head]), overwrite=args.overwrite)
     motion = _read_motion(args.source, args)
     if num_without_face := int((~motion.has_face).sum()):
         _LOG.warning("%s: no face in %d of %d rows.", args.source, num_without_face, len(motion.seconds))
-    if rate := FPS if kind == "npy" else args.fps:
+    if rate := FPS if format_name == "npy" else args.fps:
         motion = motion.resampled(rate)
-    write_motion(args.target, motion, kind, head=args.head, partial=args.partial)
+    write_motion(args.target, motion, format_name, head=args.head, partial=args.partial)
     log_values = (args.target, len(motion.seconds), motion.seconds[-1], float(motion.rate))
     _LOG.info("%s: %d frames, %.2f s, %.5g frames per second", *log_values)
 

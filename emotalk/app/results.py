@@ -52,10 +52,10 @@ def write_files(
     for label, track in tracks.items():
         name = stem if len(tracks) == 1 else f"{stem}.{label.replace('/', '-')}"
         files[label] = {
-            kind: folder / f"{name}{suffix}" for kind, (suffix, *_) in _FORMATS.items() if kind != "glb" or head
+            format_name: folder / f"{name}{suffix}" for format_name, (suffix, *_) in _FORMATS.items() if format_name != "glb" or head
         }
-        for kind, path in files[label].items():
-            write_motion(path, Motion.from_track(track), kind, head=head, partial=True)
+        for format_name, path in files[label].items():
+            write_motion(path, Motion.from_track(track), format_name, head=head, partial=True)
     return files
 
 
@@ -64,7 +64,7 @@ def render_downloads(files: Mapping[str, Mapping[str, Path]]) -> str:
     groups = {
         label: [
             {"path": str(path), "name": path.name, "title": title, "use": use, "size": _format_size(path)}
-            for (_, title, use), path in ((_FORMATS[kind], path) for kind, path in paths.items())
+            for (_, title, use), path in ((_FORMATS[format_name], path) for format_name, path in paths.items())
         ]
         for label, paths in files.items()
     }

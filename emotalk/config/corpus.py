@@ -83,7 +83,7 @@ class SourceSettings(Section):
         ge=10,
         le=240,
         description="Frames per second of npy tracks; other rates than 30 are low-pass filtered and resampled. Not "
-        "used for captures of Live Link Face, which contain times.",
+        "used for takes of Live Link Face, which contain times.",
     )
 
 
@@ -147,13 +147,13 @@ class IssueSettings(Section):
     constant_track: ExcludeOrKeep = Field("exclude", description="Motion that never changes.")
     track_gap: Literal["repair", "exclude"] = Field(
         "repair",
-        description="Missing rows of a capture, or rows without a face. `repair`: interpolated linearly if they are at "
-        "most a quarter of the capture; else excluded.",
+        description="Missing rows of a take or capture, or rows without a face. `repair`: interpolated linearly if "
+        "they are at most a quarter; else excluded.",
     )
     time_order: Literal["repair", "exclude"] = Field(
         "repair",
-        description="Rows of a capture whose times do not increase. `repair`: they are dropped if they are at most 2 % "
-        "of the capture; else excluded.",
+        description="Rows of a Live Link take whose times do not increase. `repair`: they are dropped if they are at "
+        "most 2 %; else excluded.",
     )
     track_rate_mismatch: Literal["exclude", "repair"] = Field(
         "exclude",

@@ -237,6 +237,8 @@ def _log_splits(
         _LOG.warning("%s", warning)
 
 
+AUDIO_COLUMNS = ("audio_c1e2", "audio_c2e1")
+"""Columns with the clips whose audio an example uses."""
 Example = dict[str, Any]
 """A row of the manifest, with the columns of `MANIFEST_SCHEMA`."""
 
@@ -254,9 +256,13 @@ class Manifest:
         """Return the examples of a training epoch (from 1), or of validation or test (epoch 0); may be empty."""
         return self._table(split, epoch).to_pylist()
 
+    def columns(self, names: Sequence[str]) -> pd.DataFrame:
+        """Return columns of validation, test and the first training epoch."""
+        return pq.read_table(self._path, columns=list(names), filters=[("epoch", "<=", 1)]).to_pandas()
+
     def training_clips(self) -> list[str]:
         """Return the sorted ids of all clips whose audio is in the first training epoch."""
-        columns = self._table("train", 1).select(["audio_c1e2", "audio_c2e1"])
+        columns = self._table("train", 1).select(AUDIO_COLUMNS)
         return sorted({clip for column in columns.itercolumns() for clip in column.to_pylist() if clip})
 
     def training_subjects(self) -> list[int]:

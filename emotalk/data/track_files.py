@@ -1,6 +1,6 @@
 """Tracks files: one parquet file per corpus, written and read one row group at a time."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,11 @@ def _to_batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:
     columns = {name: [row[name] for row in rows] for name in TRACKS_SCHEMA.names}
     columns["track"] = [track.ravel() for track in columns["track"]]
     return pa.RecordBatch.from_pydict(columns, schema=TRACKS_SCHEMA)
+
+
+def read_statistics(path: str | Path, names: Sequence[str]) -> pa.Table:
+    """Read columns of all recordings, without the tracks."""
+    return pq.read_table(path, columns=list(names))
 
 
 def read_tracks(path: str | Path) -> Iterator[tuple[str, np.ndarray]]:

@@ -1,6 +1,6 @@
 """Baselines that a useful model must beat, and bootstrap intervals."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
@@ -65,17 +65,3 @@ def make_baselines(store: ClipStore, manifest: Manifest) -> dict[str, Callable[[
         "still_face": lambda clip_id, num_frames: np.broadcast_to(still, (num_frames, NUM_CHANNELS)),
         "nearest_clip": NearestClip(store, manifest),
     }
-
-
-def bootstrap_interval(
-    values: Sequence[float], *, draws: int, seed: int, weights: Sequence[float] | None = None
-) -> tuple[float, float]:
-    """Return the 95 % interval of the weighted mean over clips: percentile bootstrap over clips (Efron 1979)."""
-    rng = np.random.default_rng(seed)
-    value_array = np.asarray(values)
-    weight_array = np.ones(len(value_array)) if weights is None else np.asarray(weights)
-    samples = rng.integers(len(value_array), size=(draws, len(value_array)))
-    weight_sums = np.maximum(weight_array[samples].sum(axis=1), 1e-12)
-    means = (value_array * weight_array)[samples].sum(axis=1) / weight_sums
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)

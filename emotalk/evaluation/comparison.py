@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from emotalk.data.clips import ClipStore
 from emotalk.data.manifest import Manifest
 from emotalk.evaluation.baselines import BASELINES
+from emotalk.evaluation.intervals import paired_interval
 from emotalk.evaluation.metrics import METRICS, orient
 from emotalk.evaluation.prediction import select_test_examples
 
@@ -93,15 +93,6 @@ def _rows(by_predictor: pd.DataFrame, metric: str) -> Iterator[dict[str, Any]]:
             "high": high,
             "verdict": _verdict(low, high, pairs[baseline].mean()) if len(pairs) >= _MIN_CLIPS else "unclear",
         }
-
-
-def paired_interval(differences: pd.Series) -> tuple[float, float, float]:
-    """Return the mean of paired differences and its 95 % interval (Student's t, which also holds for few clips)."""
-    count, mean = len(differences), float(differences.mean())
-    if count < 2:
-        return mean, float("nan"), float("nan")
-    margin = float(stats.t.ppf(0.975, count - 1) * differences.std(ddof=1) / np.sqrt(count))
-    return mean, mean - margin, mean + margin
 
 
 def _verdict(low: float, high: float, value: float) -> str:

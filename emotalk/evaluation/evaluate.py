@@ -13,10 +13,10 @@ from emotalk.config.prediction import EvaluateSettings
 from emotalk.data.clips import ClipStore
 from emotalk.data.manifest import Manifest
 from emotalk.errors import EvaluationError
-from emotalk.evaluation.baselines import bootstrap_interval
+from emotalk.evaluation.clip_scores import score_clips
 from emotalk.evaluation.comparison import COLUMNS as COMPARISON_COLUMNS
 from emotalk.evaluation.comparison import GROUP, add_groups, compare, group_test_clips
-from emotalk.evaluation.errors_by_clip import score_clips
+from emotalk.evaluation.intervals import bootstrap_interval
 from emotalk.evaluation.metrics import channel_correlations
 from emotalk.evaluation.prediction import predict_test_split, read_prediction, select_test_examples
 from emotalk.evaluation.vertices import read_basis

@@ -10,7 +10,7 @@ import numpy as np
 from emotalk.blendshapes import CHANNELS, NUM_CHANNELS
 from emotalk.errors import EvaluationError
 
-REGIONS = ("lip", "upper")
+VERTEX_REGIONS = ("lip", "upper")
 """Vertex lists of a basis: lips; eyes and forehead."""
 
 
@@ -25,7 +25,7 @@ class Basis:
     deltas : (52, V, 3) float32
         Millimetres at coefficient 1, in the order of `CHANNELS`.
     indices
-        Vertex numbers of each of `REGIONS`.
+        Vertex numbers of each of `VERTEX_REGIONS`.
     """
 
     neutral: np.ndarray
@@ -98,7 +98,7 @@ def read_basis(path: str | Path, *, mm_per_unit: float) -> Basis:
     if neutral.ndim != 2 or neutral.shape[1] != 3 or deltas.shape != (NUM_CHANNELS, *neutral.shape):
         shapes = f"neutral {neutral.shape} and deltas {deltas.shape}"
         raise EvaluationError(f"{path} has {shapes}; the shapes must be (V, 3) and ({NUM_CHANNELS}, V, 3).")
-    indices = {name: _to_vertex_numbers(parts[name]) for name in REGIONS}
+    indices = {name: _to_vertex_numbers(parts[name]) for name in VERTEX_REGIONS}
     for name, vertices in indices.items():
         if vertices.dtype.kind not in "iu" or not len(vertices) or vertices.min() < 0 or vertices.max() >= len(neutral):
             raise EvaluationError(
@@ -114,13 +114,13 @@ def _to_vertex_numbers(vertices: np.ndarray) -> np.ndarray:
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in ("neutral", "deltas", *REGIONS)}
+        return {name: file[name] for name in ("neutral", "deltas", *VERTEX_REGIONS)}
 
 
 def _read_folder(folder: Path) -> dict[str, np.ndarray]:
     neutral = _read_vertices(folder / "neutral.obj")
     shapes = np.stack([_read_vertices(folder / f"{name}.obj") for name in CHANNELS])
-    lists = {name: np.loadtxt(folder / f"{name}.txt", dtype=int, ndmin=1) for name in REGIONS}
+    lists = {name: np.loadtxt(folder / f"{name}.txt", dtype=int, ndmin=1) for name in VERTEX_REGIONS}
     return {"neutral": neutral, "deltas": shapes - neutral, **lists}
 
 

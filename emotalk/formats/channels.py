@@ -10,7 +10,7 @@ from emotalk.blendshapes import CHANNELS, channel_indices
 from emotalk.errors import FormatError
 
 ROTATIONS = tuple(f"{part}{axis}" for part in ("head", "leftEye", "rightEye") for axis in ("Yaw", "Pitch", "Roll"))
-"""Rotations in captures, in addition to the 52 coefficients."""
+"""Rotations in Live Link takes, in addition to the 52 coefficients."""
 
 _EYE_NAMES = "eyeBlink eyeLookDown eyeLookIn eyeLookOut eyeLookUp eyeSquint eyeWide"
 _OTHER_NAMES = """

@@ -19,7 +19,7 @@ _WRITABLE_SUFFIXES = SUFFIXES | {"glb": ".glb"}
 """GLB can only be written, as an animation of a head."""
 
 
-def kind_from_name(path: str | Path) -> str:
+def format_from_name(path: str | Path) -> str:
     """Return the format of a motion file from its suffix.
 
     Raises
@@ -28,11 +28,11 @@ def kind_from_name(path: str | Path) -> str:
         If the suffix is unknown.
     """
     name = Path(path).name.lower()
-    matches = [kind for kind, suffix in _WRITABLE_SUFFIXES.items() if name.endswith(suffix)]
+    matches = [format_name for format_name, suffix in _WRITABLE_SUFFIXES.items() if name.endswith(suffix)]
     if not matches:
         suffixes = ", ".join(_WRITABLE_SUFFIXES.values())
         raise FormatError(f"{path} has an unknown suffix; supported are {suffixes}.")
-    return max(matches, key=lambda kind: len(_WRITABLE_SUFFIXES[kind]))
+    return max(matches, key=lambda format_name: len(_WRITABLE_SUFFIXES[format_name]))
 
 
 def read_motion(path: str | Path, track_format: TrackFormat = TrackFormat()) -> Motion:  # noqa: B008  (immutable)
@@ -53,7 +53,7 @@ def read_motion(path: str | Path, track_format: TrackFormat = TrackFormat()) -> 
         raise FormatError(f"{path} is a folder; set a motion file.")
     if not path.is_file():
         raise FormatError(f"File {path} does not exist.")
-    if kind_from_name(path) == "glb":
+    if format_from_name(path) == "glb":
         raise FormatError(f"{path}: GLB cannot be read; use the .npy, .csv or .json file that it was created from.")
     try:
         motion, issues = read_with_issues(path, track_format)
@@ -73,12 +73,12 @@ def _with_path(issue: Issue, path: Path) -> str:
 
 
 def write_motion(
-    path: str | Path, motion: Motion, kind: str, *, head: str | Path | None = None, partial: bool = False
+    path: str | Path, motion: Motion, format_name: str, *, head: str | Path | None = None, partial: bool = False
 ) -> None:
-    """Write a motion file in format `kind`, atomically.
+    """Write a motion file in format `format_name`, atomically.
 
     An npy track is resampled to 30 fps and not clamped. In other formats, coefficients are clamped to [0, 1] and gaps
-    are interpolated, except that Live Link captures may have rows without a face.
+    are interpolated, except that Live Link takes may have rows without a face.
 
     Parameters
     ----------
@@ -93,13 +93,13 @@ def write_motion(
         If the format cannot hold this motion.
     """
     with atomic_path(path) as unfinished:
-        if kind == "npy":
+        if format_name == "npy":
             with open(unfinished, "wb") as file:  # np.save would append a suffix to a path.
                 np.save(file, motion.resampled(FPS).values, allow_pickle=False)
-        elif kind == "livelink":
-            livelink.write_capture(unfinished, motion.clamped())
-        elif kind == "glb":
+        elif format_name == "livelink":
+            livelink.write_take(unfinished, motion.clamped())
+        elif format_name == "glb":
             gltf.write_glb(unfinished, motion.without_gaps().clamped(), Path(head) if head else None, partial=partial)
         else:
-            write = arkit.write_json if kind == "json" else arkit.write_table
+            write = arkit.write_json if format_name == "json" else arkit.write_table
             write(unfinished, motion.without_gaps().clamped())

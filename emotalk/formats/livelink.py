@@ -23,8 +23,10 @@ _THOUSANDTHS = 1000
 _MAX_DROPPED_SHARE = 0.02
 
 
-def motion_from_capture(table: "pd.DataFrame") -> Motion:
-    """Motion of a capture; columns are found by name. Rows that repeat a time or go back in time are dropped.
+def motion_from_take(table: "pd.DataFrame") -> Motion:
+    """Convert the table of a Live Link take. Columns are found by name.
+
+    Rows that repeat a time or go back in time are dropped.
 
     Raises
     ------
@@ -71,7 +73,7 @@ def _times(timecodes: "pd.Series") -> tuple[np.ndarray, Fraction]:
     """Convert timecodes `HH:MM:SS:FF.mmm` to seconds; also return the frame rate of the rows.
 
     FF counts frames; mmm is thousandths of a frame in the app, and milliseconds in some other programs. The frame rate
-    of the timecodes is not stored: it is the smallest usual rate above every FF, or 60 if the capture is within one
+    of the timecodes is not stored: it is the smallest usual rate above every FF, or 60 if the take is within one
     second. The rows may have a lower rate than the timecodes.
     """
     fields = timecodes.str.extract(r"^\s*(\d+):(\d+):(\d+)[:;](\d+)(?:[.,](\d+))?\s*$")
@@ -88,7 +90,7 @@ def _times(timecodes: "pd.Series") -> tuple[np.ndarray, Fraction]:
             f"a timecode has frame {frame.max():g}; at most {_FRAME_RATES[-1]} frames per second are supported"
         )
     if np.ptp(whole_seconds) < 1:
-        _LOG.warning("The frame rate of a capture within one second is unknown; %d is assumed.", _TIMECODE_RATE)
+        _LOG.warning("The frame rate of a take within one second is unknown; %d is assumed.", _TIMECODE_RATE)
         rate = _TIMECODE_RATE
     is_milliseconds = fraction.max() > 0 and np.abs(fraction * rate - frame).max() < 1.5 and np.ptp(fraction) > 2 / rate
     seconds = whole_seconds + (fraction if is_milliseconds else (frame + fraction) / rate)
@@ -115,8 +117,8 @@ def _increasing(seconds: np.ndarray) -> np.ndarray:
     return kept
 
 
-def write_capture(path: str | Path, motion: Motion) -> None:
-    """Write a capture with the columns of the app; as in the app, rows without a face have only a timecode.
+def write_take(path: str | Path, motion: Motion) -> None:
+    """Write a take with the columns of the app; as in the app, rows without a face have only a timecode.
 
     Importers expect timecodes at 60 frames per second, whatever the frame rate of the rows: at 30 frames per second, FF
     increases by 2, and at 25 by 2.4, of which .400 are thousandths of a frame.

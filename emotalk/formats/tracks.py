@@ -108,12 +108,12 @@ def read_with_issues(path: Path, track_format: TrackFormat) -> tuple[Motion, lis
 
 
 def _read_self_describing(path: Path) -> Motion:
-    """Read a file with channel names and times: JSON, a Live Link capture, or a table."""
+    """Read a file with channel names and times: JSON, a Live Link take, or a table."""
     if path.suffix.lower() == ".json":
         return arkit.read_json(path)
     table = read_spreadsheet(path)
     has_timecodes = "timecode" in [str(name).strip().lower() for name in table.columns]
-    return livelink.motion_from_capture(table) if has_timecodes else arkit.motion_from_table(table)
+    return livelink.motion_from_take(table) if has_timecodes else arkit.motion_from_table(table)
 
 
 def _missing_issues(name: str, missing: Sequence[str]) -> list[Issue]:

@@ -28,7 +28,9 @@ class PredictInput:
 
     def outputs(self, out: Path, formats: Sequence[str]) -> dict[str, Path]:
         """Return the output file of each format."""
-        return {kind: out / self.name.with_name(self.name.name + SUFFIXES[kind]) for kind in formats}
+        return {
+            format_name: out / self.name.with_name(self.name.name + SUFFIXES[format_name]) for format_name in formats
+        }
 
 
 def find_recordings(audio: Sequence[str | Path]) -> list[PredictInput]:

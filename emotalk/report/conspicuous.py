@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 import soundfile
 
 from emotalk.blendshapes import CHANNELS
 from emotalk.data.audio import read_samples
 from emotalk.data.issues import issue_code
 from emotalk.data.recordings import read_rows
-from emotalk.data.track_files import read_tracks
+from emotalk.data.track_files import read_statistics, read_tracks
 from emotalk.errors import Issue
 from emotalk.formats.tracks import TrackFormat, read_track
 from emotalk.report.names import format_seconds
@@ -64,7 +63,7 @@ def find_conspicuous(recordings: pd.DataFrame, tracks: Sequence[str | Path], min
 
 def _read_statistics(path: str | Path) -> pd.DataFrame:
     """Read the jitter and the extreme values of each recording of a corpus."""
-    table = pq.read_table(path, columns=["recording_id", "jitter_before", "lowest", "highest"])
+    table = read_statistics(path, ["recording_id", "jitter_before", "lowest", "highest"])
     lowest, highest = (
         np.stack(table[name].to_numpy()) if len(table) else np.zeros((0, 1)) for name in ("lowest", "highest")
     )

@@ -13,13 +13,14 @@ from emotalk.blendshapes import NUM_CHANNELS
 from emotalk.data.av_sync import estimate_offset
 from emotalk.data.clips import ClipStore
 from emotalk.data.issues import issue_code
+from emotalk.data.manifest import AUDIO_COLUMNS, Manifest
 from emotalk.data.splits import SPLITS
+from emotalk.data.track_files import read_statistics
 from emotalk.emotions import RAVDESS_EMOTIONS
 from emotalk.model.inputs import INTENSITIES
 from emotalk.timing import FPS
 
 STATISTICS = ("jitter_before", "jitter_after", "mean", "std", "lowest", "highest")
-_CLIP_COLUMNS = ("audio_c1e2", "audio_c2e1")
 _MAX_NAMES = 3
 NO_EMOTION = "no label"
 
@@ -61,18 +62,18 @@ def count_issues(recordings: pd.DataFrame) -> list[dict[str, Any]]:
 def read_used_clips(clips: Sequence[str | Path], manifest: str | Path) -> pd.DataFrame:
     """Read metadata, seconds and split of each clip in the first epoch, validation and test."""
     table = ClipStore(clips).metadata().to_pandas()
-    rows = pq.read_table(manifest, columns=["split", *_CLIP_COLUMNS], filters=[("epoch", "<=", 1)]).to_pandas()
-    used = pd.concat([rows[["split", column]].rename(columns={column: "clip_id"}) for column in _CLIP_COLUMNS]).dropna()
+    rows = Manifest(manifest).columns(["split", *AUDIO_COLUMNS])
+    used = pd.concat([rows[["split", column]].rename(columns={column: "clip_id"}) for column in AUDIO_COLUMNS]).dropna()
     table = table.assign(seconds=(table["stop_frame"] - table["start_frame"]) / FPS)
     return table.merge(used.drop_duplicates("clip_id"), on="clip_id")
 
 
 def count_pairs(clips: Sequence[str | Path], manifest: str | Path) -> pd.DataFrame:
     """Count the pseudo-pairs of the first epoch by the emotions of their reference (rows) and content (columns)."""
-    filters = [("epoch", "==", 1), ("kind", "==", "cross")]
-    rows = pq.read_table(manifest, columns=list(_CLIP_COLUMNS), filters=filters).to_pandas()
+    rows = Manifest(manifest).columns(["split", "kind", *AUDIO_COLUMNS])
+    rows = rows[(rows["split"] == "train") & (rows["kind"] == "cross")]
     emotions = ClipStore(clips).metadata().select(["clip_id", "emotion"]).to_pandas().set_index("clip_id")["emotion"]
-    content, reference = (pd.Categorical(rows[name].map(emotions), RAVDESS_EMOTIONS) for name in _CLIP_COLUMNS)
+    content, reference = (pd.Categorical(rows[name].map(emotions), RAVDESS_EMOTIONS) for name in AUDIO_COLUMNS)
     return pd.crosstab(pd.Series(reference, name="reference"), pd.Series(content, name="content"), dropna=False)
 
 
@@ -94,7 +95,7 @@ def count_emotions(clips: pd.DataFrame) -> list[dict[str, Any]]:
 
 def count_examples(manifest: str | Path) -> list[dict[Any, Any]]:
     """Count the examples of one epoch by split and kind."""
-    rows = pq.read_table(manifest, columns=["split", "kind", "num_frames"], filters=[("epoch", "<=", 1)]).to_pandas()
+    rows = Manifest(manifest).columns(["split", "kind", "num_frames"])
     table = rows.groupby(["split", "kind"]).agg(examples=("kind", "size"), frames=("num_frames", "sum"))
     return table.reset_index().to_dict("records")
 
@@ -124,7 +125,7 @@ def average_synchrony(recordings: str | Path) -> dict[str, dict[str, Any]]:
 
 def read_channel_statistics(tracks: Sequence[str | Path]) -> dict[str, np.ndarray]:
     """Read the statistics of the tracks, and their jitter before and after smoothing: (R, 52) each, R recordings."""
-    rows = pa.concat_tables([pq.read_table(path, columns=list(STATISTICS)) for path in tracks])
+    rows = pa.concat_tables([read_statistics(path, STATISTICS) for path in tracks])
     return {
         name: rows[name].combine_chunks().flatten().to_numpy().reshape(-1, NUM_CHANNELS)
         for name in STATISTICS

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from emotalk.evaluation.comparison import paired_interval
+from emotalk.evaluation.intervals import paired_interval
 from emotalk.evaluation.metrics import METRICS, orient
 from emotalk.report.names import PREDICTOR_NAMES
 

@@ -108,12 +108,12 @@ class Trainer:
         TrainingError
             If a loss or gradient is not finite; the network is unchanged since then.
         """
-        plan = plan_steps(self._manifest.examples("train", self.epoch + 1), self._settings)
-        shares = [select_share(group, self._group.rank, self._group.size) for group in plan[self.step :]]
+        steps = plan_steps(self._manifest.examples("train", self.epoch + 1), self._settings)
+        shares = [select_share(step, self._group.rank, self._group.size) for step in steps[self.step :]]
         batches = load_batches(list(chain.from_iterable(shares)), self._make_batch, self.device)
-        for group, share in zip(plan[self.step :], shares, strict=True):
+        for step, share in zip(steps[self.step :], shares, strict=True):
             self._network.train()
-            middle_of_step = self.epoch + (self.step + 0.5) / len(plan)
+            middle_of_step = self.epoch + (self.step + 0.5) / len(steps)
             self._optimizer.set_learning_rate(self._settings.learning_rate_at(middle_of_step))
             step_batches = list(islice(batches, len(share)))
             losses = training_step(
@@ -122,13 +122,13 @@ class Trainer:
                 step_batches,
                 self._settings.loss_weights,
                 precision=self._precision,
-                num_examples=sum(map(len, group)),
+                num_examples=sum(map(len, step)),
             )
             self._means.add(losses, sum(batch.num_examples for batch in step_batches))
             if self._average is not None:
                 self._average.update()
             self.step += 1
-            if self.step % _STEPS_BETWEEN_CHECKS == 0 or self.step == len(plan):
+            if self.step % _STEPS_BETWEEN_CHECKS == 0 or self.step == len(steps):
                 self.check_finite()
             yield
 

@@ -133,7 +133,7 @@ rule pair:
         split=canonical(config["split"]),
         epochs=config["train"]["epochs"],
         seed=config["seed"],
-        num_slots=config["model"]["subject_slots"],
+        num_slots=config["model"]["num_subject_slots"],
     message:
         "Pairing clips for {params.epochs} epochs"
     script:

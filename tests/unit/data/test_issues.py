@@ -46,7 +46,7 @@ def changed(track=MOTION, **cells):
 
 
 def capture(*timecodes: str):
-    """Write a Live Link capture of a still face with these timecodes."""
+    """Write a Live Link take of a still face with these timecodes."""
     names = ["Timecode", "BlendShapeCount", *(name[0].upper() + name[1:] for name in (*LIVELINK_ORDER, *ROTATIONS))]
     rows = [",".join([timecode, "61", *["0.1"] * (len(names) - 2)]) for timecode in timecodes]
     return raw("\n".join([",".join(names), *rows, ""]).encode(), ".csv")

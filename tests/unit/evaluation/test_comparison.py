@@ -14,8 +14,8 @@ from emotalk.evaluation.comparison import (
     add_groups,
     compare,
     group_test_clips,
-    paired_interval,
 )
+from emotalk.evaluation.intervals import paired_interval
 from emotalk.evaluation.metrics import METRICS, orient
 from tests.clips import ClipWriter
 from tests.unit.evaluation.test_evaluate import write_manifest

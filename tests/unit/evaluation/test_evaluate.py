@@ -13,7 +13,7 @@ from emotalk.data.clips import ClipStore
 from emotalk.data.manifest import MANIFEST_SCHEMA, Manifest
 from emotalk.errors import EvaluationError
 from emotalk.evaluation.baselines import NearestClip, compute_mean_face, stretch_track
-from emotalk.evaluation.errors_by_clip import Swap, _score_swap
+from emotalk.evaluation.clip_scores import Swap, _score_swap
 from emotalk.evaluation.evaluate import check_improvement, evaluate, mouth_improvement
 from emotalk.model import EmoTalk
 from emotalk.model.card import write_card

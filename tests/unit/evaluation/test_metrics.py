@@ -5,7 +5,7 @@ import pytest
 
 from emotalk.blendshapes import CHANNELS, channel_indices
 from emotalk.evaluation import metrics
-from emotalk.evaluation.baselines import bootstrap_interval
+from emotalk.evaluation.intervals import bootstrap_interval
 from emotalk.evaluation.metrics import METRICS
 
 RAMP = 0.1 * np.arange(10)[:, None] * np.ones((1, 3))

@@ -9,7 +9,7 @@ import pytest
 from emotalk.blendshapes import CHANNELS, NUM_CHANNELS
 from emotalk.errors import FormatError
 from emotalk.formats.channels import LIVELINK_ORDER
-from emotalk.formats.files import SUFFIXES, kind_from_name, read_motion, write_motion
+from emotalk.formats.files import SUFFIXES, format_from_name, read_motion, write_motion
 from emotalk.formats.motion import Motion
 from emotalk.timing import as_frame_rate
 from tests.conftest import SHARED
@@ -28,7 +28,7 @@ def track(frames=90):
 def test_written_motion_is_read_unchanged_except_for_clamping(tmp_path, kind):
     path = tmp_path / f"a{SUFFIXES[kind]}"
     write_motion(path, Motion.from_track(track()), kind)
-    assert kind_from_name(path) == kind
+    assert format_from_name(path) == kind
     read = read_motion(path)
     np.testing.assert_allclose(read.values, track().clip(0, 1), atol=1e-6)
     np.testing.assert_allclose(read.seconds, np.arange(90) / 30, atol=2e-5)
@@ -129,7 +129,7 @@ def test_other_morph_targets_keep_their_weight(tmp_path):
 def test_a_frame_rate_survives_writing_and_reading(tmp_path, rate, name):
     motion = Motion.from_track(track()).resampled(rate)
     assert motion.rate == as_frame_rate(rate)
-    write_motion(tmp_path / name, motion, kind_from_name(name))
+    write_motion(tmp_path / name, motion, format_from_name(name))
     read = read_motion(tmp_path / name)
     assert read.rate == motion.rate
     np.testing.assert_allclose(read.seconds, np.arange(len(motion.seconds)) / float(motion.rate), atol=1e-4)

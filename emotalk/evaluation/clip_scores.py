@@ -1,4 +1,4 @@
-"""Metrics of each test clip for the model and its baselines, by region."""
+"""Scores of each test clip: the metrics of the model and its baselines, by region."""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -19,7 +19,7 @@ _COLUMNS = {region: channel_indices(names) for region, names in REGIONS.items()}
 _UNIT = "blendshape units"
 
 
-class Row(NamedTuple):
+class Score(NamedTuple):
     """One value of one clip; `weight` is its weight in the mean over clips."""
 
     clip_id: str
@@ -46,10 +46,10 @@ def score_clips(
     Returns
     -------
     DataFrame
-        Columns of :class:`Row`; values that are undefined for a clip (NaN) are left out.
+        Columns of :class:`Score`; values that are undefined for a clip (NaN) are left out.
     """
     baselines = make_baselines(store, manifest)
-    rows: list[Row] = []
+    rows: list[Score] = []
     for example in select_test_examples(manifest):
         clip_id = example["audio_c1e2"]
         true = store[clip_id].track
@@ -67,7 +67,7 @@ def score_clips(
                 rows += _score_swap(clip_id, "by_name", Swap(own, tracks["by_name"], true, target))
             rows += _score_cross_reconstruction(clip_id, tracks, target)
     rows += _score_classification(predicted_emotions)
-    table = pd.DataFrame(rows, columns=Row._fields)
+    table = pd.DataFrame(rows, columns=Score._fields)
     return table[np.isfinite(table["value"])]
 
 
@@ -77,7 +77,7 @@ def _score_reconstruction(
     true: np.ndarray,
     baselines: Mapping[str, Callable[[str, int], np.ndarray]],
     basis: Basis | None,
-) -> Iterator[Row]:
+) -> Iterator[Score]:
     """Score self-reconstruction."""
     tracks = {"model": predicted} | {name: baseline(clip_id, len(true)) for name, baseline in baselines.items()}
     for metric in METRICS:
@@ -85,15 +85,15 @@ def _score_reconstruction(
             columns = slice(None) if metric.uses_all_channels else _COLUMNS[region]
             for predictor, track in tracks.items():
                 value = metric.function(track[:, columns], true[:, columns])
-                yield Row(clip_id, metric.name, region, predictor, value, metric.unit)
+                yield Score(clip_id, metric.name, region, predictor, value, metric.unit)
     if basis is not None:
         for predictor, track in tracks.items():
             distances = {region: basis.distances(track, true, region) for region in basis.indices}
             for name, (region, function, unit) in VERTEX_METRICS.items():
-                yield Row(clip_id, name, region, predictor, function(distances[region]), unit)
+                yield Score(clip_id, name, region, predictor, function(distances[region]), unit)
 
 
-def _score_cross_reconstruction(clip_id: str, tracks: Mapping[str, np.ndarray], target: np.ndarray) -> Iterator[Row]:
+def _score_cross_reconstruction(clip_id: str, tracks: Mapping[str, np.ndarray], target: np.ndarray) -> Iterator[Score]:
     """Score content of one clip with the emotion of another, compared with the clip that has both.
 
     Predictors are the model, the model with the emotion by name (`by_name`), the model without the swap
@@ -102,7 +102,7 @@ def _score_cross_reconstruction(clip_id: str, tracks: Mapping[str, np.ndarray], 
     for region, columns in _COLUMNS.items():
         for predictor, track in tracks.items():
             value = mean_absolute_error(track[:, columns], target[:, columns])
-            yield Row(clip_id, "cross_mae", region, predictor, value, _UNIT)
+            yield Score(clip_id, "cross_mae", region, predictor, value, _UNIT)
 
 
 class Swap(NamedTuple):
@@ -122,7 +122,7 @@ class Swap(NamedTuple):
     target: np.ndarray
 
 
-def _score_swap(clip_id: str, predictor: str, swap: Swap) -> Iterator[Row]:
+def _score_swap(clip_id: str, predictor: str, swap: Swap) -> Iterator[Score]:
     """Score the effect of the emotion swap.
 
     `emotion_shift` is the change of the mean face as a fraction of the captured change: the sum over clips of Δ·d
@@ -138,12 +138,12 @@ def _score_swap(clip_id: str, predictor: str, swap: Swap) -> Iterator[Row]:
         weight = float(true_change @ true_change)
         if weight > 0:
             shift = float(predicted_change @ true_change) / weight
-            yield Row(clip_id, "emotion_shift", region, predictor, shift, "ratio", weight)
+            yield Score(clip_id, "emotion_shift", region, predictor, shift, "ratio", weight)
         kept = correlation(swap.swapped[:, columns], unswapped[:, columns])
-        yield Row(clip_id, "motion_kept", region, predictor, kept, "Pearson's r")
+        yield Score(clip_id, "motion_kept", region, predictor, kept, "Pearson's r")
 
 
-def _score_classification(predicted_emotions: pd.DataFrame) -> Iterator[Row]:
+def _score_classification(predicted_emotions: pd.DataFrame) -> Iterator[Score]:
     """Score the emotion classifier; the accuracy is not clean if its pretrained weights were trained on the corpus."""
     labelled = predicted_emotions[predicted_emotions["emotion"] >= 0]
     if labelled.empty:
@@ -152,4 +152,4 @@ def _score_classification(predicted_emotions: pd.DataFrame) -> Iterator[Row]:
     for row in labelled.to_dict("records"):
         for predictor, predicted in (("model", row["predicted_emotion"]), ("most_frequent", frequent)):
             is_correct = float(predicted == row["emotion"])
-            yield Row(row["clip_id"], "emotion_accuracy", "all", predictor, is_correct, "fraction of clips")
+            yield Score(row["clip_id"], "emotion_accuracy", "all", predictor, is_correct, "fraction of clips")
