@@ -13,7 +13,7 @@ STAGE_VERSIONS = {
     "pair": 1,
     "encoders": 1,
     "train": 1,
-    "extract": 3,
+    "extract": 4,
     "evaluate": 3,
     "check": 1,
     "data_page": 2,

@@ -104,6 +104,12 @@ def test_a_changed_setting_of_another_stage_does_not_run_train(finished):
     assert "train" not in finished.jobs("all")
 
 
+def test_changed_text_of_the_scripts_makes_nothing_stale(finished):
+    for script in (finished.folder / "workflow/scripts").glob("*.py"):
+        script.write_text(script.read_text() + "\n# A comment.\n")
+    assert "Nothing to be done" in finished.run("-n", "all").stdout
+
+
 def test_a_setting_without_effect_on_the_weights_delivers_the_finished_run(finished):
     finished.configure(TINY_RUN | {"train": {**TINY_RUN["train"], "keep_last": 5}})
     assert "train" in finished.jobs("train")
