@@ -338,6 +338,6 @@ class PairSettings(Section):
     shared_slot_corpora: list[str] = Field(
         ["HDTF"],
         description="Corpora whose speakers share the subject index `unlabelled_subject`. In other corpora, each "
-        "training speaker has an index of its own: RAVDESS's actors that of their number, others a free one. "
+        "training speaker has an index of its own: RAVDESS's actors their number minus 1, others a free one. "
         "`model.num_subject_slots` is the number of indices.",
     )

@@ -22,7 +22,7 @@ _BLOCK_S, _MAX_VALUES_PER_S = 10, 1_000_000
 Memory does not depend on the length of the file."""
 _MAX_RATE, _MAX_CHANNELS = 384_000, 64
 SILENT_PEAK = 1e-3
-_FULL_SCALE = 0.999
+_FULL_SCALE_THRESHOLD = 0.999
 _CLIPPED_SHARE = 1e-3
 _MAX_PEAK, _UNSCALED_PEAK = 1.001, 10
 
@@ -70,8 +70,8 @@ def inspect_audio(path: Path) -> tuple[AudioInfo, list[Issue]]:
                 count += len(block)
                 energy.append(_energy(block, rate))
                 loudest = float(max(block.max(), -block.min()))
-                if loudest >= _FULL_SCALE:
-                    num_full_scale += int(np.count_nonzero(np.abs(block) >= _FULL_SCALE))
+                if loudest >= _FULL_SCALE_THRESHOLD:
+                    num_full_scale += int(np.count_nonzero(np.abs(block) >= _FULL_SCALE_THRESHOLD))
                 peak = max(peak, loudest)
     except (soundfile.SoundFileError, OSError, UnicodeError) as error:
         message = f"{path.name} cannot be read as audio ({error})"

@@ -34,8 +34,8 @@ CLIPS_SCHEMA = pa.schema(
         pa.field("track", pa.list_(pa.float32()), nullable=False),
     ]
 )
-"""Frame numbers are relative to the recording. `is_whole` is true if the recording was not cut. `digest` covers both
-arrays. `waveform` is 16 kHz mono; `track` is a flattened (T, 52) array."""
+"""Frame numbers count from the start of the recording, after the repair of an offset. `is_whole` is true if the
+recording was not cut. `digest` covers both arrays. `waveform` is 16 kHz mono; `track` is a flattened (T, 52) array."""
 
 METADATA_COLUMNS = [name for name in CLIPS_SCHEMA.names if name not in ("waveform", "track")]
 
@@ -110,14 +110,14 @@ def write_clips(out: str | Path, clips: Iterable[Mapping[str, Any]]) -> int:
 
 
 class ClipStore:
-    """Read clips by id from one or more clip files, which are memory-mapped and cached by the operating system.
+    """Read clips by id from one or more Arrow files, which are memory-mapped and cached by the operating system.
 
     The digest of a clip is verified when it is first read.
 
     Raises
     ------
     CorpusError
-        If a file is not a clip store, or two clips have the same id.
+        If a file is not a clip store, two clips have the same id, or a clip does not match its digest.
     """
 
     def __init__(self, paths: Sequence[str | Path]) -> None:

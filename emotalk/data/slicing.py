@@ -20,7 +20,7 @@ from emotalk.progress import progress
 from emotalk.timing import EXACT_FRAMES, frame_to_sample
 
 _LOG = logging.getLogger(__name__)
-_INDEX_AGAIN = "Repeat the command with --forcerun index."
+_INDEX_AGAIN = "Run the same command with --forcerun index."
 _COPIED_COLUMNS = ("corpus", "recording_id", "subject", "emotion", "intensity", "statement", "repetition")
 
 
@@ -113,7 +113,7 @@ def slice_corpus(
     def items() -> Iterator[tuple[Mapping[str, Any], np.ndarray]]:
         for row, (recording_id, track) in zip(rows, read_tracks(tracks), strict=True):
             if recording_id != row["recording_id"]:
-                raise CorpusError(f"{tracks} does not match {recordings}. Repeat the command with --forcerun smooth.")
+                raise CorpusError(f"{tracks} does not match {recordings}. Run the same command with --forcerun smooth.")
             yield row, track
 
     clips = parallel_map(

@@ -73,7 +73,9 @@ def smooth_recording(row: Mapping[str, Any], settings: SmoothSettings | None) ->
         raise CorpusError(f"{path} has changed since it was indexed. {issue}") from None
     if len(track) != row["num_track_frames"]:
         difference = f"{len(track)} frames instead of {row['num_track_frames']}"
-        raise CorpusError(f"{path} has changed since it was indexed: {difference}. Run --forcerun index.")
+        raise CorpusError(
+            f"{path} has changed since it was indexed: {difference}. Run the same command with --forcerun index."
+        )
     smooth = track
     if settings is not None:
         smooth = smooth_track(
@@ -100,7 +102,7 @@ def smooth_corpus(
     threads: int = 1,
     part: str | None = None,
 ) -> None:
-    """Write the tracks of the usable recordings of one corpus, smoothed or as delivered.
+    """Write the tracks of the usable recordings of one corpus at 30 fps in ARKit order, smoothed if `settings` are set.
 
     Parameters
     ----------

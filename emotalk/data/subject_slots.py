@@ -11,9 +11,10 @@ from emotalk.subjects import MAX_SUBJECT_SLOTS, NUM_RELEASED_SLOTS
 def assign_slots(clips: pd.DataFrame, settings: PairSettings, num_slots: int) -> tuple[pd.Series, dict[str, int]]:
     """Assign a subject slot to each clip.
 
-    Speakers of the corpora in `settings.shared_slot_corpora`, unknown speakers and speakers without training clips have
-    the slot `settings.unlabelled_subject`. Actors of RAVDESS, which are recognized by the name of the corpus or of
-    their recordings, have the slot of their number. Each other speaker has a slot that no other training speaker has.
+    Speakers of the corpora in `settings.shared_slot_corpora` and unknown speakers have the slot
+    `settings.unlabelled_subject`. Otherwise, actors of RAVDESS, which are recognized by the name of the corpus or of
+    their recordings, have the slot of their number minus 1, also if they are held out. Each other training speaker has
+    a slot of its own; other held-out speakers have `settings.unlabelled_subject`.
 
     Parameters
     ----------
@@ -32,7 +33,7 @@ def assign_slots(clips: pd.DataFrame, settings: PairSettings, num_slots: int) ->
     Raises
     ------
     CorpusError
-        If there are more speakers than slots.
+        If more speakers need a slot than slots are free.
     """
     is_train = clips["split"] == "train"
     is_unknown = clips["subject"].isna() | (clips["subject"] == "unknown")

@@ -17,13 +17,13 @@ def find_weights(path: Path) -> Path:
     Raises
     ------
     WeightsError
-        If there is no such file, or a folder contains no weights, or several and no card.
+        If there is no such file, or a folder contains no weights, or several files of one kind.
     """
     if not path.is_dir():
         if not weights_file(path).is_file():
             raise WeightsError(
                 f"File {weights_file(path)} does not exist. Train first, or set a .pth, a .safetensors or a card "
-                "(.json) beside its weights, with --weights or 'weights'."
+                "(.json) beside its weights, with --weights or the setting predict.weights."
             )
         return path
     for suffix in (".json", ".safetensors", ".pth"):
@@ -64,11 +64,12 @@ def read_network_config(path: Path, encoder: Mapping[str, Any] | None = None) ->
     if card is None or encoder is not None:
         both = RELEASED_ENCODER if encoder is None else encoder
         card = {**(card or {}), "encoders": {"content": both, "emotion": both}}
-    return NetworkConfig.from_values(card, str(path.with_suffix(".json")))
+    source = str(path.with_suffix(".json")) if encoder is None else "the argument 'encoder'"
+    return NetworkConfig.from_values(card, source)
 
 
 def write_card(path: Path, card: Mapping[str, Any]) -> None:
-    """Write a card; `encoders` and `num_slots` are read by `read_network_config`."""
+    """Write a card; `encoders` and `num_subject_slots` are read by `read_network_config`."""
     path.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
 
@@ -86,7 +87,7 @@ def read_card(weights: Path) -> dict[str, Any] | None:
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
         if not {"content", "emotion"} <= card["encoders"].keys():
-            raise KeyError("content, emotion")
+            raise ValueError("'encoders' must have the keys content and emotion")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise WeightsError(
             f"{path} is not a valid card of EmoTalk weights ({error}). Create it again with rule 'extract'."

@@ -1,4 +1,4 @@
-"""Extraction of weights from a finished run to weights that the released EmoTalk code can load."""
+"""Extraction: writes the weights of a finished run with the parameter names of the released code."""
 
 import gc
 import hashlib
@@ -38,7 +38,7 @@ def extract_weights(
     manifest: str | Path,
     folder: str | Path,
     *,
-    recipe: dict[str, Any],
+    settings: dict[str, Any],
     captured: Mapping[str, Any],
 ) -> None:
     """Write `emotalk.pth`, `emotalk.safetensors` and the card `emotalk.json` to `folder`, and verify them.
@@ -56,7 +56,7 @@ def extract_weights(
         Clip stores; the first clip is used for the test prediction.
     manifest
         Manifest with the training clips, from which the emotion references are chosen.
-    recipe
+    settings
         Settings of the run for the card.
     captured
         For corpora that were captured from videos, an entry of the card that describes the capture.
@@ -69,7 +69,7 @@ def extract_weights(
     folder = Path(folder)
     notes = Manifest(manifest).notes
     description = {
-        "recipe": recipe,
+        "recipe": settings,  # The key is that of earlier versions.
         "subject_slots": notes["slots"],
         "captured": dict(captured),
     }
@@ -103,7 +103,8 @@ def choose_references(network: EmoTalk, store: ClipStore, training_clips: Sequen
     """Choose the most typical training clip of each labelled emotion and intensity.
 
     It is the one whose emotion features, averaged over time, are closest to the mean of all of them. At most
-    `_MAX_CANDIDATES` clips are compared, evenly spaced among the sorted clips, which have several speakers.
+    `_MAX_CANDIDATES` clips are compared, evenly spaced in the list sorted by id, so that they usually come from several
+    speakers.
     """
     clips = store.metadata().to_pandas()
     clips = clips[clips["clip_id"].isin(training_clips) & clips["emotion"].notna()].sort_values("clip_id")
@@ -159,10 +160,10 @@ def _make_card(content: dict[str, Any], num_slots: int, description: Mapping[str
     """
     last = [row for row in content["history"] if row["epoch"] == content["epoch"]]
     return {
-        "format": "EmoTalk weights under the released parameter names, float32",
+        "format": "EmoTalk weights with the released parameter names, float32",
         "released_code": "loads them" if num_slots == NUM_RELEASED_SLOTS else f"cannot load {num_slots} subject slots",
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
-        "licence": "Weights trained on RAVDESS or 3D-ETF are for non-commercial use: so are their data.",
+        "licence": "Weights trained on RAVDESS or 3D-ETF are for non-commercial use only, as are these data sets.",
         "epochs": content["epoch"],
         "is_average": content["average"] is not None,
         "losses": {row["split"]: {name: value for name, value in row.items() if name != "split"} for row in last},
@@ -171,6 +172,6 @@ def _make_card(content: dict[str, Any], num_slots: int, description: Mapping[str
         "run": content["identity"],
         "encoders": content["encoders"],
         "num_subject_slots": num_slots,
-        "resolved_encoders": content["identity"]["weights"],
+        "resolved_encoders": content["identity"]["weights"],  # Digests of the encoders, or of the initial weights.
         "versions": library_versions(),
     }

@@ -69,7 +69,7 @@ rule index:
 
 
 rule smooth:
-    """Read the tracks, and smooth them if smooth.enabled is set."""
+    """Read the tracks, and smooth them as smooth.enabled specifies."""
     input:
         recordings=rules.index.output.recordings,
         parts=parts_of("tracks", ".parquet"),

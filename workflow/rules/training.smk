@@ -71,10 +71,10 @@ rule extract:
     params:
         version=STAGE_VERSIONS["extract"],
         captured=list(VIDEO_TABLES),
-        recipe=canonical(
+        settings=canonical(
             {name: config[name] for name in ("recipe", "corpora", "smooth", "slice", "split", "pair", "train")}
         ),
     message:
-        "Extracting weights under the released parameter names"
+        "Extracting weights with the released parameter names"
     script:
         "../scripts/extract.py"

@@ -15,6 +15,6 @@ with job_log(snakemake.log[0]):
         snakemake.input.clips,
         snakemake.input.manifest,
         Path(snakemake.output.card).parent,
-        recipe=json.loads(snakemake.params.recipe),
+        settings=json.loads(snakemake.params.settings),
         captured={corpus: asdict(summary) for corpus, summary in summarize_captures(tables).items()},
     )

@@ -40,7 +40,7 @@ def test_exported_weights_are_the_average(run, clips, manifest, tmp_path):
     from emotalk.training.extract import extract_weights
 
     checkpoint, folder = run(epochs=2, ema_decay=0.5)
-    extract_weights(folder / "checkpoint.pth", clips, manifest, tmp_path, recipe={}, captured={})
+    extract_weights(folder / "checkpoint.pth", clips, manifest, tmp_path, settings={}, captured={})
     extracted = load_file(tmp_path / "emotalk.safetensors")
     assert torch.equal(extracted["bs_map_r.weight"], checkpoint["average"]["weights"]["bs_map_r.weight"])
     assert not torch.equal(extracted["bs_map_r.weight"], checkpoint["model"]["bs_map_r.weight"])

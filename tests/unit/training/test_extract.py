@@ -23,7 +23,7 @@ def finished(clips, manifest, settings, tmp_path):
 
 def test_exported_weights_load_from_all_three_files_with_the_sizes_of_the_card(finished, clips, manifest):
     extract_weights(
-        finished / "checkpoint.pth", clips, manifest, finished / "weights", recipe={"recipe": "paper"}, captured={}
+        finished / "checkpoint.pth", clips, manifest, finished / "weights", settings={"recipe": "paper"}, captured={}
     )
     trained = torch.load(finished / "checkpoint.pth", weights_only=True)["model"]
     for suffix in ("pth", "safetensors", "json"):
@@ -33,7 +33,7 @@ def test_exported_weights_load_from_all_three_files_with_the_sizes_of_the_card(f
 
 def test_card_has_recipe_data_losses_and_versions(finished, clips, manifest):
     extract_weights(
-        finished / "checkpoint.pth", clips, manifest, finished / "weights", recipe={"recipe": "paper"}, captured={}
+        finished / "checkpoint.pth", clips, manifest, finished / "weights", settings={"recipe": "paper"}, captured={}
     )
     card = json.loads((finished / "weights/emotalk.json").read_text())
     assert card["recipe"] == {"recipe": "paper"}
@@ -54,7 +54,7 @@ def test_written_files_that_differ_are_an_error_with_the_name_of_a_tensor(finish
 
     monkeypatch.setattr(extract, "save_weights", save_changed_weights)
     with pytest.raises(WeightsError, match=r"emotalk\.safetensors differs .* 1 tensors, for example bs_map_r\.bias"):
-        extract_weights(finished / "checkpoint.pth", clips, manifest, finished / "weights", recipe={}, captured={})
+        extract_weights(finished / "checkpoint.pth", clips, manifest, finished / "weights", settings={}, captured={})
 
 
 def test_invalid_tensor_in_a_checkpoint_is_an_error_with_its_name(finished, clips, manifest):
@@ -69,13 +69,15 @@ def test_invalid_tensor_in_a_checkpoint_is_an_error_with_its_name(finished, clip
         for change in ({"model": content["model"] | changed}, {"average": {"weights": changed, "count": 1}}):
             torch.save(content | change, finished / "changed.pth")
             with pytest.raises((TrainingError, WeightsError), match=message):
-                extract_weights(finished / "changed.pth", clips, manifest, finished / "weights", recipe={}, captured={})
+                extract_weights(
+                    finished / "changed.pth", clips, manifest, finished / "weights", settings={}, captured={}
+                )
             assert not list((finished / "weights").iterdir())
 
 
 def test_missing_checkpoint_is_an_error(clips, manifest, tmp_path):
     with pytest.raises(TrainingError, match="not a readable checkpoint"):
-        extract_weights(tmp_path / "none.pth", clips, manifest, tmp_path, recipe={}, captured={})
+        extract_weights(tmp_path / "none.pth", clips, manifest, tmp_path, settings={}, captured={})
 
 
 def test_a_network_with_more_subject_slots_is_trained_and_exported_with_their_number(
@@ -86,7 +88,7 @@ def test_a_network_with_more_subject_slots_is_trained_and_exported_with_their_nu
     train(files, settings(epochs=1, model=model), device=torch.device("cpu"))
     weights = tmp_path / "weights"
     weights.mkdir()
-    extract_weights(tmp_path / "checkpoint.pth", clips, manifest, weights, recipe={}, captured={})
+    extract_weights(tmp_path / "checkpoint.pth", clips, manifest, weights, settings={}, captured={})
     card = json.loads((weights / "emotalk.json").read_text())
     assert card["num_subject_slots"] == 40
     assert card["released_code"] == "cannot load 40 subject slots"
