@@ -76,7 +76,7 @@ def scan_folder(folder: Path, out: Path, *, recipe: str, overwrite: bool = False
     with atomic_path(out) as partial:
         partial.write_text(_format_settings(folder, scans, recipe=recipe, is_etf=bool(corpora)), encoding="utf-8")
     for scan in scans:
-        _LOG.info("%s: %d recordings of %d speakers", scan.name, scan.num_recordings, len(scan.subjects))
+        _LOG.info("%s: %d recordings, speakers: %d", scan.name, scan.num_recordings, len(scan.subjects))
         for warning in scan.warnings:
             _LOG.warning("%s: %s", scan.name, warning)
     _LOG.info("Wrote %s. Inspect the data: snakemake --cores 8 data_page --configfile %s", out, out)

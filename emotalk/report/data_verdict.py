@@ -28,7 +28,7 @@ def describe_data(
     """
     found, usable = (sum(row[name] for row in counts) for name in ("found", "usable"))
     minutes, subjects = (sum(row[name] for row in counts) for name in ("minutes", "subjects"))
-    statements = [f"{usable} of {found} recordings are usable: {minutes:.1f} minutes of {subjects} speakers."]
+    statements = [f"{usable} of {found} recordings are usable: {minutes:.1f} minutes, speakers: {subjects}."]
     before, after = jitter
     if before > 0 and after < 0.999 * before:
         statements.append(f"Smoothing removes {1 - after / before:.0%} of the jitter.".replace("%", " %"))

@@ -40,7 +40,7 @@ def test_many_recordings_fit_into_5_megabytes(make_data):
 
 def test_one_recording_is_enough_for_a_page(make_data):
     page = make_data({"only": None}).page
-    assert "1 of 1 recordings are usable: 0.0 minutes of 1 speakers." in page.read_text()
+    assert "1 of 1 recordings are usable: 0.0 minutes, speakers: 1." in page.read_text()
 
 
 def test_the_worst_recordings_come_first(make_data):
