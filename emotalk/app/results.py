@@ -52,7 +52,9 @@ def write_files(
     for label, track in tracks.items():
         name = stem if len(tracks) == 1 else f"{stem}.{label.replace('/', '-')}"
         files[label] = {
-            format_name: folder / f"{name}{suffix}" for format_name, (suffix, *_) in _FORMATS.items() if format_name != "glb" or head
+            format_name: folder / f"{name}{suffix}"
+            for format_name, (suffix, *_) in _FORMATS.items()
+            if format_name != "glb" or head
         }
         for format_name, path in files[label].items():
             write_motion(path, Motion.from_track(track), format_name, head=head, partial=True)

@@ -1,4 +1,4 @@
-"""Baselines that a useful model must beat, and bootstrap intervals."""
+"""Baselines that a useful model must beat."""
 
 from collections.abc import Callable
 

@@ -20,10 +20,10 @@ from emotalk.inference.recordings import PredictInput, find_recordings, planned_
 from emotalk.inference.windows import AudioFile, encode_reference, predict_speech
 from emotalk.model.card import find_weights, read_card, read_network_config
 from emotalk.model.emotion_references import read_reference
-from emotalk.model.inputs import INTENSITIES, check_index
+from emotalk.model.inputs import INTENSITIES
 from emotalk.model.network import EmoTalk
 from emotalk.model.weights import load_weights
-from emotalk.subjects import mean_subject
+from emotalk.subjects import check_index, mean_subject
 
 _LOG = logging.getLogger(__name__)
 

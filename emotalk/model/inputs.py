@@ -63,16 +63,3 @@ def check_waveform(waveform: np.ndarray) -> None:
         raise EmoTalkError(f"The waveform has {len(waveform)} samples; at least {MIN_SAMPLES} at 16 kHz are needed.")
     if not np.isfinite(waveform).all():
         raise EmoTalkError("The waveform contains NaN or infinite values; repair or exclude the recording.")
-
-
-def check_index(index: int, count: int, name: str) -> int:
-    """Check that an index is in [0, `count`), and return it as int.
-
-    Raises
-    ------
-    EmoTalkError
-        If it is not.
-    """
-    if not 0 <= index < count:
-        raise EmoTalkError(f"{name} is {index}; the network has the indices 0 to {count - 1}.")
-    return int(index)

@@ -12,9 +12,9 @@ from emotalk.model.batch_layout import BatchLayout, ConvFrames, num_emotion_fram
 from emotalk.model.decoder import Decoder
 from emotalk.model.encoder_config import EncoderConfig
 from emotalk.model.encoders import EmotionEncoder, SpeechEncoder
-from emotalk.model.inputs import NUM_INTENSITIES, check_index, check_waveform
+from emotalk.model.inputs import NUM_INTENSITIES, check_waveform
 from emotalk.model.sequences import normalize
-from emotalk.subjects import NUM_RELEASED_SLOTS, subject_weights
+from emotalk.subjects import NUM_RELEASED_SLOTS, check_index, subject_weights
 from emotalk.timing import frames_to_predict
 
 _CONTENT_DIM, _EMOTION_DIM, _CONDITION_DIM = 512, 256, 32
