@@ -1,11 +1,16 @@
-"""Fixtures of all tests, and the sizes of small encoders."""
+"""Fixtures of all tests, their distribution over processes, and the sizes of small encoders."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
+
+# Before torch is imported: pytest-xdist starts a process per core, and more threads than cores slow each other down.
+os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 
 import numpy as np
 import pytest
 import torch
+from xdist.scheduler import LoadFileScheduling
 
 from tests.conformance import weights
 
@@ -31,8 +36,21 @@ TINY = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run tests of the workflow first, because they take longest."""
-    items.sort(key=lambda item: "tests/workflow" not in item.path.as_posix())
+    """Run the folders that take longest first, so that no process works alone at the end."""
+    longest = ("tests/workflow/", "tests/unit/training/")
+    items.sort(key=lambda item: [folder not in item.path.as_posix() for folder in longest])
+
+
+class Scheduling(LoadFileScheduling):
+    """One process runs all tests of a file, and all tests that share the finished run."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        folder, found, _ = nodeid.partition("/finished_run/")
+        return folder if found else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log) -> Scheduling:
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -221,6 +221,9 @@ if hasattr(signal, "SIGUSR1"):
 
 # Jobs use the package beside the Snakefile; in a container, no other copy is installed.
 prepend_pythonpath()
+# By default, torch's OpenMP threads busy-wait for each other, which slows training on the CPU down if other programs
+# run (docs/performance.md).
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 RESULTS = config["results"]
 SUMMARY = Path(RESULTS, "report/summary.txt")

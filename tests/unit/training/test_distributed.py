@@ -61,7 +61,8 @@ def shared(clips, manifest, settings, tmp_path):
                 unused.bind(("127.0.0.1", 0))
                 port = unused.getsockname()[1]
             run = partial(worker, count=count, port=port, args=args)
-            context = multiprocessing.get_context("spawn")
+            context = multiprocessing.get_context("forkserver")
+            context.set_forkserver_preload([module.__name__])  # Otherwise each process imports torch.
             processes = [context.Process(target=run, args=(rank,)) for rank in range(count)]
             for process in processes:
                 process.start()

@@ -137,6 +137,7 @@ def wait_for_checkpoint(job: TrainingJob) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.long
 def test_two_nodes_have_the_losses_of_one_process_also_after_a_signal(job, nodes, expected):
     """The signal is sent to one process only; all save and exit with an error, so that the job is run again."""
     together = job("together", 2, checkpoint_every_steps=1)

@@ -14,21 +14,17 @@ from emotalk.training.checkpoints import Checkpoints
 from emotalk.training.trainer import Trainer
 from tests.unit.training.conftest import same_weights
 
-POSITIONS = [(2, 2), (4, 1)]
-"""Epoch, and number of completed steps of its two steps."""
-
 
 def same_metrics(one, other) -> bool:
     return pq.read_table(one / "metrics.parquet").equals(pq.read_table(other / "metrics.parquet"))
 
 
-@pytest.mark.parametrize("every_steps", [1, None])
-@pytest.mark.parametrize("position", POSITIONS)
-def test_run_killed_at_any_step_has_the_same_result_as_an_uninterrupted_one(run, interrupted, position, every_steps):
-    """The last checkpoint is of this step, of the previous step, or of the previous epoch."""
+@pytest.mark.parametrize(("epoch", "step"), [(2, 2), (4, 1)])
+def test_run_killed_within_an_epoch_has_the_same_result_as_an_uninterrupted_one(run, interrupted, epoch, step):
+    """The last checkpoint is that of the previous epoch."""
     whole, whole_folder = run("whole")
-    interrupted("cut", in_epoch=position[0], after_step=position[1], checkpoint_every_steps=every_steps)
-    continued, folder = run("cut", checkpoint_every_steps=every_steps)
+    interrupted("cut", in_epoch=epoch, after_step=step)
+    continued, folder = run("cut")
     assert same_weights(whole, continued)
     assert same_metrics(whole_folder, folder)
     assert whole["optimizer"]["state"].keys() == continued["optimizer"]["state"].keys()
