@@ -19,6 +19,7 @@ from emotalk.data.splits import SPLITS, split_clips, split_unit
 from emotalk.data.subject_slots import assign_slots
 from emotalk.emotions import UNLABELLED, emotion_class
 from emotalk.errors import CorpusError, TrainingError
+from emotalk.files import atomic_path
 from emotalk.progress import progress
 from emotalk.subjects import NUM_RELEASED_SLOTS
 
@@ -108,9 +109,12 @@ def write_manifest(
         )
     ids = pa.array(table["clip_id"].to_numpy(object), pa.string())
     epochs_by_split = [(name, 0) for name in SPLITS[1:] if name in samplers] + [("train", 1 + i) for i in range(epochs)]
-    with pq.ParquetWriter(
-        out, _FILE_SCHEMA, store_schema=False, dictionary_pagesize_limit=_MAX_DICTIONARY_BYTES
-    ) as writer:
+    with (
+        atomic_path(out) as partial,
+        pq.ParquetWriter(
+            partial, _FILE_SCHEMA, store_schema=False, dictionary_pagesize_limit=_MAX_DICTIONARY_BYTES
+        ) as writer,
+    ):
         notes = {"held_out": held_out, "warnings": warnings, "slots": slots}
         writer.add_key_value_metadata({_NOTES: json.dumps(notes)})
         for name, epoch in progress(epochs_by_split, total=len(epochs_by_split), what="Pairing", unit="epochs"):

@@ -94,9 +94,9 @@ class EmoTalk(nn.Module):
         content, emotion = self.speech_encoders
         return content.encoder.layers, emotion.encoder.layers
 
-    def trainable_parameters(self) -> list[nn.Parameter]:
-        """Return the parameters that are not frozen."""
-        return [parameter for parameter in self.parameters() if parameter.requires_grad]
+    def trainable_parameters(self) -> dict[str, nn.Parameter]:
+        """Return the parameters that are not frozen, by name."""
+        return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
 
     def compile_layers(self) -> None:
         """Compile the layers of the encoders with torch at their first use; parameter names do not change."""

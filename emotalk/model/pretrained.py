@@ -17,6 +17,7 @@ from emotalk.errors import WeightsError
 from emotalk.model.encoder_config import EncoderConfig
 from emotalk.model.encoders import VOCABULARY, EmotionClassifier, EmotionEncoder, SpeechEncoder
 from emotalk.model.network import EmoTalk
+from emotalk.model.weights import as_weight
 from emotalk.provenance import file_digest
 from emotalk.subjects import NUM_RELEASED_SLOTS
 
@@ -119,6 +120,7 @@ def load_encoder(encoder_class: type[Encoder], settings: EncoderSettings) -> Enc
         )
     with torch.device("meta"):
         encoder = encoder_class(config)
+    state = {name: as_weight(name, value, settings.source) for name, value in state.items()}
     encoder.load_state_dict(state, assign=True)
     return encoder
 

@@ -22,6 +22,7 @@ from emotalk.files import PARTIAL
 from emotalk.model.weights import as_weight
 from emotalk.provenance import file_digest
 
+_LOG = logging.getLogger(__name__)
 CHECKSUM = ".sha256"
 USE_PREVIOUS = (
     "Move the newest .pth file of the run's folder elsewhere and run the same command: the previous checkpoint is used."
@@ -63,7 +64,6 @@ def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-        _sync_folder(path.parent)
     except (OSError, RuntimeError) as error:  # torch converts an OSError of the file to a RuntimeError.
         with suppress(OSError):
             partial.unlink(missing_ok=True)
@@ -73,6 +73,8 @@ def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
             f"Cannot write the checkpoint {path}: {str(reason).partition(chr(10))[0]}. Earlier checkpoints are "
             "unchanged. Free disk space or make the folder writable, then run the same command to continue training."
         ) from None
+    with suppress(OSError):  # Some network file systems cannot flush folders.
+        _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -91,17 +93,21 @@ def checksum_path(path: Path) -> Path:
 
 
 def read_verified(path: Path) -> dict[str, Any]:
-    """Verify a checkpoint's checksum and load it, memory-mapped.
+    """Verify a checkpoint's checksum, if it has one, and load it, memory-mapped.
 
     Raises
     ------
     TrainingError
-        If the checksum is missing or differs, or :func:`read_checkpoint` fails.
+        If the checksum differs, the file cannot be read, or :func:`read_checkpoint` fails.
     """
     checksum = checksum_path(path)
-    if not checksum.is_file():
-        raise TrainingError(f"{path} has no checksum file {checksum.name}.")
-    expected, digest = checksum.read_text(encoding="ascii", errors="replace").split(" ")[0], file_digest(path)
+    if not checksum.is_file():  # For example if only the .pth files were copied.
+        _LOG.warning("%s has no checksum file %s: only its values are checked.", path, checksum.name)
+        return read_checkpoint(path)
+    try:
+        expected, digest = checksum.read_text(encoding="ascii", errors="replace").split(" ")[0], file_digest(path)
+    except OSError as error:
+        raise TrainingError(f"{path} cannot be read ({error.strerror}).") from None
     if digest != expected:
         raise TrainingError(
             f"{path} is damaged: its SHA-256 is {digest[:12]}…, but {checksum.name} contains {expected[:12]}…."
@@ -135,7 +141,6 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return content
 
 
-_LOG = logging.getLogger(__name__)
 _HEADROOM = 1.2
 """Required free memory for a copy, as a multiple of its size; the page cache needs some memory for writing."""
 

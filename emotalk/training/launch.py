@@ -23,7 +23,7 @@ from emotalk.logs import job_log
 from emotalk.parallel import prepend_pythonpath
 from emotalk.training.distributed import init_process_group
 from emotalk.training.settings import RunSettings
-from emotalk.training.signals import SIGNALS
+from emotalk.training.signals import stop_signals
 from emotalk.training.train import TrainingFiles, train
 
 _LOG = logging.getLogger(__name__)
@@ -116,7 +116,7 @@ def _torchrun(arguments: list[str]) -> None:
 
 
 def _signal_options() -> list[str]:
-    return [f"--signals-to-handle={','.join(SIGNALS)}", f"--shutdown-timeout={_SHUTDOWN_S}"]
+    return [f"--signals-to-handle={','.join(stop_signals())}", f"--shutdown-timeout={_SHUTDOWN_S}"]
 
 
 def _srun_torchrun(arguments: list[str], nodes: int, threads: int) -> None:
@@ -159,7 +159,7 @@ def _forward_signals(process: subprocess.Popen) -> Iterator[subprocess.Popen]:
     def forward(number: int, frame: FrameType | None) -> None:
         process.send_signal(signal.SIGUSR1)
 
-    handlers = {name: signal.signal(signal.Signals[name], forward) for name in SIGNALS}
+    handlers = {name: signal.signal(signal.Signals[name], forward) for name in stop_signals()}
     try:
         yield process
     finally:

@@ -79,7 +79,7 @@ def largest_workload(batches: Iterable[Sequence[Example]]) -> Workload:
 
 def estimate_memory(network: EmoTalk, settings: RunSettings, precision: str, workload: Workload) -> MemoryEstimate:
     """Estimate the memory of training."""
-    trainable = network.trainable_parameters()
+    trainable = list(network.trainable_parameters().values())
     on_cpu = network.bs_map_r.weight.device.type == "cpu"
     layer_bytes = sum(
         num_frames * _layer_bytes_per_frame(config, layers, settings, precision, workload.longest if on_cpu else 0)

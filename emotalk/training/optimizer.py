@@ -23,7 +23,7 @@ class Optimizer:
     Parameters
     ----------
     parameters
-        Trainable parameters.
+        Trainable parameters by name.
     learning_rate
         Learning rate of Adam.
     guard
@@ -40,7 +40,7 @@ class Optimizer:
 
     def __init__(
         self,
-        parameters: Sequence[Parameter],
+        parameters: Mapping[str, Parameter],
         learning_rate: float,
         guard: FiniteGuard,
         *,
@@ -49,8 +49,9 @@ class Optimizer:
         clip_norm: float | None = None,
         group: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
-        self._parameters, self._clip_norm, self._group = parameters, clip_norm, group
-        self.optimizer = _make_optimizer(parameters, learning_rate, moments)
+        self._names, self._parameters = list(parameters), list(parameters.values())
+        self._clip_norm, self._group = clip_norm, group
+        self.optimizer = _make_optimizer(self._parameters, learning_rate, moments)
         self._scaler = torch.amp.GradScaler(guard.found_nonfinite.device.type, enabled=precision == "fp16")
         # The scaler is initialised by its first call, and a process may have no batch to scale.
         self._scaler.scale(guard.found_nonfinite)
@@ -144,26 +145,39 @@ class Optimizer:
         Raises
         ------
         TrainingError
-            If a moment is not finite or has a different shape than its parameter.
+            If a moment is not finite, or has another type or shape than its parameter.
         """
         for number, moments in state["optimizer"]["state"].items():
-            for name, moment in moments.items():
-                _check_moment(f"{name} of parameter {number}", moment, self._parameters[number])
-        self.optimizer.load_state_dict(state["optimizer"])
+            if number < len(self._parameters):
+                for name, moment in moments.items():
+                    _check_moment(f"{name} of {self._names[number]}", moment, self._parameters[number])
+        try:
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (KeyError, ValueError) as error:
+            raise TrainingError(
+                f"The checkpoint's optimizer state does not match the network: {error}. {USE_PREVIOUS}"
+            ) from None
         if state["scaler"]:  # Empty if the run continues from a precision other than fp16.
             self._scaler.load_state_dict(state["scaler"])
 
 
 def _check_moment(name: str, moment: Any, parameter: Parameter) -> None:
-    if isinstance(moment, Tensor) and moment.dim():
-        if moment.is_floating_point() and moment.numel() > 1 and not moment.isfinite().all():
-            raise TrainingError(
-                f"The checkpoint's optimizer state has NaN or infinite values in {name}. {USE_PREVIOUS}"
-            )
-        # Only for fp32: 8-bit moments are stored in blocks of another shape and have other names.
-        if name.startswith("exp_avg") and moment.shape != parameter.shape:
-            shapes = f"{tuple(moment.shape)} instead of {tuple(parameter.shape)}"
-            raise TrainingError(f"The checkpoint's optimizer state has shape {shapes} in {name}. {USE_PREVIOUS}")
+    if not isinstance(moment, Tensor):
+        return
+    if moment.is_floating_point() and not moment.isfinite().all():
+        raise TrainingError(f"The checkpoint's optimizer state has NaN or infinite values in {name}. {USE_PREVIOUS}")
+    # Only for fp32: 8-bit moments are stored in blocks of another shape and have other names.
+    if name.startswith("exp_avg"):
+        _check_like(f"{name} in the checkpoint's optimizer state", moment, parameter)
+
+
+def _check_like(name: str, value: Tensor, parameter: Parameter) -> None:
+    """Check that a tensor of a checkpoint has the type and shape of the parameter to which it belongs."""
+    if (value.dtype, value.shape) != (parameter.dtype, parameter.shape):
+        theirs, ours = (
+            f"type {str(x.dtype).removeprefix('torch.')} and shape {tuple(x.shape)}" for x in (value, parameter)
+        )
+        raise TrainingError(f"{name} has {theirs} instead of {ours}. {USE_PREVIOUS}")
 
 
 def _make_optimizer(parameters: Sequence[Parameter], learning_rate: float, moments: str) -> torch.optim.Optimizer:
@@ -223,8 +237,17 @@ class WeightAverage:
         """State for a checkpoint."""
         return {"weights": dict(zip(self._names, self._averages, strict=True)), "count": self._count}
 
-    def restore(self, state: Mapping[str, object]) -> None:
-        """Restore from the state of a checkpoint."""
-        weights, self._count = state["weights"], state["count"]  # type: ignore[assignment]
-        for name, average in zip(self._names, self._averages, strict=True):
-            average.copy_(weights[name])  # type: ignore[index]
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Restore from the state of a checkpoint.
+
+        Raises
+        ------
+        TrainingError
+            If an average is missing, or has another type or shape than its parameter.
+        """
+        weights, self._count = state["weights"], state["count"]
+        for name, parameter, average in zip(self._names, self._parameters, self._averages, strict=True):
+            if name not in weights:
+                raise TrainingError(f"The checkpoint has no average of {name}. {USE_PREVIOUS}")
+            _check_like(f"The average of {name} in the checkpoint", weights[name], parameter)
+            average.copy_(weights[name])

@@ -11,11 +11,25 @@ from typing import Any, NoReturn, Self
 from emotalk.errors import Interrupted
 
 _LOG = logging.getLogger(__name__)
-SIGNALS = tuple(name for name in ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP") if hasattr(signal, name))
+_SIGNALS = ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP")
 """Signals of batch systems, of Ctrl-C, of Slurm before the time limit, and of a closed terminal, in this order."""
 
 _SAME_REQUEST_S = 2.0
 """Ctrl-C sends SIGINT twice, from the terminal and from the parent process; a later one is a second Ctrl-C."""
+
+
+def stop_signals() -> list[str]:
+    """Return the names of the signals that stop training.
+
+    SIGHUP after `nohup`, and SIGINT of a background job of a script, are ignored and stay so. SIGUSR1 is ignored only
+    by the workflow.
+    """
+    ignored = [name for name in ("SIGHUP", "SIGINT") if _is_ignored(name)]
+    return [name for name in _SIGNALS if hasattr(signal, name) and name not in ignored]
+
+
+def _is_ignored(name: str) -> bool:
+    return hasattr(signal, name) and signal.getsignal(signal.Signals[name]) == signal.SIG_IGN
 
 
 class StopRequest:
@@ -56,7 +70,7 @@ class StopRequest:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.Signals[name] for name in SIGNALS):
+            for number in (signal.Signals[name] for name in stop_signals()):
                 self._handlers[number] = signal.signal(number, self._record)
         return self
 

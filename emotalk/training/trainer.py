@@ -77,8 +77,9 @@ class Trainer:
         self._subject_weights = _make_subject_weights(self.subjects, network.num_slots).to(self.device)
         self._validation = manifest.examples("validation")
         self._means = Means()
+        trainable = network.trainable_parameters()
         self._optimizer = Optimizer(
-            network.trainable_parameters(),
+            trainable,
             settings.learning_rate,
             FiniteGuard(self.device, group),
             moments=settings.optimizer_state,
@@ -86,7 +87,6 @@ class Trainer:
             clip_norm=settings.clip_norm,
             group=group,
         )
-        trainable = {name: value for name, value in network.named_parameters() if value.requires_grad}
         self._average = None if settings.ema_decay is None else WeightAverage(trainable, settings.ema_decay)
 
     @property
@@ -199,7 +199,7 @@ class Trainer:
         Raises
         ------
         TrainingError
-            If the parameters of the checkpoint do not match the network.
+            If a tensor of the checkpoint does not match the network; its name is in the message.
         """
         expected = self._network.state_dict()
         for name in sorted(expected.keys() | state["model"].keys()):
@@ -226,7 +226,7 @@ class Trainer:
     def describe(self) -> str:
         """Number of parameters, device and precision, for the log."""
         total = sum(parameter.numel() for parameter in self._network.parameters())
-        trainable = sum(parameter.numel() for parameter in self._network.trainable_parameters())
+        trainable = sum(parameter.numel() for parameter in self._network.trainable_parameters().values())
         shared = f", shared by {self._group.size} processes" if self._group.size > 1 else ""
         return f"{total:,} parameters, {trainable:,} trainable, on {self.device} in {self._precision}{shared}"
 

@@ -169,7 +169,7 @@ def is_training_forced() -> bool:
     """Whether the command line forces training: by its name, by an output, or with all rules."""
     dag_settings = workflow.dag_settings
     forced = set(dag_settings.forcerun) | (set(dag_settings.targets) if dag_settings.forcetargets else set())
-    return dag_settings.forceall or not forced.isdisjoint(["train", *rules.train.output])
+    return dag_settings.forceall or not forced.isdisjoint([rules.train.rule.name, *rules.train.output])
 
 
 def start_over(wildcards, attempt: int) -> int:

@@ -82,9 +82,7 @@ def test_five_steps_of_the_reports_recipe_follow_the_released_trajectory(release
             module.dropout = 0.0
     monkeypatch.setattr(batches, "from_int16", lambda samples: samples)
     guard = FiniteGuard(torch.device("cpu"))
-    optimizer = Optimizer(
-        [p for p in network.parameters() if p.requires_grad], 1e-4, guard, moments="fp32", precision="fp32"
-    )
+    optimizer = Optimizer(network.trainable_parameters(), 1e-4, guard, moments="fp32", precision="fp32")
     example = dict(
         kind="random", audio_c1e2="A", audio_c2e1="B", track_c1e1="A", track_c2e2="B", subject=0, intensity=1
     )

@@ -1,8 +1,10 @@
 """Exponential moving average of the parameters."""
 
+import pytest
 import torch
 from torch.nn import Parameter
 
+from emotalk.errors import TrainingError
 from emotalk.training.optimizer import WeightAverage
 
 
@@ -32,6 +34,20 @@ def test_restored_average_continues_identically():
         average.update()
     assert torch.equal(first.state()["weights"]["w"], second.state()["weights"]["w"])
     assert first.state()["count"] == second.state()["count"] == 2
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({}, "no average of w"),
+        ({"w": torch.ones(1)}, r"average of w in the checkpoint has type float32 and shape \(1,\) instead of type"),
+        ({"w": torch.ones(3, dtype=torch.int64)}, "average of w in the checkpoint has type int64"),
+    ],
+)
+def test_average_of_another_network_is_an_error_with_the_name_of_the_tensor(weights, message):
+    average = WeightAverage({"w": Parameter(torch.zeros(3))}, 0.99)
+    with pytest.raises(TrainingError, match=message):
+        average.restore({"weights": weights, "count": 1})
 
 
 def test_exported_weights_are_the_average(run, clips, manifest, tmp_path):

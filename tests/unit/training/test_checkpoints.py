@@ -1,5 +1,6 @@
 """The last valid checkpoint is never lost, and errors say what to do."""
 
+import errno
 import hashlib
 import os
 import re
@@ -16,6 +17,7 @@ import torch
 from filelock import FileLock
 
 from emotalk.errors import Interrupted, TrainingError
+from emotalk.provenance import file_digest
 from emotalk.training.checkpoint_file import (
     BackgroundWriter,
     checksum_path,
@@ -106,10 +108,36 @@ def test_one_flipped_bit_is_detected(folder, fraction, caplog):
     assert "is damaged" in caplog.text
 
 
-def test_checkpoint_without_checksum_is_not_used(folder, caplog):
+def test_checkpoint_without_checksum_is_used_with_a_warning(folder, caplog):
+    """For example if only the .pth files were copied."""
     checksum_path(folder.list_newest_first()[0]).unlink()
+    assert epoch_of_newest(folder) == 2
+    assert "has no checksum file" in caplog.text
+
+
+def test_checkpoint_that_the_disk_cannot_read_is_damaged(folder, monkeypatch, caplog):
+    newest = folder.list_newest_first()[0]
+
+    def digest(path):
+        if path == newest:
+            raise OSError(errno.EIO, "Input/output error")
+        return file_digest(path)
+
+    monkeypatch.setattr("emotalk.training.checkpoint_file.file_digest", digest)
     assert epoch_of_newest(folder) == 1
-    assert "has no checksum" in caplog.text
+    assert "cannot be read (Input/output error)" in caplog.text
+
+
+def test_folder_that_cannot_be_flushed_keeps_its_checkpoint_with_a_checksum(tmp_path, monkeypatch):
+    """As on some network file systems."""
+
+    def fail(folder):
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr("emotalk.training.checkpoint_file._sync_folder", fail)
+    write_checkpoint(tmp_path / "c.pth", content(1))
+    assert checksum_path(tmp_path / "c.pth").exists()
+    assert read_verified(tmp_path / "c.pth")["epoch"] == 1
 
 
 def test_if_all_checkpoints_are_damaged_each_is_named_and_training_does_not_start_over(folder):
@@ -259,10 +287,9 @@ def test_invalid_parameter_is_named_even_if_the_checksum_is_correct(folder, weig
         write_checkpoint(newest, content(2) | {"model": {"weight": weight}})
     else:
         torch.save(content(2) | {"model": {"weight": weight}}, newest)
-        with pytest.raises(TrainingError, match=message):
-            read_checkpoint(newest)
+        checksum_path(newest).unlink()
     assert epoch_of_newest(folder) == 1
-    assert not with_checksum or re.search(message, caplog.text)
+    assert re.search(message, caplog.text)
 
 
 def test_next_process_removes_only_partial_files_of_a_killed_one(folder):

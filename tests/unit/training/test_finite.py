@@ -66,7 +66,7 @@ def test_gradient_is_clipped_to_the_maximum_norm(network, batch, precision):
     optimizer = make_optimizer(network, clip_norm=1e-3, precision=precision)
     for _ in range(10):
         training_step(network, optimizer, [batch], WEIGHTS, precision=precision)
-    gradients = [parameter.grad for parameter in network.trainable_parameters() if parameter.grad is not None]
+    gradients = [parameter.grad for parameter in network.trainable_parameters().values() if parameter.grad is not None]
     assert torch.nn.utils.get_total_norm(gradients).item() == pytest.approx(1e-3, rel=1e-2)
 
 

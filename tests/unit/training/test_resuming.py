@@ -62,27 +62,45 @@ def test_continued_run_logs_its_position(run, interrupted, caplog):
     assert re.search(r"Continuing after 2 epochs and 1 steps of the next one, loss \d", caplog.text)
 
 
+@pytest.fixture
+def run_with_signal(run):
+    """Train, with a signal to this process after one epoch and one step."""
+
+    def start(name: str, **changes):
+        original = Trainer.train_epoch
+
+        def with_signal(self):
+            for _ in original(self):
+                if (self.epoch, self.step) == (1, 1):
+                    os.kill(os.getpid(), signal.Signals[name])
+                yield
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Trainer, "train_epoch", with_signal)
+            return run("cut", **changes)
+
+    return start
+
+
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP"])
-def test_signal_stops_after_the_step_and_saves(run, monkeypatch, name):
+def test_signal_stops_after_the_step_and_saves(run, run_with_signal, name):
     whole, whole_folder = run("whole")
-    original = Trainer.train_epoch
-
-    def with_signal(self):
-        for _ in original(self):
-            if (self.epoch, self.step) == (1, 1):
-                os.kill(os.getpid(), signal.Signals[name])
-            yield
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "train_epoch", with_signal)
-        with pytest.raises(
-            Interrupted,
-            match=rf"Stopped by {name}. Saved after 1 epochs and 1 steps",
-        ):
-            run("cut", checkpoint_every_minutes=60)
+    with pytest.raises(Interrupted, match=rf"Stopped by {name}. Saved after 1 epochs and 1 steps"):
+        run_with_signal(name, checkpoint_every_minutes=60)
     continued, folder = run("cut")
     assert same_weights(whole, continued)
     assert same_metrics(whole_folder, folder)
+
+
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGINT"])
+def test_ignored_signal_does_not_stop_training(run_with_signal, name):
+    """`nohup` makes a program ignore SIGHUP, and a script makes its background jobs ignore SIGINT."""
+    previous = signal.signal(signal.Signals[name], signal.SIG_IGN)
+    try:
+        checkpoint, _ = run_with_signal(name, epochs=2)
+    finally:
+        signal.signal(signal.Signals[name], previous)
+    assert checkpoint["epoch"] == 2
 
 
 def test_signal_handlers_are_restored_after_training(run):

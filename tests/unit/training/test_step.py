@@ -34,8 +34,7 @@ def make_batch(clips, network):
 
 
 def make_optimizer(network, precision="fp32", moments="fp32"):
-    trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    return Optimizer(trainable, 1e-3, FiniteGuard(CPU), moments=moments, precision=precision)
+    return Optimizer(network.trainable_parameters(), 1e-3, FiniteGuard(CPU), moments=moments, precision=precision)
 
 
 def gradients(network, batches) -> dict:
@@ -89,7 +88,7 @@ def test_step_on_a_gpu_never_synchronizes(network, make_batch, precision):
     device = torch.device("cuda")
     network.to(device).train()
     optimizer = Optimizer(
-        [parameter for parameter in network.parameters() if parameter.requires_grad],
+        network.trainable_parameters(),
         1e-3,
         FiniteGuard(device),
         moments="fp32",
@@ -132,6 +131,39 @@ def test_loss_scale_of_fp16_is_part_of_the_state(network, make_batch):
     other.restore(optimizer.state())
     assert other.state()["scaler"] == optimizer.state()["scaler"]
     assert other.state()["scaler"]["scale"] == 128.0
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ({"exp_avg": torch.full((52, 832), torch.nan)}, "NaN or infinite values in exp_avg of bs_map_r.weight"),
+        (
+            {"exp_avg_sq": torch.ones(3)},
+            r"exp_avg_sq of bs_map_r.weight in .* has type float32 and shape \(3,\) instead",
+        ),
+        ({"exp_avg": torch.ones(52, 832, dtype=torch.int64)}, "exp_avg of bs_map_r.weight in .* has type int64"),
+        ({"step": torch.tensor(torch.nan)}, "NaN or infinite values in step of bs_map_r.weight"),
+    ],
+)
+def test_damaged_moments_in_a_checkpoint_are_an_error_with_the_name_of_the_parameter(
+    network, make_batch, damage, message
+):
+    optimizer = make_optimizer(network)
+    training_step(network, optimizer, [make_batch(ROWS)], WEIGHTS, precision="fp32")
+    state = optimizer.state()
+    number = list(network.trainable_parameters()).index("bs_map_r.weight")
+    state["optimizer"]["state"][number].update(damage)
+    with pytest.raises(TrainingError, match=message):
+        make_optimizer(network).restore(state)
+
+
+def test_moments_of_another_network_are_an_error(network):
+    other = make_optimizer(network)
+    state = Optimizer(
+        {"w": torch.nn.Parameter(torch.ones(2))}, 1e-3, FiniteGuard(CPU), moments="fp32", precision="fp32"
+    )
+    with pytest.raises(TrainingError, match=r"optimizer state does not match the network: .*Move the newest"):
+        other.restore(state.state())
 
 
 def test_auto_precision_is_fp32_on_the_cpu():
