@@ -1,4 +1,4 @@
-"""The stages on a tiny corpus, and figures of what each makes."""
+"""The stages on a tiny corpus, figures of what each makes, and the settings that identify a run of each recipe."""
 
 import json
 from pathlib import Path
@@ -8,9 +8,12 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
+from emotalk.config.config import load_config
 from emotalk.data.clips import ClipStore
 from emotalk.stages import STAGE_VERSIONS
+from emotalk.training.settings import RunSettings
 
+_RECIPES = Path(__file__).parents[2] / "config/recipes"
 STORED = Path(__file__).parent / "stages.json"
 _RECORDED = ("status", "sampling_rate", "num_samples", "num_frames", "duration_s", "subject", "emotion")
 _MANIFEST = ("split", "epoch", "kind", "audio_c1e2", "audio_c2e1", "track_c1e1", "subject", "intensity", "emotion_e2")
@@ -53,6 +56,17 @@ def figures(results: Path) -> dict[str, Any]:
     }
 
 
+def identities() -> dict[str, dict[str, Any]]:
+    """For each recipe, the settings that identify a training run."""
+    found = {}
+    for file in sorted(_RECIPES.glob("*.yaml")):
+        weights = {"init_weights": {"source": "EmoTalk.pth"}} if file.stem == "personal" else {}
+        config = load_config([{"recipe": file.stem, "data": "demo", "train": weights}], recipes=_RECIPES).model_dump()
+        settings = RunSettings.model_validate({**config["train"], "model": config["model"], "seed": config["seed"]})
+        found[file.stem] = json.loads(json.dumps(settings.identity()))
+    return found
+
+
 def _words(column: pd.Series) -> list[str]:
     return ["none" if pd.isna(value) else str(value) for value in column]
 
@@ -62,7 +76,8 @@ def _summary(column: pd.Series) -> list[float]:
 
 
 def store(results: Path) -> None:
-    """Write the figures and the versions that they belong to."""
+    """Write the figures, the versions that they belong to, and the settings that identify a run."""
     found = figures(results)
-    content = {"versions": {name: STAGE_VERSIONS[name] for name in found}, "figures": found}
+    versions = {name: STAGE_VERSIONS[name] for name in found}
+    content = {"versions": versions, "identities": identities(), "figures": found}
     STORED.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

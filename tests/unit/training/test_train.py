@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -12,6 +14,7 @@ from emotalk.training.history import METRICS_SCHEMA, History
 from emotalk.training.train import prepare_network
 from emotalk.training.trainer import Trainer
 from tests.benchmarks.material import make_model_settings
+from tests.golden.stages import STORED, identities
 from tests.unit.training.conftest import CPU, STEADY, same_weights
 
 
@@ -37,6 +40,16 @@ def test_number_of_epochs_is_part_of_the_identity_only_with_a_cosine_schedule(se
     cosine = [settings(lr_schedule="cosine", epochs=epochs).identity() for epochs in (2, 3)]
     assert cosine[0] != cosine[1]
     assert settings(epochs=2).identity() == settings(epochs=3).identity()
+
+
+@pytest.mark.parametrize("recipe", sorted(identities()))
+def test_an_update_does_not_change_the_settings_that_identify_a_run(recipe):
+    """Otherwise it would train every finished run again."""
+    stored = json.loads(STORED.read_text(encoding="utf-8"))["identities"]
+    assert identities()[recipe] == stored[recipe], (
+        "Leave a new setting out of the identity at its default (emotalk/training/settings.py). If the result of "
+        "training has changed, raise its version in emotalk/stages.py and run: python -m tests.golden"
+    )
 
 
 def test_number_of_subject_slots_is_part_of_the_identity_only_if_it_is_not_the_released_one(settings):
