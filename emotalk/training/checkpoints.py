@@ -137,13 +137,16 @@ class Checkpoints:
             "another folder."
         )
 
+    def is_older_than(self, seconds: float) -> bool:
+        """Whether a checkpoint of the run was written before a time in Unix seconds."""
+        return any(path.stat().st_mtime < seconds for path in self.list_newest_first())
+
     def archive_run(self) -> None:
         """Rename the folder of an existing run, so that training can start over."""
-        if self.list_newest_first():
-            archive = self.path.with_name(f"{self.path.name}.replaced-{time.strftime('%Y%m%dT%H%M%S')}")
-            self.path.rename(archive)
-            self.path.mkdir()
-            _LOG.info("Training was forced and starts over. The previous run is kept in %s.", archive)
+        archive = self.path.with_name(f"{self.path.name}.replaced-{time.strftime('%Y%m%dT%H%M%S')}")
+        self.path.rename(archive)
+        self.path.mkdir()
+        _LOG.info("Training was forced and starts over. The previous run is kept in %s.", archive)
 
     def list_newest_first(self) -> list[Path]:
         """All checkpoints, sorted by epoch and step in descending order; clocks may be wrong, so time counts last."""

@@ -47,8 +47,8 @@ class TrainingJob:
         Number of CPU cores granted per node.
     log
         Log file of the main process; the others add their rank to its name.
-    start_over
-        If True, rename an existing run and train from the beginning.
+    start_over_before
+        See `train`.
     """
 
     files: dict[str, Any]
@@ -58,7 +58,7 @@ class TrainingJob:
     gpus: int
     threads: int
     log: str
-    start_over: bool = False
+    start_over_before: float = 0
 
 
 def launch(job: TrainingJob, module: str = __name__) -> None:
@@ -94,7 +94,7 @@ def launch(job: TrainingJob, module: str = __name__) -> None:
         _torchrun(["--standalone", *arguments])
     else:
         device = choose_device(job.gpus, job.threads)
-        train(TrainingFiles(**job.files), _settings(job), device=device, start_over=job.start_over)
+        train(TrainingFiles(**job.files), _settings(job), device=device, start_over_before=job.start_over_before)
 
 
 def _settings(job: TrainingJob) -> RunSettings:
@@ -174,7 +174,8 @@ def run_worker(job: TrainingJob) -> None:
     with job_log(log, append=rank == 0, level=logging.ERROR if rank else logging.INFO):
         device = choose_device(job.gpus, job.threads // count, local_rank)
         with init_process_group(device) as group:
-            train(TrainingFiles(**job.files), _settings(job), device=device, group=group, start_over=job.start_over)
+            files, settings = TrainingFiles(**job.files), _settings(job)
+            train(files, settings, device=device, group=group, start_over_before=job.start_over_before)
 
 
 if __name__ == "__main__":

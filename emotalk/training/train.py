@@ -73,7 +73,7 @@ def train(
     *,
     device: torch.device,
     group: ProcessGroup = SINGLE_PROCESS,
-    start_over: bool = False,
+    start_over_before: float = 0,
 ) -> None:
     """Train over the epochs of the manifest, continuing from the newest checkpoint of the same run.
 
@@ -83,8 +83,9 @@ def train(
     ----------
     group
         Data-parallel processes; each of them calls this function.
-    start_over
-        If True, rename an existing run and train from the beginning.
+    start_over_before
+        Time in Unix seconds: if the run has a checkpoint from before it, the run's folder is renamed, and training
+        starts from the beginning.
 
     Raises
     ------
@@ -100,7 +101,7 @@ def train(
     identity = run_identity(data, settings)
     checkpoints = Checkpoints(folder / "checkpoints", identity, settings, group)
     with StopRequest() as stop, checkpoints.locked(stop):
-        if group.is_main and start_over:
+        if group.is_main and checkpoints.is_older_than(start_over_before):
             checkpoints.archive_run()
         with _log_to_run_folder(checkpoints.path, group):
             state = _load_newest_state(checkpoints, group)

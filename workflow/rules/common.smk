@@ -1,3 +1,4 @@
+import math
 import os
 import signal
 import sys
@@ -172,15 +173,15 @@ def is_training_forced() -> bool:
     return dag_settings.forceall or not forced.isdisjoint([rules.train.rule.name, *rules.train.output])
 
 
-def start_over(wildcards, attempt: int) -> int:
-    """Return 1 if training starts over, because it is forced and this is the first attempt; else 0.
+def start_over(wildcards) -> int:
+    """Return the time in Unix seconds when training was forced, else 0: checkpoints from before are not continued.
 
-    It is a resource, because a changed resource does not make the rule stale. Jobs on other machines read it from their
-    environment.
+    With the time, a job that is retried continues the training that it has started over. It is a resource, because a
+    changed resource does not make the rule stale. Jobs on other machines read it from their environment.
     """
     if workflow.is_main_process:
-        os.environ[START_OVER] = "yes" if is_training_forced() else "no"
-    return int(os.environ[START_OVER] == "yes" and attempt == 1)
+        os.environ[START_OVER] = str(math.ceil(STARTED) if is_training_forced() else 0)
+    return int(os.environ[START_OVER])
 
 
 def recordings_folder(wildcards, input) -> str:
@@ -244,7 +245,7 @@ VIDEO_TABLES = CAPTURED | {
 }
 """Tables of the videos of all captured corpora, including those that `emotalk capture` wrote."""
 START_OVER = "EMOTALK_START_OVER"
-os.environ.setdefault(START_OVER, "no")
+os.environ.setdefault(START_OVER, "0")
 # Templates are read by path, and are therefore local files, even if other files are in a bucket (docs/cluster.md).
 TEMPLATES = [local(project_file(path)) for path in sorted(ROOT.glob("emotalk/report/templates/*"))]
 TRACK_FILES = [f"{RESULTS}/tracks/{corpus}.parquet" for corpus in CORPORA]

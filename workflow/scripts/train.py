@@ -1,7 +1,6 @@
 """Adapter of rule train."""
 
 import json
-import os
 
 from emotalk.logs import job_log
 from emotalk.training.launch import TrainingJob, launch
@@ -22,7 +21,6 @@ with job_log(snakemake.log[0]):
             gpus=resources.gpu if train["nodes"] == 1 else train["gpus"],  # On several nodes Slurm grants all.
             threads=snakemake.threads,
             log=snakemake.log[0],
-            # A job that Slurm queued again continues.
-            start_over=bool(resources.start_over) and "SLURM_RESTART_COUNT" not in os.environ,
+            start_over_before=resources.start_over,
         )
     )

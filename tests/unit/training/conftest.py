@@ -92,9 +92,9 @@ def settings():
 def run(clips, manifest, settings, tmp_path):
     """Train with the same call as rule `train`."""
 
-    def start(folder="run", *, start_over=False, **changes):
+    def start(folder="run", *, start_over_before=0.0, **changes):
         files = TrainingFiles(clips, manifest, tmp_path / folder)
-        train(files, settings(**changes), device=CPU, start_over=start_over)
+        train(files, settings(**changes), device=CPU, start_over_before=start_over_before)
         return read_checkpoint(tmp_path / folder / "checkpoint.pth"), tmp_path / folder
 
     return start

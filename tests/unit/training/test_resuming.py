@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import time
 from itertools import product
 
 import pyarrow.parquet as pq
@@ -133,7 +134,8 @@ def test_forced_run_starts_over_and_keeps_the_previous_one(run, caplog):
     first, folder = run(epochs=2)
     before = {path.name: path.read_bytes() for path in folder.glob("checkpoints/*/*.pth")}
     caplog.clear()
-    again, _ = run(epochs=2, start_over=True)
+    forced = time.time()
+    again, _ = run(epochs=2, start_over_before=forced)
     assert "epoch 1 of 2" in caplog.text
     (archive,) = folder.glob("checkpoints/*.replaced-*")
     assert str(archive) in caplog.text
@@ -141,6 +143,19 @@ def test_forced_run_starts_over_and_keeps_the_previous_one(run, caplog):
     logs = {path.parent == archive: path.read_text() for path in folder.glob("checkpoints/*/train.log")}
     assert logs[True].count("epoch 1 of 2, train") == logs[False].count("epoch 1 of 2, train") == 1
     assert same_weights(first, again)
+    caplog.clear()
+    run(epochs=2, start_over_before=forced)  # Snakemake retries a job with the same resources.
+    assert "This run is finished (2 epochs)" in caplog.text
+
+
+def test_forced_run_that_is_retried_continues(run, interrupted, caplog):
+    run("cut")
+    forced = time.time()
+    interrupted("cut", in_epoch=3, start_over_before=forced)
+    caplog.clear()
+    run("cut", start_over_before=forced)
+    assert "Newest checkpoint: emotalk_model_epoch2_" in caplog.text
+    assert "Continuing after 2 epochs" in caplog.text
 
 
 def test_fewer_epochs_than_trained_are_an_error_and_keep_all_checkpoints(run, interrupted, tmp_path):
