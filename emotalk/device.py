@@ -78,8 +78,8 @@ def available_memory_bytes(device: torch.device | None = None) -> float:
 def choose_precision(requested: str, device: torch.device) -> str:
     """Choose the compute precision: "fp32", "bf16" or "fp16"; parameters, optimizer and losses stay in fp32.
 
-    "auto" is bf16 on GPUs with native bf16, fp16 on older GPUs, and fp32 on every CPU, so that CPU runs are
-    reproducible bit by bit on all machines.
+    "auto" is bf16 on GPUs with native bf16, fp16 on older GPUs, and fp32 on every CPU, so that CPU runs on
+    the same number of cores of one type have the same bits.
 
     Raises
     ------

@@ -1,6 +1,6 @@
 """The table of recordings: one row per recording on disk."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -62,9 +62,9 @@ def write_rows(path: str | Path, rows: Iterable[dict[str, Any]]) -> None:
             writer.write_table(pa.Table.from_pylist(group, schema=RECORDINGS_SCHEMA))
 
 
-def read_rows(path: str | Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+def read_rows(path: str | Path) -> Iterator[dict[str, Any]]:
     """Yield the rows in order; only one batch is in memory."""
-    for batch in pq.ParquetFile(path).iter_batches(batch_size=_ROWS_PER_GROUP, columns=columns):
+    for batch in pq.ParquetFile(path).iter_batches(batch_size=_ROWS_PER_GROUP):
         yield from batch.to_pylist()
 
 

@@ -101,7 +101,7 @@ def _scan(name: str, folder: Path, *, is_etf: bool = False) -> CorpusScan:
     scan.num_recordings = len(complete)
     scan.subjects.update(item.labels.subject for item in complete if item.labels)
     scan.source |= dict(_track_settings(complete[:: max(1, len(complete) // _SAMPLES)][:_SAMPLES]))
-    scan.warnings += _warnings(recordings, files)
+    scan.warnings += _warnings(recordings)
     return scan
 
 
@@ -145,7 +145,7 @@ def _width(path: Path) -> int:
         return 0
 
 
-def _warnings(recordings: Sequence[RecordingFiles], files: Sequence[Path]) -> Iterator[str]:
+def _warnings(recordings: Sequence[RecordingFiles]) -> Iterator[str]:
     """Yield warnings about recordings that cannot be used."""
     lone_audio = [item for item in recordings if item.wav and not item.track]
     lone_tracks = [item for item in recordings if item.track and not item.wav]

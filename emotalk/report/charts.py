@@ -44,12 +44,10 @@ class Scale:
         return [(self.place(tick), typeset(f"{tick:g}")) for tick in self.ticks]
 
 
-def linear_scale(values: Iterable[float], *, from_zero: bool = True, count: int = 5) -> Scale:
-    """Return a scale with about `count` round ticks that contains all finite values."""
+def linear_scale(values: Iterable[float], *, count: int = 5) -> Scale:
+    """Return a scale with about `count` round ticks that contains zero and all finite values."""
     finite = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
-    low, high = min(finite), max(finite)
-    if from_zero:
-        low, high = min(low, 0.0), max(high, 0.0)
+    low, high = min(0.0, *finite), max(0.0, *finite)
     if low == high:
         high = low + 1.0
     step = _round_step((high - low) / count)
@@ -73,9 +71,9 @@ def log_scale(low: float, high: float) -> Scale:
     return Scale(first, last, [value for value in values if first <= value <= last], is_log=True)
 
 
-def integer_scale(low: int, high: int, count: int = 8) -> Scale:
-    """Return a scale over the integers from `low` to `high` whose ticks are integers."""
-    step = max(1, round(_round_step(max(1, high - low) / count)))
+def integer_scale(low: int, high: int) -> Scale:
+    """Return a scale over the integers from `low` to `high` with about 8 ticks, which are integers."""
+    step = max(1, round(_round_step(max(1, high - low) / 8)))
     ticks = [tick for tick in range(low, high + 1) if tick % step == 0 or tick == low]
     return Scale(low, max(high, low + 1), ticks)
 

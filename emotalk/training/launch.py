@@ -61,13 +61,8 @@ class TrainingJob:
     start_over_before: float = 0
 
 
-def launch(job: TrainingJob, module: str = __name__) -> None:
+def launch(job: TrainingJob) -> None:
     """Train in this process, or start one process per granted GPU on each node.
-
-    Parameters
-    ----------
-    module
-        Module that torchrun starts, with the job as its only argument.
 
     Raises
     ------
@@ -85,7 +80,7 @@ def launch(job: TrainingJob, module: str = __name__) -> None:
         _LOG.warning("%d GPUs are granted, but torch finds %d: using these.", job.gpus, available)
     count = min(job.gpus, available or job.gpus) if nodes == 1 else job.gpus
     prepend_pythonpath()
-    arguments = [f"--nproc-per-node={max(count, 1)}", "-m", module, json.dumps(asdict(job))]
+    arguments = [f"--nproc-per-node={max(count, 1)}", "-m", __name__, json.dumps(asdict(job))]
     if nodes > 1:
         _LOG.info("Starting %d processes on each of %d nodes.", count, nodes)
         _srun_torchrun(arguments, nodes, job.threads)

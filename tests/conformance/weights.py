@@ -28,7 +28,6 @@ ENCODER = dict(
     layerdrop=0.0,
     final_dropout=0.0,
 )
-NUM_EMOTIONS = 7
 PREDICT_SAMPLES = [16000 * 3 + 777, 65900, 16000 * 2 + 55, 720]
 PREDICT_LEVEL = [1, 0, 1, 0]
 PREDICT_PERSON = [0, 23, 5, 11]

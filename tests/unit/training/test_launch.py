@@ -11,17 +11,20 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import psutil
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from emotalk.config.config import load_config
+from emotalk.data.manifest import MANIFEST_SCHEMA
 from emotalk.errors import TrainingError
 from emotalk.logs import INTERRUPTED_EXIT_CODE
 from emotalk.training import train
 from emotalk.training.launch import TrainingJob, launch
 from tests.benchmarks.material import make_model_settings
 from tests.project import TINY_RUN
-from tests.unit.training.conftest import STEADY
+from tests.unit.training.conftest import STEADY, example
 from tests.unit.training.steady import prepare_network_without_dropout
 
 MODULE = "tests.unit.training.steady"
@@ -137,6 +140,35 @@ def wait_for_checkpoint(job: TrainingJob) -> None:
         time.sleep(0.02)
 
 
+def log_of(job: TrainingJob) -> str:
+    (log,) = Path(job.files["folder"]).glob("checkpoints/*/train.log")
+    return log.read_text(encoding="utf-8")
+
+
+def test_two_processes_of_one_node_train_together(job):
+    together = replace(job("together", 1), gpus=2)
+    launch(together)
+    assert len(losses(together)) == 8
+    assert "shared by 2 processes" in log_of(together)
+
+
+@pytest.mark.long
+def test_workers_exit_if_only_their_launcher_is_killed(job, manifest):
+    """Otherwise they would train beside the next attempt."""
+    rows = [example("random", position, epoch=epoch) for epoch in range(1, 401) for position in range(3)]
+    pq.write_table(pa.Table.from_pylist(rows, schema=MANIFEST_SCHEMA), manifest)
+    together = replace(job("together", 1, epochs=400, checkpoint_every_steps=1), gpus=2)
+    code = "import json, sys; from emotalk.training.launch import *; launch(TrainingJob(**json.loads(sys.argv[1])))"
+    with subprocess.Popen([sys.executable, "-c", code, json.dumps(asdict(together))]) as launcher:
+        wait_for_checkpoint(together)
+        workers = psutil.Process(launcher.pid).children(recursive=True)
+        launcher.kill()
+    assert len(workers) >= 2
+    _, alive = psutil.wait_procs(workers, timeout=10)
+    assert not alive
+    assert not (Path(together.files["folder"]) / "metrics.parquet").exists()
+
+
 @pytest.mark.long
 def test_two_nodes_have_the_losses_of_one_process_also_after_a_signal(job, nodes, expected):
     """The signal is sent to one process only; all save and exit with an error, so that the job is run again."""
@@ -150,9 +182,8 @@ def test_two_nodes_have_the_losses_of_one_process_also_after_a_signal(job, nodes
         stderr = process.communicate(timeout=120)[1]
         assert process.returncode == 0, stderr
     assert losses(together) == pytest.approx(expected, rel=1e-5)
-    (log,) = (path.read_text(encoding="utf-8") for path in Path(together.log).parent.glob("checkpoints/*/train.log"))
-    assert "shared by 2 processes" in log
-    assert "Continuing" in log
+    assert "shared by 2 processes" in log_of(together)
+    assert "Continuing" in log_of(together)
 
 
 def test_several_nodes_without_slurm_are_an_error_that_says_what_to_do(job, monkeypatch):
