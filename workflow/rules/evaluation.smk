@@ -35,7 +35,7 @@ rule evaluate:
     threads: 8
     resources:
         gpu=1,
-        mem_mb=12000,
+        mem_mb=8000,
         runtime=240,
     params:
         version=STAGE_VERSIONS["evaluate"],

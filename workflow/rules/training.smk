@@ -66,7 +66,7 @@ rule extract:
         f"{LOGS}/extract.log",
     threads: 8
     resources:
-        mem_mb=16000,
+        mem_mb=6000,
         runtime=60,
     params:
         version=STAGE_VERSIONS["extract"],
