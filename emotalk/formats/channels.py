@@ -150,7 +150,7 @@ def guess_channel_order(track: np.ndarray) -> str | None:
     """
     if _looks_like_mediapipe(track):
         return "mediapipe"
-    scores = {name: _symmetry(track, order) for name, order in ORDERS.items() if len(order) == len(CHANNELS)}
+    scores = _symmetry(track)
     best = max(scores, key=lambda name: scores[name])
     is_better = scores[best] > _MIN_SYMMETRY and scores[best] - scores["arkit"] > _MIN_ADVANTAGE
     return best if best != "arkit" and is_better else None
@@ -167,17 +167,27 @@ def _looks_like_mediapipe(track: np.ndarray) -> bool:
     )
 
 
-def _symmetry(track: np.ndarray, order: Sequence[str]) -> float:
-    """Mean correlation of moving left and right channels, if the columns are in this order."""
+def _pairs(order: Sequence[str]) -> np.ndarray:
+    """Columns of the left and right channels of an order, (2, P)."""
     columns = {name: column for column, name in enumerate(order)}
-    ranges = np.ptp(track, axis=0)
-    correlations = []
-    for name, left in columns.items():
-        right = columns.get(name.replace("Left", "Right"))
-        is_pair = name.endswith("Left") and name not in ("jawLeft", "mouthLeft") and right is not None
-        if is_pair and min(ranges[left], ranges[right]) > _MIN_RANGE:
-            correlations.append(float(np.corrcoef(track[:, left], track[:, right])[0, 1]))
-    return float(np.mean(correlations)) if correlations else 0.0
+    left = [name for name in order if name.endswith("Left") and name not in ("jawLeft", "mouthLeft")]
+    pairs = [(columns[name], columns[right]) for name in left if (right := name.replace("Left", "Right")) in columns]
+    return np.array(pairs).T
+
+
+_PAIRS = {name: _pairs(order) for name, order in ORDERS.items() if len(order) == len(CHANNELS)}
+
+
+def _symmetry(track: np.ndarray) -> dict[str, float]:
+    """Mean correlation of moving left and right channels, for each order that the columns may have."""
+    moves = np.ptp(track, axis=0) > _MIN_RANGE
+    centered = track - track.mean(axis=0, dtype=np.float64)
+    normalized = centered / np.maximum(np.linalg.norm(centered, axis=0), np.finfo(np.float64).tiny)
+    scores = {}
+    for name, pairs in _PAIRS.items():
+        left, right = pairs[:, moves[pairs].all(axis=0)]
+        scores[name] = float((normalized[:, left] * normalized[:, right]).sum() / len(left)) if len(left) else 0.0
+    return scores
 
 
 LIVELINK_COLUMNS = channel_indices(LIVELINK_ORDER)
