@@ -8,13 +8,17 @@ import pytest
 from tests.project import TINY_RUN, Project
 
 
+def finish(project: Project, target: str) -> Path:
+    """Run Snakemake for a target and return the folder of the project."""
+    done = project.run("--cores", "2", target)
+    assert done.returncode == 0, done.stderr
+    return project.folder
+
+
 @pytest.fixture(scope="session")
 def finished_folder(tmp_path_factory) -> Path:
     """Folder of a finished tiny run."""
-    project = Project.from_checkout(tmp_path_factory.mktemp("finished"), TINY_RUN)
-    done = project.run("--cores", "2", "all")
-    assert done.returncode == 0, done.stderr
-    return project.folder
+    return finish(Project.from_checkout(tmp_path_factory.mktemp("finished"), TINY_RUN), "all")
 
 
 @pytest.fixture
@@ -29,9 +33,7 @@ def own_data_folder(finished_folder, tmp_path_factory) -> Path:
     config = TINY_RUN | {"recipe": "demo", "data": "data", "corpora": ["RAVDESS", "HDTF"]}
     project = Project.from_checkout(tmp_path_factory.mktemp("own"), config)
     shutil.copytree(finished_folder / "results/demo_corpus", project.folder / "data")
-    done = project.run("--cores", "2", "extract")
-    assert done.returncode == 0, done.stderr
-    return project.folder
+    return finish(project, "extract")
 
 
 @pytest.fixture

@@ -54,12 +54,11 @@ def test_a_corpus_in_parts_has_a_job_per_part_and_a_job_that_joins_them(project)
 
 def test_joined_parts_equal_the_undivided_corpus(finished, finished_folder):
     """Rows are equal; the batches of the files may differ."""
-    copy = finished
-    copy.configure(TINY_RUN | {"parts": 2})
-    done = copy.run("--cores", "2", "pair")
+    finished.configure(TINY_RUN | {"parts": 2})
+    done = finished.run("--cores", "2", "pair")
     assert done.returncode == 0, done.stderr
-    assert len(list((copy.folder / "results/logs/parts").glob("slice.*"))) == 4  # Two corpora in two parts.
-    divided, whole = copy.folder / "results", finished_folder / "results"
+    assert len(list((finished.folder / "results/logs/parts").glob("slice.*"))) == 4  # Two corpora in two parts.
+    divided, whole = finished.folder / "results", finished_folder / "results"
     for name in ("recordings.parquet", "tracks/RAVDESS.parquet", "tracks/HDTF.parquet", "manifest.parquet"):
         tables = [pd.read_parquet(folder / name) for folder in (divided, whole)]
         paths = {"wav_path", "track_path"}  # The projects are in different folders.
